@@ -1,7 +1,7 @@
 """The data: real sets, made-up ones, and shuffled mini-batches. Imports NumPy, never minigrad.
 
     batches     batches(x, y, batch_size, rng)   shuffled mini-batches
-    synthetic   linear, blobs, spirals           small sets made from a seed
+    synthetic   linear, blobs, spirals           small sets made from a generator
     idx         read, write                      the file format of MNIST
     mnist       load_data()                      handwritten digits; ships with the library
 """
@@ -11,3 +11,8 @@ if __name__ == "datasets":
         "this folder is the package minigrad.datasets: write 'from minigrad import datasets'. "
         "(The bare name belongs to another project, and two copies would not know each other.)"
     )
+
+from . import idx, mnist, synthetic
+from .batches import batches
+
+__all__ = ["batches", "idx", "mnist", "synthetic"]
