@@ -1,0 +1,16 @@
+"""minigrad: a deep-learning framework small enough to read in an evening.
+
+Reading order: tensor, primitives, functional, layers, models; then optimizers/, which stands alone.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from . import primitives as primitives
+from .tensor import Primitive, Tensor, grad, no_grad, primitive
+
+try:
+    __version__ = version("minigrad")
+except PackageNotFoundError:  # a bare clone, not installed
+    __version__ = "0+unknown"
+
+__all__ = ["Primitive", "Tensor", "grad", "no_grad", "primitive"]

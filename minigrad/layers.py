@@ -1,0 +1,242 @@
+"""Layers: functions with parameters, in order of difficulty.
+
+A layer is an object with a `forward`; its parameters are found by walking through its attributes,
+lists and dicts, in the order in which they were set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from . import initializers
+from .functional import dropout, linear, relu, sigmoid, softmax
+from .tensor import Tensor
+from .utils import by_name
+
+ACTIVATIONS: dict[str, Callable] = {
+    "linear": lambda x: x,
+    "relu": relu,
+    "sigmoid": sigmoid,
+    "softmax": softmax,
+    "tanh": np.tanh,
+}
+
+
+class Layer:
+    """What layers have in common. A layer of your own needs only `forward`.
+
+    >>> class Scale(Layer):
+    ...     def __init__(self):
+    ...         self.factor = Tensor(2.0, requires_grad=True)
+    ...     def forward(self, x):
+    ...         return self.factor * x
+    >>> Scale()([1.0, 3.0])
+    Tensor([2., 6.], requires_grad=True)
+
+    Parameters whose shape depends on the input are made by `build(input_shape)`, called once,
+    before the first `forward`, with the shape of one example.
+    """
+
+    input_shape: tuple[int, ...] | None = None
+    training = True
+    built = False
+    rng: np.random.Generator | None = None  # a model sets its own, for all that is random
+
+    def __init__(self, input_shape: tuple[int, ...] | None = None):
+        self.input_shape = None if input_shape is None else tuple(input_shape)
+
+    def __call__(self, x: Any) -> Tensor:
+        x = x if isinstance(x, Tensor) else Tensor(x)
+        if not self.built:
+            self.rng = self.rng or np.random.default_rng()
+            self.build(x.shape[1:])
+            self.built = True
+        return self.forward(x)
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        """Make the parameters, for examples of this shape."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} needs a method forward(self, x)")
+
+    # What it consists of
+
+    def layers_within(self) -> list[Layer]:
+        """This layer and all layers inside it."""
+        return [self] + [x for _, x in walk(self) if isinstance(x, Layer)]
+
+    def named_parameters(self) -> list[tuple[str, Tensor]]:
+        """(name, parameter) pairs, a shared parameter once; names like `layers.0.kernel`."""
+        return [(n, x) for n, x in walk(self) if isinstance(x, Tensor) and x.requires_grad]
+
+    def parameters(self) -> list[Tensor]:
+        return [x for _, x in self.named_parameters()]
+
+    def train(self, training: bool = True) -> Layer:
+        """Switch on what happens in training alone, such as dropout."""
+        for layer in self.layers_within():
+            layer.training = training
+        return self
+
+    def eval(self) -> Layer:
+        """Switch to what happens in use."""
+        return self.train(False)
+
+    # Its state
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all tensors' data, by name."""
+        return {name: x.data.copy() for name, x in walk(self) if isinstance(x, Tensor)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave; what doesn't fit raises, and nothing was changed."""
+        own = {name: x for name, x in walk(self) if isinstance(x, Tensor)}
+        arrays = {name: np.asarray(array) for name, array in state.items()}
+        missing, unknown = own.keys() - arrays.keys(), arrays.keys() - own.keys()
+        wrong = [
+            f"{name} needs shape {own[name].shape}, received {arrays[name].shape}"
+            for name in own.keys() & arrays.keys()
+            if own[name].shape != arrays[name].shape
+        ]
+        if missing or unknown or wrong:
+            raise ValueError(
+                f"load_state_dict: this state does not fit {type(self).__name__}. Missing: "
+                f"{sorted(missing) or 'none'}; unknown: {sorted(unknown) or 'none'}; "
+                f"shapes: {sorted(wrong) or 'all fit'}"
+            )
+        for name, x in own.items():
+            x.data[...] = arrays[name]
+
+
+def walk(thing: Any, prefix: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Any]]:
+    """The layers and tensors within a layer, list or dict, each once, with dotted names."""
+    seen = {id(thing)} if seen is None else seen
+    if isinstance(thing, dict):
+        items = [(str(key), value) for key, value in thing.items()]
+    elif isinstance(thing, (list, tuple)):
+        items = [(str(i), value) for i, value in enumerate(thing)]
+    else:
+        items = list(vars(thing).items())
+    for name, value in items:
+        if isinstance(value, (Tensor, Layer, list, tuple, dict)) and id(value) not in seen:
+            seen.add(id(value))
+            if isinstance(value, (Tensor, Layer)):
+                yield prefix + name, value
+            if not isinstance(value, Tensor):
+                yield from walk(value, f"{prefix}{name}.", seen)
+
+
+class ReLU(Layer):
+    """max(x, 0)"""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return relu(x)
+
+
+class Sigmoid(Layer):
+    """1 / (1 + e⁻ˣ)"""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return sigmoid(x)
+
+
+class Tanh(Layer):
+    """tanh(x)"""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return np.tanh(x)
+
+
+class Softmax(Layer):
+    """eˣ / Σ eˣ over the last axis"""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return softmax(x)
+
+
+class Flatten(Layer):
+    """(N, …) to (N, product of the rest)
+
+    >>> Flatten()(np.zeros((2, 28, 28))).shape
+    (2, 784)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return np.reshape(x, (len(x), int(np.prod(x.shape[1:]))))
+
+
+class Dropout(Layer):
+    """In training, each element is 0 with probability `rate`, else scaled by 1 / (1 − rate)."""
+
+    def __init__(self, rate: float, input_shape: tuple[int, ...] | None = None):
+        super().__init__(input_shape)
+        if not 0 <= rate < 1:
+            raise ValueError(f"Dropout: rate must lie in [0, 1), received {rate!r}")
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return dropout(x, self.rate, self.rng) if self.training and self.rate else x
+
+
+class Dense(Layer):
+    """activation(x @ kernel + bias): x (N, …, inputs), kernel (inputs, units), bias (units,).
+
+    units: the size of the output; the input's is taken from input_shape or the first batch.
+    activation: None or "linear", "relu", "sigmoid", "softmax", "tanh", or a function.
+    kernel_initializer, bias_initializer: see minigrad.initializers.
+    It computes in the dtype of its kernel, float32: other input is converted.
+
+    >>> layer = Dense(2, activation="relu", input_shape=(3,))
+    >>> layer(np.ones((5, 3))).shape
+    (5, 2)
+    >>> [name for name, _ in layer.named_parameters()]
+    ['kernel', 'bias']
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | Callable | None = None,
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str | Callable = "glorot_uniform",
+        bias_initializer: str | Callable = "zeros",
+    ):
+        super().__init__(input_shape)
+        if not isinstance(units, (int, np.integer)) or isinstance(units, bool) or units < 1:
+            raise ValueError(f"Dense: units must be a positive integer, received {units!r}")
+        activation = "linear" if activation is None else activation
+        self.units = int(units)
+        self.activation = (
+            activation if callable(activation) else by_name("activation", activation, ACTIVATIONS)
+        )
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        if not input_shape:
+            raise ValueError(
+                f"Dense({self.units}): input of shape (batch, features) is required; "
+                "give a single example as x[None]"
+            )
+        kernel = self.kernel_initializer((input_shape[-1], self.units), self.rng)
+        self.kernel = Tensor(kernel, requires_grad=True)
+        if self.use_bias:
+            self.bias = Tensor(self.bias_initializer((self.units,), self.rng), requires_grad=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inputs = self.kernel.shape[0]
+        if x.ndim < 2 or x.shape[-1] != inputs:
+            raise ValueError(
+                f"Dense({self.units}): input of shape (batch, {inputs}) is required, "
+                f"received {x.shape}"
+            )
+        if x.dtype != self.kernel.dtype:
+            x = x.astype(self.kernel.dtype)
+        out = linear(x, self.kernel, self.bias) if self.use_bias else x @ self.kernel
+        return self.activation(out)

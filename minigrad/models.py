@@ -1,0 +1,274 @@
+"""Models: layers in a row, and the loop that trains them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from . import losses, optimizers
+from .datasets import batches
+from .layers import Layer
+from .tensor import Tensor, no_grad
+
+
+class History:
+    """What `fit` returns: `history`, lists of loss, metrics and lr, with a number an epoch."""
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[float]] = {}
+
+    def __repr__(self) -> str:
+        return "History(" + ", ".join(f"{k}: {v[-1]:.4g}" for k, v in self.history.items()) + ")"
+
+    def append(self, numbers: dict[str, float]) -> None:
+        for name, number in numbers.items():
+            self.history.setdefault(name, []).append(number)
+
+
+class Sequential(Layer):
+    """Layers in a row: the output of each is the input of the next. Keras's shape, from NumPy.
+
+    layers: may also be added one by one with `add`.
+    seed: fixes all that is random (initial parameters, shuffling, dropout): the same seed gives the
+    same bits.
+
+    >>> from minigrad.layers import Dense
+    >>> x = np.linspace(-1, 1, 64)[:, None]
+    >>> model = Sequential([Dense(1, input_shape=(1,))], seed=0)
+    >>> model.compile(optimizer="sgd", loss="mean_squared_error")
+    >>> history = model.fit(x, 2 * x + 1, epochs=200, verbose=0)
+    >>> model.predict([[3.0]]).round(2)
+    array([[7.]], dtype=float32)
+    """
+
+    def __init__(self, layers: Iterable[Layer] = (), seed: int | None = None):
+        super().__init__()
+        self.rng = np.random.default_rng(seed)
+        self.layers: list[Layer] = []
+        self.optimizer: Any = None
+        self.loss: Callable | None = None
+        self.metrics: dict[str, Callable] = {}
+        for layer in layers:
+            self.add(layer)
+
+    def add(self, layer: Layer) -> None:
+        """Append a layer; where the input's shape is known, its parameters are made at once."""
+        if not isinstance(layer, Layer):
+            raise TypeError(
+                f"Sequential: a layer such as Dense(10) is required, received {layer!r}"
+            )
+        for part in layer.layers_within():
+            part.rng = self.rng
+        self.layers.append(layer)
+        self.optimizer = None
+        if self.layers[0].input_shape is not None and (self.built or len(self.layers) == 1):
+            self.build(self.layers[0].input_shape)
+            self.built = True
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        self.output_shapes(input_shape)
+
+    def output_shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The shape of each layer's output for one example of this shape."""
+        x, shapes = Tensor(np.zeros((1, *input_shape), np.float32)), []
+        training = self.training
+        self.eval()
+        with no_grad():
+            for layer in self.layers:
+                x = layer(x)
+                shapes.append(x.shape[1:])
+        self.train(training)
+        return shapes
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    # Training
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Sequence[Any] = (),
+    ) -> None:
+        """Say how to train: by names or objects (optimizers.available(), the tables in losses)."""
+        if loss is None:
+            raise ValueError('compile: a loss is required, such as loss="categorical_crossentropy"')
+        optimizer, loss = optimizers.get(optimizer), losses.get(loss)
+        metrics = {m if isinstance(m, str) else m.__name__: losses.get_metric(m) for m in metrics}
+        self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
+
+    def train_on_batch(self, x: Any, y: Any) -> dict[str, float]:
+        """One step of the optimizer on one batch; the loss and metrics from before it."""
+        prediction = self(x)
+        loss = self.loss(prediction, y)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return self.measure(loss, prediction, y)
+
+    def measure(self, loss: Tensor, prediction: Tensor, y: Any) -> dict[str, float]:
+        numbers = {"loss": loss.item()}
+        for name, metric in self.metrics.items():
+            numbers[name] = float(metric(prediction.data, y))
+        return numbers
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int = 32,
+        epochs: int = 1,
+        verbose: int = 1,
+        validation_split: float = 0.0,
+        validation_data: tuple[Any, Any] | None = None,
+        shuffle: bool = True,
+    ) -> History:
+        """Train for some epochs; the history of loss, metrics (means over each epoch) and lr.
+
+        x, y: examples and targets, (N, …) each, of finite numbers.
+        verbose: 1 for a progress bar (a line an epoch without a terminal), 2 for lines, 0 for none.
+        validation_split: this share of the examples, drawn at random, is not trained on but
+        measured after each epoch; validation_data=(x, y) gives such examples instead.
+        """
+        if not isinstance(epochs, (int, np.integer)) or epochs < 0:
+            raise ValueError(f"fit: epochs must be 0 or more, received {epochs!r}")
+        x, y = self.checked("fit", x, y)
+        if validation_data is not None:
+            validation_data = self.checked("fit: validation_data", *validation_data)
+        elif validation_split:
+            x, y, validation_data = self.split(x, y, validation_split)
+        self.prepare(x)
+        data = batches(x, y, batch_size, self.rng, shuffle)
+        history = History()
+        for epoch in range(epochs):
+            title = f"epoch {epoch + 1}/{epochs}"
+            numbers = self.train_epoch(data, title, bar=verbose == 1 and sys.stderr.isatty())
+            if validation_data is not None:
+                measured = self.run(*validation_data, batch_size)
+                numbers |= {f"val_{name}": number for name, number in measured.items()}
+            history.append(numbers | {"lr": self.optimizer.lr})
+            if verbose == 2 or (verbose == 1 and not sys.stderr.isatty()):
+                print(f"{title}: " + ", ".join(f"{k} {v:.4f}" for k, v in numbers.items()))
+        return history
+
+    def train_epoch(self, data: batches, title: str, bar: bool) -> dict[str, float]:
+        """Go through the data once; the means of loss and metrics."""
+        self.train()
+        means = Means()
+        with tqdm(data, desc=title, disable=not bar) as steps:
+            for x, y in steps:
+                means.add(self.train_on_batch(x, y), len(x))
+                if bar:
+                    steps.set_postfix(means.numbers(), refresh=False)
+        return means.numbers()
+
+    def checked(self, who: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """x and y as arrays of finite numbers and of the same length."""
+        if self.optimizer is None or self.loss is None:
+            raise RuntimeError(f"{who}: say first how to train: model.compile(optimizer=…, loss=…)")
+        x, y = np.asarray(x), np.asarray(y)
+        for name, array in (("x", x), ("y", y)):
+            if array.dtype.kind not in "fbiu" or not array.ndim:
+                raise TypeError(
+                    f"{who}: {name} must be an array of numbers with an example a row, "
+                    f"received shape {array.shape}, {array.dtype}"
+                )
+            with np.errstate(over="ignore", invalid="ignore"):
+                finite = np.isfinite(array.sum()) or np.isfinite(array).all()
+            if not finite:
+                bad = np.unique(np.argwhere(~np.isfinite(array))[:, 0])
+                raise ValueError(
+                    f"{who}: {name} must be finite; received NaN or infinity in {len(bad)} rows, "
+                    f"the first of them row {bad[0]}"
+                )
+        if len(x) != len(y) or not len(x):
+            raise ValueError(
+                f"{who}: x and y need the same number of examples, at least one; "
+                f"received {len(x)} and {len(y)}"
+            )
+        return x, y
+
+    def split(self, x: np.ndarray, y: np.ndarray, share: float) -> tuple:
+        """x and y without a share drawn at random, and that share."""
+        held = round(len(x) * share)
+        if not 0 < held < len(x):
+            raise ValueError(
+                f"fit: validation_split must leave some of {len(x)} examples on both sides; "
+                f"received {share!r}"
+            )
+        order = self.rng.permutation(len(x))
+        kept, left_out = np.sort(order[held:]), np.sort(order[:held])
+        return x[kept], y[kept], (x[left_out], y[left_out])
+
+    def prepare(self, x: np.ndarray) -> None:
+        """Make the parameters, if that is still to do, and hand them to the optimizer."""
+        if not self.built:
+            self.build(x.shape[1:])
+            self.built = True
+        if not self.optimizer.bound:
+            self.optimizer.bind(self.named_parameters())
+
+    # Use
+
+    def run(self, x: np.ndarray, y: np.ndarray, batch_size: int) -> dict[str, float]:
+        """The loss and metrics on these examples, in use (no dropout)."""
+        training, means = self.training, Means()
+        self.eval()
+        with no_grad():
+            for xs, ys in batches(x, y, batch_size, shuffle=False):
+                prediction = self(xs)
+                means.add(self.measure(self.loss(prediction, ys), prediction, ys), len(xs))
+        self.train(training)
+        return means.numbers()
+
+    def evaluate(self, x: Any, y: Any, batch_size: int = 512, verbose: int = 0) -> Any:
+        """The loss; with metrics, a list of the loss and each of them, as in Keras."""
+        numbers = list(self.run(*self.checked("evaluate", x, y), batch_size).values())
+        return numbers if self.metrics else numbers[0]
+
+    def predict(self, x: Any, batch_size: int = 512) -> np.ndarray:
+        """The model's output for each example, as an array (N, …)."""
+        training = self.training
+        self.eval()
+        with no_grad():
+            parts = [self(rows).data for rows in batches(x, None, batch_size, shuffle=False)]
+        self.train(training)
+        return np.concatenate(parts)
+
+    def summary(self) -> str:
+        """A table of the layers, their output shapes and numbers of parameters; also printed."""
+        if not self.built or self.layers[0].input_shape is None:
+            raise RuntimeError(
+                "summary: the input's shape is not known; give input_shape=… to the first layer"
+            )
+        lines = [f"{'layer':<16}{'output':<20}{'parameters':>12}"]
+        for layer, shape in zip(self.layers, self.output_shapes(self.layers[0].input_shape)):
+            count = sum(p.size for p in layer.parameters())
+            lines.append(f"{type(layer).__name__:<16}{('N', *shape)!s:<20}{count:>12,}")
+        lines.append(f"{'in all':<36}{sum(p.size for p in self.parameters()):>12,}")
+        text = "\n".join(lines)
+        print(text)
+        return text
+
+
+class Means:
+    """Running means of named numbers, weighted by the number of examples."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.count = 0
+
+    def add(self, numbers: dict[str, float], count: int) -> None:
+        self.count += count
+        for name, number in numbers.items():
+            self.sums[name] = self.sums.get(name, 0.0) + number * count
+
+    def numbers(self) -> dict[str, float]:
+        return {name: total / self.count for name, total in self.sums.items()}

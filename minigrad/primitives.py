@@ -1,0 +1,257 @@
+"""NumPy's functions, each beside its derivatives, in order of difficulty.
+
+A line reads: the function, then a derivative per operand, (g, out, *operands) -> g · ∂out/∂operand,
+where g is the derivative of the final result by out. A name that begins with _ is not read, and so
+not kept in memory; the keywords of the first derivative are the options that the function supports.
+What was broadcast is summed back by the sweep. Derivatives are written in NumPy's functions, and so
+have derivatives themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .dispatch import PLAIN, ROUTES
+from .tensor import Primitive, Tensor
+
+
+def derivatives(
+    function: Callable, *vjps: Callable | None, forward: Callable | None = None
+) -> None:
+    """Give one of NumPy's functions its derivatives."""
+    ROUTES[function] = Primitive(forward or function, *vjps, name=f"np.{function.__name__}")
+
+
+def composed(function: Callable) -> Callable:
+    """Let the decorated function, written in differentiable ones, stand in for NumPy's."""
+
+    def register(ours: Callable) -> Callable:
+        ROUTES[function] = ours
+        return ours
+
+    return register
+
+
+# One operand, elementwise
+
+derivatives(np.negative, lambda g, *_: -g)
+derivatives(np.positive, lambda g, *_: g)
+derivatives(np.exp, lambda g, out, _: g * out)
+derivatives(np.log, lambda g, _, x: g / x)
+derivatives(np.sqrt, lambda g, out, _: g / (2 * out))
+derivatives(np.square, lambda g, _, x: g * 2 * x)
+derivatives(np.tanh, lambda g, out, _: g * (1 - out * out))
+derivatives(np.sign, lambda g, *_: g * 0)
+derivatives(np.abs, lambda g, _, x: g * np.sign(x))
+
+# Two operands, elementwise; where they are equal, maximum and minimum give half to each
+
+derivatives(np.add, lambda g, *_: g, lambda g, *_: g)
+derivatives(np.subtract, lambda g, *_: g, lambda g, *_: -g)
+derivatives(np.multiply, lambda g, _, _a, b: g * b, lambda g, _, a, _b: g * a)
+derivatives(np.divide, lambda g, _, _a, b: g / b, lambda g, out, _a, b: -g * out / b)
+derivatives(
+    np.maximum,
+    lambda g, _, a, b: (g * (a > b) + g * (a >= b)) / 2,
+    lambda g, _, a, b: (g * (b > a) + g * (b >= a)) / 2,
+)
+derivatives(
+    np.minimum,
+    lambda g, _, a, b: (g * (a < b) + g * (a <= b)) / 2,
+    lambda g, _, a, b: (g * (b < a) + g * (b <= a)) / 2,
+)
+derivatives(
+    np.power,
+    lambda g, _, x, n: g * n * x ** (n - (n != 0)),
+    lambda g, out, x, _n: g * out * np.log(np.where(x == 0, 1, x)),
+    forward=lambda x, n: x**n,
+)
+
+# Sums and means: each element that went in receives the gradient of what came out
+
+
+def spread(g: Any, shape: tuple, axis: Any, keepdims: bool) -> Any:
+    """Repeat g along the axes that were reduced."""
+    if axis is not None and not keepdims:
+        g = np.expand_dims(g, axis)
+    return np.broadcast_to(g, shape)
+
+
+derivatives(
+    np.sum,
+    lambda g, _, _x, axis=None, keepdims=False: spread(g, _x.shape, axis, keepdims),
+)
+derivatives(
+    np.mean,
+    lambda g, _, _x, axis=None, keepdims=False: spread(
+        g * (g.size / max(_x.size, 1)), _x.shape, axis, keepdims
+    ),
+)
+
+
+@composed(np.var)
+def var(a: Tensor, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    squares = np.square(a - np.mean(a, axis=axis, keepdims=True))
+    total = np.sum(squares, axis=axis, keepdims=keepdims)
+    return total / (a.size / max(total.size, 1) - ddof)
+
+
+# Extremes: the elements that attain it share the gradient
+
+
+def to_extremes(g: Any, out: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    hit = x == spread(out, x.shape, axis, keepdims)
+    share = np.true_divide(hit, np.sum(hit, axis=axis, keepdims=True), dtype=x.dtype)
+    return spread(g, x.shape, axis, keepdims) * share
+
+
+derivatives(
+    np.max, lambda g, out, x, axis=None, keepdims=False: to_extremes(g, out, x, axis, keepdims)
+)
+derivatives(
+    np.min, lambda g, out, x, axis=None, keepdims=False: to_extremes(g, out, x, axis, keepdims)
+)
+
+# The same elements in another shape, order or precision
+
+derivatives(
+    np.reshape, lambda g, _, _x, shape=None, order="C": np.reshape(g, _x.shape, order=order)
+)
+derivatives(np.expand_dims, lambda g, _, _x, axis=None: np.reshape(g, _x.shape))
+derivatives(np.squeeze, lambda g, _, _x, axis=None: np.reshape(g, _x.shape))
+derivatives(np.swapaxes, lambda g, _, _x, axis1=0, axis2=1: np.swapaxes(g, axis1, axis2))
+derivatives(
+    np.transpose,
+    lambda g, _, _x, axes=None: np.transpose(g, axes and np.argsort([i % _x.ndim for i in axes])),
+)
+derivatives(np.broadcast_to, lambda g, _, _x, shape=None: g)
+ROUTES["astype"] = Primitive(
+    lambda x, dtype: x.astype(dtype), lambda g, _, _x, dtype=None: g, name="astype"
+)
+
+# Choosing among elements
+
+derivatives(
+    np.where,
+    None,
+    lambda g, _, condition, *_ab: np.where(condition, g, 0),
+    lambda g, _, condition, *_ab: np.where(condition, 0, g),
+)
+
+
+def within(x: Any, low: Any, high: Any) -> Any:
+    return (x >= (-np.inf if low is None else low)) & (x <= (np.inf if high is None else high))
+
+
+bounded = Primitive(
+    np.clip,
+    lambda g, _, x, low, high: g * within(x, low, high),
+    lambda g, _, x, low, _high: g * (x < low),
+    lambda g, _, x, _low, high: g * (x > high),
+    name="np.clip",
+)
+
+
+@composed(np.clip)
+def clip(
+    a: Tensor, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None
+) -> Tensor:
+    return bounded(a, a_min if min is None else min, a_max if max is None else max)
+
+
+def place(g: np.ndarray, index: Any, shape: tuple) -> np.ndarray:
+    """Zeros of that shape, with g added at [index]: an index that repeats adds up."""
+    x = np.zeros(shape, g.dtype)
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(i, (list, np.ndarray)) and np.asarray(i).dtype != bool for i in parts):
+        np.add.at(x, index, g)
+    else:
+        x[index] = g
+    return x
+
+
+placed = Primitive(place, lambda g, _, _x, index=None, shape=None: g[index])
+pick = Primitive(
+    lambda x, index: x[index],
+    lambda g, _, _x, index=None: placed(g, index=index, shape=_x.shape),
+    name="indexing",
+)
+
+
+def getitem(x: Tensor, index: Any) -> Tensor:
+    parts = index if isinstance(index, tuple) else (index,)
+    plain = tuple(i.data if isinstance(i, Tensor) else i for i in parts)
+    return pick(x, index=plain if isinstance(index, tuple) else plain[0])
+
+
+ROUTES["getitem"] = getitem
+
+# Joining
+
+
+@cache
+def concatenation(count: int) -> Primitive:
+    """np.concatenate for so many arrays, each of which receives its slice of the gradient."""
+
+    def slice_of(i: int) -> Callable:
+        def vjp(g: Any, _: Any, *_arrays: Any, axis: int = 0) -> Any:
+            start = sum(x.shape[axis] for x in _arrays[:i])
+            piece = slice(start, start + _arrays[i].shape[axis])
+            return g[(slice(None),) * (axis % g.ndim) + (piece,)]
+
+        return vjp
+
+    join = lambda *arrays, axis: np.concatenate(arrays, axis)  # noqa: E731
+    return Primitive(join, *map(slice_of, range(count)), name="np.concatenate")
+
+
+@composed(np.concatenate)
+def concatenate(arrays: Any, axis: int | None = 0) -> Tensor:
+    arrays = list(arrays) if axis is not None else [np.reshape(x, -1) for x in arrays]
+    return concatenation(len(arrays))(*arrays, axis=axis or 0)
+
+
+@composed(np.stack)
+def stack(arrays: Any, axis: int = 0) -> Tensor:
+    return concatenate([np.expand_dims(x, axis) for x in arrays], axis)
+
+
+# Matrix products: with G the gradient of A @ B, A receives G Bᵀ and B receives Aᵀ G
+
+
+def matmul_left(g: Any, a: Any, b: Any) -> Any:
+    if b.ndim == 1:
+        return np.expand_dims(g, -1) * b
+    if a.ndim == 1:
+        return np.squeeze(np.expand_dims(g, -2) @ np.swapaxes(b, -1, -2), -2)
+    return g @ np.swapaxes(b, -1, -2)
+
+
+def matmul_right(g: Any, a: Any, b: Any) -> Any:
+    if a.ndim == 1:
+        return np.expand_dims(a, -1) * np.expand_dims(g, -2) if b.ndim > 1 else g * a
+    if b.ndim == 1:
+        return np.squeeze(np.swapaxes(a, -1, -2) @ np.expand_dims(g, -1), -1)
+    return np.swapaxes(a, -1, -2) @ g
+
+
+derivatives(
+    np.matmul, lambda g, _, _a, b: matmul_left(g, _a, b), lambda g, _, a, _b: matmul_right(g, a, _b)
+)
+
+# Without a derivative, because they are constant almost everywhere or no numbers: plain arrays
+
+PLAIN.update(
+    getattr(np, name)
+    for name in (
+        "equal not_equal less less_equal greater greater_equal isnan isinf isfinite signbit "
+        "logical_not logical_and logical_or logical_xor any all argmax argmin argsort argwhere "
+        "nonzero count_nonzero searchsorted unique shape ndim size allclose isclose array_equal "
+        "zeros_like ones_like full_like empty_like result_type array_repr array_str array2string "
+        "save shares_memory may_share_memory"
+    ).split()
+)

@@ -1,0 +1,375 @@
+"""The engine: NumPy arrays that remember how they were made, so that gradients can flow back.
+
+In order of difficulty: Tensor, recording (Node, Primitive), the way back (sweep), grad.
+"""
+
+from __future__ import annotations
+
+import heapq
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import update_wrapper
+from typing import Any
+
+import numpy as np
+
+from .arraylike import ArrayLike
+from .dispatch import ROUTES, dispatch, in_place
+
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+_clock = itertools.count()  # nodes are numbered in the order of their creation
+
+
+class Tensor(ArrayLike):
+    """An array that takes part in differentiation: NumPy's functions and operators work on it.
+
+    data: an array (its dtype is kept), or a number or list (these become float32).
+    requires_grad: whether `backward` shall fill `.grad`, an array of the same shape and dtype.
+    Integers can't require a gradient (TypeError); complex and object data are refused (TypeError).
+
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> np.sum(x**2).backward()
+    >>> x.grad
+    array([2., 4., 6.], dtype=float32)
+
+    As in PyTorch, `.grad` adds up over calls of `backward`; the functions, though, are NumPy's.
+    """
+
+    __slots__ = ("data", "grad", "requires_grad", "node", "__weakref__")
+
+    def __init__(self, data: Any, requires_grad: bool = False):
+        if isinstance(data, Tensor):
+            data = data.data
+        keeps_dtype = isinstance(data, (np.ndarray, np.generic))
+        if not keeps_dtype and not isinstance(data, int):
+            data = np.asarray(data, np.float32)
+        self.data: np.ndarray = np.asarray(data)
+        if self.data.dtype.kind not in "fbiu":
+            raise TypeError(
+                f"Tensor: real numbers are required, received dtype {self.data.dtype}; "
+                "convert the data with .astype('float32')"
+            )
+        if requires_grad and self.data.dtype.kind != "f":
+            raise TypeError(
+                f"Tensor: requires_grad needs floating-point data, received {self.data.dtype}; "
+                "write 3.0 for 3, or convert the data with .astype('float32')"
+            )
+        self.grad: np.ndarray | None = None
+        self.requires_grad = requires_grad
+        self.node: Node | None = None  # what made it; None for a leaf
+
+    # Out of the graph
+
+    def detach(self) -> Tensor:
+        """The same array in a tensor that knows nothing of its making."""
+        return Tensor(self.data)
+
+    # NumPy's way in
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
+        return dispatch(ufunc, operands, options, method)
+
+    def __array_function__(self, function: Callable, types: Any, args: Any, kwargs: Any) -> Any:
+        return dispatch(function, args, kwargs)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ROUTES["getitem"](self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise in_place("tensor[...] = value")
+
+    def astype(self, dtype: Any) -> Tensor:
+        return ROUTES["astype"](self, dtype=dtype)
+
+    # The way back
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
+        """Add the derivative of this tensor to `.grad` of every leaf that it was made from.
+
+        gradient: the derivative of the final result by this tensor, of this tensor's shape;
+        may be left out where this tensor is a scalar, as a loss is.
+        retain_graph: keep the graph, so that one can go back through it again; else it is freed.
+        """
+        leaves = sweep(self, gradient, retain_graph=retain_graph)
+        for leaf, g in leaves.items():
+            leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+
+class Node:
+    """One recorded operation: what was called, on what, and what came out."""
+
+    __slots__ = ("order", "primitive", "operands", "options", "needs", "out")
+
+    def __init__(self, primitive: Primitive, operands: list, options: dict, needs: tuple, out: Any):
+        self.order = next(_clock)
+        self.primitive, self.operands, self.options = primitive, operands, options
+        self.needs, self.out = needs, out
+
+    def recall(self, as_tensors: bool) -> tuple[list, Any]:
+        """The operands and the result, as the derivatives want them: tensors or plain arrays."""
+        if self.operands is None:
+            raise RuntimeError(
+                "backward: this graph was gone through before, and freed. Compute the result anew, "
+                "or keep the graph the first time: backward(retain_graph=True)"
+            )
+        if not as_tensors:
+            return [x.data if isinstance(x, Tensor) else x for x in self.operands], self.out
+        if self.out is None:
+            return self.operands, None
+        out = Tensor(self.out, requires_grad=True)
+        out.node = self
+        return self.operands, out
+
+
+class Outline:
+    """What is kept of an operand whose values no derivative reads: its form, and what made it."""
+
+    __slots__ = ("shape", "dtype", "ndim", "size", "node")
+
+    def __init__(self, array: np.ndarray, node: Node | None):
+        self.shape, self.dtype, self.node = array.shape, array.dtype, node
+        self.ndim, self.size = array.ndim, array.size
+
+
+class Primitive:
+    """A function on plain arrays, beside its derivatives: one for each array operand, in order.
+
+    A derivative is written `vjp(g, out, *operands, **options)`: it gets g, the derivative of the
+    final result by this function's result, and returns that by the operand. Written in NumPy's
+    functions, it is itself differentiable. A parameter whose name begins with `_` is not read: of
+    such an operand only shape and dtype are kept in memory (of such an `out`, nothing).
+    `primitive` makes one of a function of your own.
+    """
+
+    def __init__(self, forward: Callable, *vjps: Callable | None, name: str | None = None):
+        update_wrapper(self, forward, ("__module__", "__doc__", "__qualname__"), ())
+        self.forward, self.vjps = forward, vjps
+        self.name = name or forward.__name__
+        names = inspect.signature(vjps[0]).parameters.values() if vjps[0] else ()
+        self.options = [p.name for p in names if p.default is not p.empty]
+        self.unread: dict[tuple, tuple] = {}
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def __call__(self, *operands: Any, **options: Any) -> Any:
+        arrays, needs, mixed = [], [], False
+        for x in operands:
+            if isinstance(x, Tensor):
+                mixed = True
+                arrays.append(x.data)
+                needs.append(x.requires_grad)
+            else:
+                arrays.append(np.asarray(x, np.float32) if type(x) is list else x)
+                needs.append(False)
+        out = self.forward(*arrays, **options)
+        if not mixed:
+            return out
+        result = wrap(out)
+        if True in needs and _recording.get() and result.data.dtype.kind == "f":
+            result.requires_grad = True
+            result.node = self.record(list(operands), options, tuple(needs), result.data)
+        return result
+
+    def record(self, operands: list, options: dict, needs: tuple, out: np.ndarray) -> Node:
+        """The memory of this call, of which only what the wanted derivatives read is kept."""
+        if needs not in self.unread:
+            self.unread[needs] = self.find_unread(needs)
+        unread, out_is_read = self.unread[needs]
+        for i in unread:
+            x = operands[i]
+            if isinstance(x, np.ndarray):
+                operands[i] = Outline(x, None)
+            elif isinstance(x, Tensor) and x.node:
+                operands[i] = Outline(x.data, x.node)
+        return Node(self, operands, options, needs, out if out_is_read else None)
+
+    def find_unread(self, needs: tuple) -> tuple[list[int], bool]:
+        """Which operands no wanted derivative reads, and whether one reads the result."""
+        read: set[int] = set()
+        for i, needed in enumerate(needs):
+            if needed:
+                read |= self.reads(i, len(needs))
+        return [i for i in range(len(needs)) if i + 1 not in read], 0 in read
+
+    def reads(self, i: int, count: int) -> set[int]:
+        """Which of (out, *operands) the derivative by operand i reads, by the names in it."""
+        vjp = self.vjps[i] if i < len(self.vjps) else None
+        if vjp is None:
+            raise TypeError(
+                f"{self.name} has no derivative by its argument {i}; "
+                "pass x.detach() to treat it as a constant"
+            )
+        parameters = inspect.signature(vjp).parameters.values()
+        names = [p.name for p in parameters if p.kind <= p.VAR_POSITIONAL]
+        names += [names[-1]] * (count + 2 - len(names))  # *rest stands for all that follow
+        return {k for k, name in enumerate(names[1 : count + 2]) if not name.startswith("_")}
+
+
+def primitive(*vjps: Callable | None) -> Callable[[Callable], Primitive]:
+    """Make a function on arrays differentiable: by each array operand, as Primitive says.
+
+    >>> @primitive(lambda g, _, x: g * 3 * x**2)
+    ... def cube(x):
+    ...     return x**3
+    >>> x = Tensor(2.0, requires_grad=True)
+    >>> cube(x).backward()
+    >>> x.grad
+    array(12., dtype=float32)
+    """
+    return lambda forward: Primitive(forward, *vjps)
+
+
+def wrap(out: Any) -> Tensor:
+    """A constant tensor around a result; Tensor(out) without the questions."""
+    result = Tensor.__new__(Tensor)
+    result.data = out if isinstance(out, np.ndarray) else np.asarray(out)
+    result.grad = result.node = None
+    result.requires_grad = False
+    return result
+
+
+# The way back
+
+
+def sweep(
+    output: Tensor,
+    gradient: Any = None,
+    *,
+    inputs: Sequence[Tensor] = (),
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> dict[Any, Any]:
+    """Go back from `output`, newest operation first: the gradient of every leaf and of `inputs`.
+
+    With create_graph the derivatives run on tensors and are recorded, else on plain arrays.
+    """
+    g = seed(output, gradient)
+    pending: dict[Any, Any] = {source(output): Tensor(g) if create_graph else g}
+    heap = [(-output.node.order, output.node)] if output.node else []
+    wanted = {source(x) for x in inputs}
+    found = {}
+    token = _recording.set(create_graph)
+    try:
+        while heap:
+            node = heapq.heappop(heap)[1]
+            g = pending.pop(node)
+            if node in wanted:
+                found[node] = g if create_graph else g.copy()
+            operands, out = node.recall(create_graph)
+            for x, needed, vjp in zip(node.operands, node.needs, node.primitive.vjps):
+                if not needed:
+                    continue
+                r = fit(vjp(g, out, *operands, **node.options), x, node)
+                target = source(x)
+                if target in pending:
+                    pending[target] = pending[target] + r
+                    continue
+                if x.node:
+                    heapq.heappush(heap, (-target.order, target))
+                elif not create_graph and not is_fresh(r, g, out, *operands):
+                    r = r.copy()  # a leaf's gradient is its own memory
+                pending[target] = r
+            if not retain_graph:
+                node.operands = node.options = node.out = None
+    finally:
+        _recording.reset(token)
+    return pending | found
+
+
+def source(x: Any) -> Any:
+    """Where a gradient is gathered: at the node that made x, or at x itself, a leaf."""
+    return x if x.node is None else x.node
+
+
+def is_fresh(r: np.ndarray, *others: Any) -> bool:
+    """Whether nobody else holds this result, so that it can be taken over without a copy."""
+    return r.base is None and all(r is not other for other in others)
+
+
+def seed(output: Tensor, gradient: Any) -> np.ndarray:
+    """The gradient to begin with, checked."""
+    if not output.requires_grad:
+        raise ValueError(
+            "backward: this tensor was made from nothing that requires a gradient, or under "
+            "no_grad; create the parameters with Tensor(..., requires_grad=True)"
+        )
+    if gradient is None:
+        if output.size != 1:
+            raise ValueError(
+                f"backward: a scalar is required, as a loss is, not the shape {output.shape}. "
+                "Reduce it with np.sum or np.mean, or pass gradient=, an array of that shape"
+            )
+        return np.ones_like(output.data)
+    array = np.asarray(gradient, output.dtype)
+    if array.shape != output.shape:
+        raise ValueError(
+            f"backward: the gradient needs the shape {output.shape}, received {array.shape}"
+        )
+    return array.copy()
+
+
+def fit(r: Any, x: Any, node: Node) -> Any:
+    """Sum a derivative over the axes along which x was broadcast, and give it x's dtype."""
+    if not isinstance(r, (np.ndarray, Tensor)):
+        r = np.asarray(r)
+    if r.shape != x.shape:
+        new = r.ndim - x.ndim
+        if new < 0 or any(n not in (1, m) for n, m in zip(x.shape, r.shape[new:])):
+            raise ValueError(
+                f"backward: {node.primitive.name} gave a derivative of shape {r.shape} for an "
+                f"operand of shape {x.shape}. Was its .data replaced after the forward pass?"
+            )
+        stretched = (new + i for i, n in enumerate(x.shape) if n == 1)
+        r = np.reshape(np.sum(r, axis=(*range(new), *stretched)), x.shape)
+    return r if r.dtype == x.dtype else r.astype(x.dtype)
+
+
+def grad(
+    output: Tensor,
+    inputs: Tensor | Sequence[Tensor],
+    gradient: Any = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+) -> Any:
+    """The derivative of `output` by each of `inputs`, as tensors; `.grad` is left alone.
+
+    create_graph: record the derivative itself, so that it can be differentiated again.
+    An input that the output does not depend on has the gradient 0 (PyTorch raises instead).
+
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> first = grad(x**3, x, create_graph=True)
+    >>> first, grad(first, x)
+    (Tensor(27., requires_grad=True), Tensor(18.))
+    """
+    single = isinstance(inputs, Tensor)
+    inputs = [inputs] if single else list(inputs)
+    for i, x in enumerate(inputs):
+        if not isinstance(x, Tensor) or not x.requires_grad:
+            raise ValueError(
+                f"grad: an input must be a Tensor that requires a gradient; input {i} is {x!r:.60}"
+            )
+    retain = create_graph if retain_graph is None else retain_graph
+    found = sweep(output, gradient, inputs=inputs, retain_graph=retain, create_graph=create_graph)
+    results = [found[source(x)] if source(x) in found else np.zeros_like(x.data) for x in inputs]
+    results = [r if isinstance(r, Tensor) else Tensor(r) for r in results]
+    return results[0] if single else results
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Within this context (or decorated function) nothing is recorded, in this thread.
+
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> with no_grad():
+    ...     (x * x).requires_grad
+    False
+    """
+    token = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(token)

@@ -1,0 +1,43 @@
+"""Small things that several rooms need."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def by_name(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
+    """What a table holds under a name, in any case; an unknown name is answered with the nearest.
+
+    >>> by_name("color", "Blu", {"blue": 1, "red": 2})
+    Traceback (most recent call last):
+    ValueError: unknown color 'Blu'; did you mean 'blue'? Available: blue, red
+    """
+    key = name.lower() if isinstance(name, str) else name
+    if isinstance(key, str) and key in table:
+        return table[key]
+    near = difflib.get_close_matches(str(key), table, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise ValueError(f"unknown {kind} {name!r}{hint} Available: {', '.join(sorted(table))}")
+
+
+def to_categorical(labels: Any, num_classes: int | None = None) -> np.ndarray:
+    """Integer labels (N,) as one-hot rows (N, num_classes) of float32.
+
+    >>> to_categorical([0, 2])
+    array([[1., 0., 0.],
+           [0., 0., 1.]], dtype=float32)
+    """
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.size == 0:
+        raise ValueError(f"to_categorical: integer labels are required, received {labels!r:.80}")
+    classes = int(labels.max()) + 1 if num_classes is None else num_classes
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"to_categorical: labels must lie in 0 … {classes - 1}; "
+            f"received {labels.min()} … {labels.max()}"
+        )
+    return (labels[..., None] == np.arange(classes)).astype(np.float32)
