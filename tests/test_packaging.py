@@ -1,0 +1,200 @@
+"""One import name for three folders, however the library comes to the machine.
+
+The tests marked `network` build and install; `python -m pytest -m network` runs them.
+"""
+
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+FOLDERS = PROJECT["tool"]["setuptools"]["package-dir"]
+USE = """
+import minigrad, minigrad.optimizers, sys
+from minigrad.datasets import mnist
+from minigrad.optimizers import get
+(x, y), _ = mnist.load_data()
+print(x.shape, get("rmsprop").__class__.__module__, minigrad.__file__)
+"""
+
+
+def run(*command, cwd, check=True):
+    done = subprocess.run(
+        [str(word) for word in command], cwd=cwd, capture_output=True, text=True, timeout=300
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def shipped_files():
+    """What a wheel should hold: the Python of each folder, and what package-data adds."""
+    files = []
+    for package, folder in FOLDERS.items():
+        place = package.replace(".", "/")
+        files += [f"{place}/{path.name}" for path in (ROOT / folder).glob("*.py")]
+        for pattern in PROJECT["tool"]["setuptools"]["package-data"].get(package, []):
+            found = list((ROOT / folder).glob(pattern))
+            assert found, f"{pattern} matches nothing in {folder}"
+            files += [f"{place}/{path.relative_to(ROOT / folder)}" for path in found]
+    return sorted(files)
+
+
+def test_the_links_lead_to_the_folders():
+    for name in ("optimizers", "datasets"):
+        link = ROOT / "minigrad" / name
+        assert link.resolve() == ROOT / name
+        assert not link.is_symlink() or link.readlink() == Path("..") / name
+
+
+def test_no_file_is_left_at_home():
+    """All files of the three folders ship; a new subfolder must be declared."""
+    tracked = run("git", "ls-files", *FOLDERS.values(), cwd=ROOT, check=False)
+    if tracked.returncode:
+        pytest.skip("not a git clone")
+    links = {"minigrad/optimizers", "minigrad/datasets"}
+    here = [name for name in tracked.stdout.splitlines() if name not in links]
+    moved = [name if name.startswith("minigrad/") else f"minigrad/{name}" for name in here]
+    assert set(moved) <= set(shipped_files())
+
+
+@pytest.mark.parametrize("name", ["optimizers", "datasets"])
+def test_the_bare_name_says_which_to_use(name):
+    done = run(sys.executable, "-c", f"import {name}", cwd=ROOT, check=False)
+    assert "ImportError" in done.stderr and f"minigrad.{name}" in done.stderr.splitlines()[-1]
+
+
+def test_a_clone_works_from_its_root():
+    """-S leaves out everything installed, so also an editable install of this very folder."""
+    code = "import minigrad.datasets.mnist as m, minigrad.optimizers as o; print(o.__file__)"
+    path = [str(Path(metadata.distribution("numpy").locate_file("")))]
+    set_path = f"import sys; sys.path += {path}; "
+    done = run(sys.executable, "-S", "-c", set_path + code, cwd=ROOT)
+    assert Path(done.stdout.strip()) == ROOT / "minigrad" / "optimizers" / "__init__.py"
+
+
+def test_the_version_is_written_once():
+    version = PROJECT["project"]["version"]
+    for folder in FOLDERS.values():
+        for path in (ROOT / folder).glob("*.py"):
+            assert f'"{version}"' not in path.read_text(encoding="utf-8"), path
+
+
+# ---- builds and installs ----
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """What is committed, and nothing that a build or an editor left behind."""
+    folder = tmp_path_factory.mktemp("clone")
+    run("git", "clone", "--quiet", ROOT, folder / "minigrad", cwd=folder)
+    return folder / "minigrad"
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """The interpreter of a new environment with the dependencies and nothing of ours."""
+    folder = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", folder, cwd=folder)
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    build = PROJECT["build-system"]["requires"]
+    run(python, "-m", "pip", "install", *PROJECT["project"]["dependencies"], *build, cwd=folder)
+    return python
+
+
+@pytest.fixture(scope="module")
+def archives(clone, python):
+    """(sdist, wheel, wheel made from the sdist)"""
+    code = "import setuptools.build_meta as b; print(b.build_sdist('dist'))"
+    name = run(python, "-c", code, cwd=clone).stdout.split()[-1]
+    sdist = clone / "dist" / name
+    wheels = []
+    for source in (clone, sdist):
+        folder = clone / "dist" / f"from-{source.name}"
+        run(python, "-m", "pip", "wheel", "--no-deps", "-w", folder, source, cwd=clone)
+        wheels += folder.glob("*.whl")
+    return sdist, *wheels
+
+
+def installed_works(python, cwd):
+    out = run(python, "-W", "error", "-c", USE, cwd=cwd).stdout
+    assert out.startswith("(60000, 28, 28) minigrad.optimizers.rmsprop")
+    for name in ("optimizers", "datasets"):
+        done = run(python, "-c", f"import {name}", cwd=cwd, check=False)
+        assert f"No module named '{name}'" in done.stderr
+    return out
+
+
+@pytest.fixture
+def install(python, tmp_path):
+    def install(*what):
+        run(python, "-m", "pip", "install", "--no-deps", *what, cwd=tmp_path)
+        return python
+
+    yield install
+    run(python, "-m", "pip", "uninstall", "--yes", "minigrad", cwd=tmp_path)
+
+
+@pytest.mark.network
+def test_each_wheel_holds_each_file_once(archives):
+    for wheel in archives[1:]:
+        with zipfile.ZipFile(wheel) as archive:
+            names = [name for name in archive.namelist() if ".dist-info/" not in name]
+            assert sorted(names) == shipped_files()
+            assert any(name.endswith("licenses/LICENSE") for name in archive.namelist())
+
+
+@pytest.mark.network
+def test_the_sdist_holds_each_file_once(archives):
+    with tarfile.open(archives[0]) as archive:
+        files = [member.name for member in archive.getmembers() if member.isfile()]
+    here = [name.split("/", 1)[1] for name in files]
+    assert not any(name.startswith(("minigrad/optimizers", "minigrad/datasets")) for name in here)
+    moved = [name if name.startswith("minigrad/") else f"minigrad/{name}" for name in here]
+    assert {name: moved.count(name) for name in shipped_files()} == dict.fromkeys(
+        shipped_files(), 1
+    )
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("which", [1, 2], ids=["wheel", "wheel from sdist"])
+def test_wheel(archives, install, tmp_path, which):
+    assert "site-packages" in installed_works(install(archives[which]), tmp_path)
+
+
+@pytest.mark.network
+def test_editable(clone, install, tmp_path):
+    out = installed_works(install("-e", clone), tmp_path)
+    assert str(clone) in out
+
+
+@pytest.mark.network
+def test_a_clone_needs_only_the_dependencies(clone, python):
+    assert str(clone) in run(python, "-W", "error", "-c", USE, cwd=clone).stdout
+
+
+@pytest.mark.network
+def test_a_package_named_datasets_is_left_alone(archives, clone, python, tmp_path):
+    """Whatever is installed first, theirs stays theirs, also after ours is gone."""
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "__init__.py").write_text("whose = 'theirs'\n")
+    (tmp_path / "setup.py").write_text(
+        "from setuptools import setup\nsetup(name='theirs', version='1', packages=['datasets'])\n"
+    )
+    both = "import datasets; print(datasets.whose);" + USE
+    pip = (python, "-m", "pip")
+    for order in (archives[1], tmp_path), (tmp_path, archives[1]), (tmp_path, "-e", clone):
+        for what in [order[:1], order[1:]]:
+            run(*pip, "install", "--no-deps", *what, cwd=tmp_path.parent)
+        assert run(python, "-c", both, cwd=tmp_path.parent).stdout.startswith("theirs\n(60000,")
+        run(*pip, "uninstall", "--yes", "minigrad", cwd=tmp_path.parent)
+        assert run(
+            python, "-c", "import datasets; print(datasets.whose)", cwd=tmp_path.parent
+        ).stdout.startswith("theirs")
+        run(*pip, "uninstall", "--yes", "theirs", cwd=tmp_path.parent)
