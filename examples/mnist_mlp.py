@@ -1,0 +1,73 @@
+"""Train a multilayer perceptron on MNIST, in the loop that every learner must see.
+
+    python examples/mnist_mlp.py --optimizer adam --epochs 3
+"""
+
+import argparse
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from minigrad import no_grad, optimizers
+from minigrad.datasets import batches, mnist
+from minigrad.functional import cross_entropy
+from minigrad.layers import Dense
+from minigrad.losses import accuracy
+from minigrad.models import Sequential
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--optimizer", default="rmsprop", help=f"one of {', '.join(optimizers.available())}")
+    add("--lr", type=float, help="learning rate (default: the optimizer's own)")
+    add("--epochs", type=int, default=5, help="times through the training images (default: 5)")
+    add("--batch-size", type=int, default=128, help="images a step (default: 128)")
+    add("--hidden", type=int, default=512, help="width of the hidden layer (default: 512)")
+    add("--seed", type=int, default=0, help="fixes all that is random (default: 0)")
+    return parser.parse_args()
+
+
+def flat(images: np.ndarray) -> np.ndarray:
+    """Images (N, 28, 28) of 0 … 255 as rows (N, 784) of 0 … 1."""
+    return images.reshape(len(images), 784).astype("float32") / 255
+
+
+def main() -> None:
+    args = parse()
+    rng = np.random.default_rng(args.seed)
+    (images, labels), (test_images, test_labels) = mnist.load_data()
+    images, test_images = flat(images), flat(test_images)
+
+    model = Sequential(
+        [Dense(args.hidden, activation="relu", input_shape=(784,)), Dense(10)], seed=args.seed
+    )
+    hyper = {} if args.lr is None else {"lr": args.lr}
+    optimizer = optimizers.get(args.optimizer, **hyper).bind(model.named_parameters())
+
+    for epoch in range(args.epochs):
+        start, losses, hits = time.perf_counter(), [], []
+        title = f"epoch {epoch + 1}/{args.epochs}"
+        for x, y in tqdm(batches(images, labels, args.batch_size, rng), desc=title, disable=None):
+            logits = model(x)
+            loss = cross_entropy(logits, y)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item() * len(x))
+            hits.append(accuracy(logits, y) * len(x))
+        with no_grad():
+            test_accuracy = accuracy(model(test_images), test_labels)
+        print(
+            f"{title}: loss {sum(losses) / len(images):.4f}, "
+            f"train accuracy {sum(hits) / len(images):.4f}, test accuracy {test_accuracy:.4f}, "
+            f"{time.perf_counter() - start:.1f} s"
+        )
+    print(f"test accuracy {test_accuracy:.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+
+from minigrad import Tensor, grad
+from minigrad.initializers import INITIALIZERS
+from minigrad.layers import Dense, Dropout, Flatten, Layer, ReLU, Sigmoid, Softmax, Tanh
+from minigrad.models import Sequential
+
+
+def test_dense_is_its_formula():
+    layer = Dense(3, activation="tanh", input_shape=(4,))
+    x = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    out = layer(x)
+    np.testing.assert_allclose(
+        out.data, np.tanh(x @ layer.kernel.data + layer.bias.data), rtol=1e-6
+    )
+    assert out.dtype == np.float32
+
+
+def test_dense_without_bias_and_over_a_sequence():
+    layer = Dense(3, use_bias=False)
+    assert layer(np.ones((2, 7, 4))).shape == (2, 7, 3)
+    assert [name for name, _ in layer.named_parameters()] == ["kernel"]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float64", "float32"])
+def test_dense_computes_in_float32(dtype):
+    assert Dense(2)(np.ones((3, 4), dtype)).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Dense(0), "units must be a positive integer, received 0"),
+        (lambda: Dense(2.5), "received 2.5"),
+        (lambda: Dense(2, activation="rleu"), "did you mean 'relu'"),
+        (lambda: Dense(2, kernel_initializer="glorot"), "did you mean 'glorot_"),
+        (lambda: Dense(2, input_shape=(3,))(np.ones(3)), r"input of shape \(batch, features\)"),
+        (lambda: Dropout(1.0), r"rate must lie in \[0, 1\), received 1.0"),
+        (lambda: Dropout(float("nan")), "received nan"),
+    ],
+)
+def test_bad_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_dense_refuses_another_number_of_features():
+    layer = Dense(2)
+    layer(np.ones((5, 4)))
+    before = layer.state_dict()
+    with pytest.raises(ValueError, match=r"\(batch, 4\) is required, received \(5, 3\)"):
+        layer(np.ones((5, 3)))
+    assert all(np.array_equal(before[k], v) for k, v in layer.state_dict().items())
+
+
+@pytest.mark.parametrize("layer", [ReLU(), Sigmoid(), Tanh(), Softmax()])
+def test_activation_layers_keep_shape_and_dtype(layer):
+    x = Tensor(np.linspace(-2, 2, 6, dtype=np.float32).reshape(2, 3), requires_grad=True)
+    out = layer(x)
+    assert (out.shape, out.dtype) == ((2, 3), np.float32)
+    assert grad(np.sum(out * out), x).shape == (2, 3)
+
+
+def test_dropout_works_in_training_alone():
+    layer = Dropout(0.5)
+    x = np.ones((10, 10), np.float32)
+    assert 0 in layer(x).data
+    assert 0 not in layer.eval()(x).data
+
+
+def test_flatten_an_empty_batch():
+    assert Flatten()(np.zeros((0, 2, 3))).shape == (0, 6)
+
+
+class Nested(Layer):
+    def __init__(self):
+        self.blocks = [Dense(2, input_shape=(3,)), {"inner": Dense(1)}]
+        self.shared = self.blocks[0]
+        self.scale = Tensor(1.0, requires_grad=True)
+        self.constant = Tensor([1.0, 2.0])
+
+    def forward(self, x):
+        return self.blocks[1]["inner"](self.blocks[0](x)) * self.scale
+
+
+def test_parameters_are_found_in_order_each_once():
+    layer = Nested()
+    layer(np.ones((4, 3)))
+    assert [name for name, _ in layer.named_parameters()] == [
+        "blocks.0.kernel",
+        "blocks.0.bias",
+        "blocks.1.inner.kernel",
+        "blocks.1.inner.bias",
+        "scale",
+    ]
+    assert "constant" in layer.state_dict()
+
+
+def test_state_round_trip_and_refusal_that_changes_nothing():
+    a, b = Nested(), Nested()
+    for layer in (a, b):
+        layer(np.ones((4, 3)))
+    b.load_state_dict(a.state_dict())
+    assert all(np.array_equal(v, b.state_dict()[k]) for k, v in a.state_dict().items())
+    good = b.state_dict()
+    for change, message in (
+        (lambda s: s.pop("scale"), "Missing: .'scale'"),
+        (lambda s: s.update(extra=1.0), "unknown: .'extra'"),
+        (lambda s: s.update(constant=np.zeros(3)), r"constant needs shape \(2,\), received \(3,\)"),
+    ):
+        state = {k: v + 1 for k, v in good.items()}
+        change(state)
+        with pytest.raises(ValueError, match=message):
+            b.load_state_dict(state)
+        assert all(np.array_equal(v, b.state_dict()[k]) for k, v in good.items())
+
+
+def test_train_and_eval_reach_nested_layers():
+    model = Sequential([Dense(2, input_shape=(3,)), Sequential([Dropout(0.5)])])
+    model.eval()
+    assert not model.layers[1].layers[0].training
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_initializers_have_their_variance(name):
+    w = INITIALIZERS[name]((300, 200), np.random.default_rng(0))
+    variance = {"zeros": 0, "ones": 0, "glorot": 2 / 500, "he": 2 / 300}[name.split("_")[0]]
+    assert w.dtype == np.float32
+    assert np.var(w) == pytest.approx(variance, rel=0.03)

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from minigrad import Tensor, losses
+
+
+def test_accuracy_of_integer_and_one_hot_labels():
+    p = np.array([[0.2, 0.8], [0.9, 0.1], [0.4, 0.6]])
+    assert losses.accuracy(Tensor(p), [1, 0, 0]) == pytest.approx(2 / 3)
+    assert losses.accuracy(p, np.eye(2)[[1, 0, 0]]) == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match=r"labels of shape \(3,\)"):
+        losses.accuracy(p, [1, 0])
+
+
+def test_by_name_as_class_as_object_as_function():
+    prediction, target = Tensor([[1.0], [2.0]]), np.array([[0.0], [0.0]])
+    for loss in ("MSE", losses.MeanSquaredError, losses.MeanSquaredError()):
+        assert losses.get(loss)(prediction, target).item() == 2.5
+    assert losses.get(losses.cross_entropy) is losses.cross_entropy
+    logits = Tensor([[0.0, 1.0]])
+    assert (
+        losses.get("categorical_crossentropy")(logits, [1]).item()
+        == losses.CategoricalCrossentropy()(logits, [[0.0, 1.0]]).item()
+    )
+
+
+@pytest.mark.parametrize(
+    ("get", "name", "message"),
+    [
+        (losses.get, "mean_squared_eror", "unknown loss .* did you mean 'mean_squared_error'"),
+        (losses.get_metric, "acuracy", "unknown metric .* did you mean 'accuracy'"),
+        (losses.get, 3, "unknown loss 3"),
+    ],
+)
+def test_unknown_names(get, name, message):
+    with pytest.raises(ValueError, match=message):
+        get(name)

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+
+from minigrad import optimizers
+from minigrad.layers import Dense, Dropout, Flatten, Softmax
+from minigrad.models import Sequential
+
+rng = np.random.default_rng(0)
+X = rng.standard_normal((200, 4)).astype(np.float32)
+LABELS = (X[:, 0] + X[:, 1] > 0).astype(int)
+
+
+def classifier(seed=0, **kwargs):
+    model = Sequential(
+        [Dense(16, activation="relu", input_shape=(4,)), Dropout(0.1), Dense(2, "softmax")],
+        seed=seed,
+    )
+    model.compile("rmsprop", loss="categorical_crossentropy", metrics=["accuracy"], **kwargs)
+    return model
+
+
+def test_fit_learns_and_reports():
+    model = classifier()
+    history = model.fit(X, LABELS, epochs=30, verbose=0, validation_split=0.2).history
+    assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy", "lr"}
+    assert all(len(numbers) == 30 for numbers in history.values())
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    loss, accuracy = model.evaluate(X, LABELS)
+    assert accuracy > 0.95
+    p = model.predict(X, batch_size=7)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
+    assert accuracy == pytest.approx(np.mean(p.argmax(axis=1) == LABELS))
+    assert loss == pytest.approx(-np.mean(np.log(p[np.arange(200), LABELS])), rel=1e-4)
+
+
+def test_the_same_seed_gives_the_same_bits():
+    runs = []
+    for verbose in (0, 2):
+        model = classifier(seed=3)
+        history = model.fit(
+            X, np.eye(2)[LABELS], epochs=3, verbose=verbose, validation_split=0.25
+        )
+        runs.append((model.state_dict(), history.history))
+    assert runs[0][1] == runs[1][1]
+    assert all(np.array_equal(v, runs[1][0][k]) for k, v in runs[0][0].items())
+    other = classifier(seed=4)
+    other.fit(X, LABELS, epochs=3, verbose=0)
+    assert not np.array_equal(other.state_dict()["layers.0.kernel"], runs[0][0]["layers.0.kernel"])
+
+
+def test_one_step_of_fit_is_the_explicit_loop():
+    a, b = (Sequential([Dense(1, input_shape=(4,))], seed=0) for _ in range(2))
+    y = X[:, :1]
+    a.compile(optimizers.get("sgd", lr=0.1), loss="mse")
+    a.fit(X, y, batch_size=200, shuffle=False, verbose=0)
+    w, c = (p.data.copy() for p in b.parameters())
+    r = 2 * (X @ w + c - y) / 200
+    np.testing.assert_allclose(a.layers[0].kernel.data, w - 0.1 * X.T @ r, rtol=1e-5)
+    np.testing.assert_allclose(a.layers[0].bias.data, c - 0.1 * r.sum(axis=0), rtol=1e-5)
+
+
+def test_input_shape_from_the_first_batch_is_the_same_network():
+    one = Sequential([Flatten(input_shape=(2, 2)), Dense(3)], seed=0)
+    two = Sequential([Flatten(), Dense(3)], seed=0)
+    assert two.parameters() == []
+    two.compile("sgd", loss="mse")
+    x = X.reshape(200, 2, 2)
+    np.testing.assert_array_equal(one.predict(x), two.predict(x))
+
+
+def test_summary(capsys):
+    text = classifier().summary()
+    assert text in capsys.readouterr().out
+    assert "('N', 16)" in text
+    assert text.endswith("114")
+    with pytest.raises(RuntimeError, match="input_shape"):
+        Sequential([Dense(2)]).summary()
+
+
+def test_one_line_an_epoch_where_there_is_no_terminal(capsys):
+    classifier().fit(X, LABELS, epochs=2)
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in out] == ["epoch 1/2", "epoch 2/2"]
+    assert "accuracy" in out[0]
+
+
+def test_dropout_is_on_in_fit_and_off_in_predict():
+    model = Sequential([Dropout(0.5, input_shape=(4,)), Softmax()], seed=0)
+    np.testing.assert_array_equal(model.predict(X), model.predict(X))
+    assert not np.array_equal(model(X).data, model(X).data)
+
+
+with_nan = X.copy()
+with_nan[7, 2] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "more", "error", "message"),
+    [
+        (with_nan, LABELS, {}, ValueError, "x must be finite; .* row 7"),
+        (X, LABELS[:-1], {}, ValueError, "received 200 and 199"),
+        (X[:0], LABELS[:0], {}, ValueError, "at least one"),
+        (X, LABELS, {"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+        (X, LABELS, {"batch_size": -3}, ValueError, "batch_size must be at least 1"),
+        (X, LABELS, {"epochs": -1}, ValueError, "epochs must be 0 or more, received -1"),
+        (X, LABELS, {"validation_split": 1.0}, ValueError, "validation_split must leave"),
+        (X[:, :3], LABELS, {}, ValueError, r"\(batch, 4\) is required, received \(32, 3\)"),
+        (X, LABELS + 1, {}, ValueError, "labels must lie in 0 … 1 for 2 classes"),
+        (np.array(["a"] * 200), LABELS, {}, TypeError, "x must be an array of numbers"),
+    ],
+)
+def test_bad_input_changes_nothing(x, y, more, error, message):
+    model = classifier()
+    before = model.state_dict()
+    with pytest.raises(error, match=message):
+        model.fit(x, y, **{"shuffle": False, "verbose": 0} | more)
+    assert all(np.array_equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"optimizer": "rmsporp", "loss": "mse"}, "did you mean 'rmsprop'"),
+        ({"optimizer": "sgd", "loss": "msee"}, "did you mean 'mse'"),
+        ({"optimizer": "sgd", "loss": "mse", "metrics": ["acc1"]}, "did you mean 'acc'"),
+        ({"optimizer": "sgd"}, "a loss is required"),
+    ],
+)
+def test_compile_refuses_unknown_names(kwargs, message):
+    model = Sequential([Dense(2)])
+    with pytest.raises(ValueError, match=message):
+        model.compile(**kwargs)
+    with pytest.raises(RuntimeError, match="compile"):
+        model.fit(X, LABELS)
+
+
+def test_add_refuses_what_is_no_layer():
+    with pytest.raises(TypeError, match=r"a layer such as Dense\(10\) is required"):
+        Sequential([Dense])
