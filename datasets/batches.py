@@ -13,8 +13,8 @@ class batches:  # lower-case like range, which it resembles: a thing with a leng
     gives the same orders. Shuffled batches are copies, yours to keep and change; with
     `shuffle=False` they are views of x and y. With `y=None` it gives x alone.
 
-    Raises ValueError where x and y differ in length or are empty, where `batch_size` is below 1 or
-    `rng` is missing; TypeError where one of them is of another kind.
+    Raises ValueError where x and y differ in length or are empty or `batch_size` is below 1;
+    TypeError where `batch_size` is no integer, or `rng` no Generator though one is needed.
 
     >>> rng = np.random.default_rng(0)
     >>> for x, y in batches(np.arange(5), np.arange(5) ** 2, batch_size=2, rng=rng):
@@ -44,13 +44,11 @@ class batches:  # lower-case like range, which it resembles: a thing with a leng
             raise TypeError(f"batches: batch_size must be an integer, not {batch_size!r}")
         if batch_size < 1:
             raise ValueError(f"batches: batch_size must be at least 1, not {batch_size}")
-        if shuffle and rng is None:
-            raise ValueError(
-                "batches: shuffling needs rng=numpy.random.default_rng(seed); "
+        if shuffle and not isinstance(rng, np.random.Generator):
+            raise TypeError(
+                f"batches: rng must be numpy.random.default_rng(seed), not {rng!r}; "
                 "or say shuffle=False to keep the order"
             )
-        if shuffle and not isinstance(rng, np.random.Generator):
-            raise TypeError(f"batches: rng must be numpy.random.default_rng(seed), not {rng!r}")
         self.batch_size = int(batch_size)
         self.rng = rng if shuffle else None
 

@@ -63,7 +63,7 @@ def test_unshuffled_batches_keep_the_order_and_copy_nothing():
         (dict(x=None), ValueError, "x needs at least one row"),
         (dict(x=np.zeros((0, 2)), y=np.zeros(0)), ValueError, "x needs at least one row"),
         (dict(x=np.float64(1)), ValueError, "x needs at least one row"),
-        (dict(rng=None), ValueError, "shuffling needs rng=numpy.random.default_rng(seed)"),
+        (dict(rng=None), TypeError, "default_rng(seed), not None; or say shuffle=False"),
         (dict(rng=0), TypeError, "rng must be numpy.random.default_rng(seed), not 0"),
     ],
 )
