@@ -1,0 +1,51 @@
+"""The optimizers, in order of difficulty: start with sgd.py, then optimizer.py, then the rest."""
+
+if __name__ == "optimizers":
+    raise ImportError("import it as minigrad.optimizers; under two names there are two registries")
+
+from .adagrad import AdaGrad
+from .adam import Adam
+from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value
+from .optimizer import Optimizer, ema, root
+from .parameters import Group, Parameter
+from .registry import available, get, register
+from .rmsprop import RMSprop
+from .schedules import (
+    Constant,
+    CosineDecay,
+    ExponentialDecay,
+    InverseTimeDecay,
+    Join,
+    LinearWarmup,
+    OneCycle,
+    Schedule,
+    StepDecay,
+)
+from .sgd import SGD
+
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "Constant",
+    "CosineDecay",
+    "ExponentialDecay",
+    "Group",
+    "InverseTimeDecay",
+    "Join",
+    "LinearWarmup",
+    "OneCycle",
+    "Optimizer",
+    "Parameter",
+    "RMSprop",
+    "Schedule",
+    "StepDecay",
+    "available",
+    "clip_by_global_norm",
+    "clip_by_norm",
+    "clip_by_value",
+    "ema",
+    "get",
+    "register",
+    "root",
+]

@@ -1,0 +1,52 @@
+"""Gradient clipping, by value, by norm, and by the norm of all gradients together.
+
+The base class does the same inside a step: `clip_value=`, `clip_norm=`, `clip_global_norm=`.
+None of them writes into a gradient, and a gradient within the limit is handed back as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite, sqrt
+
+import numpy as np
+
+
+def square_sum(g: np.ndarray) -> float:
+    """Σ g² as one reduction, in float64 only if float32 overflows; inf or NaN if an element is."""
+    flat = g.ravel(order="K")
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(np.dot(flat, flat))
+        return total if isfinite(total) else float(np.sum(np.square(flat, dtype=np.float64)))
+
+
+def clip_by_value(g: np.ndarray, limit: float) -> np.ndarray:
+    """min(max(g, −limit), limit)
+
+    >>> clip_by_value(np.array([-3.0, 0.5]), 1.0)
+    array([-1. ,  0.5])
+    """
+    return np.clip(g, -limit, limit)
+
+
+def clip_by_norm(g: np.ndarray, limit: float) -> np.ndarray:
+    """g · min(1, limit / ‖g‖)
+
+    >>> clip_by_norm(np.array([3.0, 4.0]), 1.0)
+    array([0.6, 0.8])
+    """
+    return clip_by_global_norm([g], limit)[0][0]
+
+
+def clip_by_global_norm(
+    gradients: Sequence[np.ndarray], limit: float
+) -> tuple[list[np.ndarray], float]:
+    """Every g · min(1, limit / ‖all g‖), and ‖all g‖ (Pascanu et al. 2013).
+
+    >>> clip_by_global_norm([np.array([3.0]), np.array([4.0])], 1.0)
+    ([array([0.6]), array([0.8])], 5.0)
+    """
+    norm = sqrt(sum(square_sum(g) for g in gradients))
+    if norm <= limit:
+        return list(gradients), norm
+    return [g * (limit / norm) for g in gradients], norm

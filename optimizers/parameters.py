@@ -1,0 +1,91 @@
+"""What an optimizer moves: parameters with names, in groups."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(eq=False)
+class Parameter:
+    """An array and its gradient: all that an optimizer needs. A minigrad.Tensor is one, too.
+
+    >>> Parameter(np.zeros(2))
+    Parameter(data=array([0., 0.]), grad=None)
+    """
+
+    data: np.ndarray
+    grad: np.ndarray | None = None
+
+
+def collect(owner: str, params: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Groups of (parameters by name, overrides), from any of the forms that `params` may take."""
+    remedy = "pass a list of parameters, such as model.parameters()"
+    if isinstance(params, set | frozenset):
+        raise TypeError(f"{owner}: a set of parameters has no order; {remedy}")
+    if isinstance(params, dict | str) or hasattr(params, "data") or hasattr(params, "parameters"):
+        raise TypeError(f"{owner}: received a single {type(params).__name__}; {remedy}")
+    if not isinstance(params, Iterable):
+        raise TypeError(f"{owner}: {type(params).__name__} is no collection; {remedy}")
+    entries = list(params)
+    if not any(isinstance(entry, dict) for entry in entries):
+        entries = [{"params": entries}]
+
+    groups: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    owners: dict[str, Any] = {}
+    for entry in entries:
+        if not isinstance(entry, dict) or "params" not in entry:
+            raise TypeError(f"{owner}: a group must be a dict with 'params', received {entry!r}")
+        if isinstance(entry["params"], set | frozenset):
+            raise TypeError(f"{owner}: a set of parameters has no order; {remedy}")
+        members = {}
+        for item in entry["params"]:
+            named = isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
+            name, parameter = item if named else (str(len(owners)), item)
+            _check(owner, name, parameter)
+            if name in owners or any(parameter is other for other in owners.values()):
+                raise ValueError(f"{owner}: the parameter {name!r} appears twice; pass it once")
+            owners[name] = members[name] = parameter
+        if not members:
+            raise ValueError(
+                f"{owner}: no parameters (was the generator used up before?); {remedy}"
+            )
+        groups.append((members, {key: v for key, v in entry.items() if key != "params"}))
+    return groups
+
+
+def _check(owner: str, name: str, parameter: Any) -> None:
+    """A parameter has .data, a floating-point array that can be written, and .grad."""
+    who = f"{owner}: the parameter {name!r}"
+    if isinstance(parameter, np.ndarray):
+        raise TypeError(f"{who} is a bare array; write Parameter(array), which has a .grad as well")
+    if not (hasattr(parameter, "data") and hasattr(parameter, "grad")):
+        raise TypeError(f"{who} must have .data and .grad, received a {type(parameter).__name__}")
+    w = parameter.data
+    if not (isinstance(w, np.ndarray) and np.issubdtype(w.dtype, np.floating)):
+        kind = w.dtype if isinstance(w, np.ndarray) else type(w).__name__
+        raise TypeError(f"{who} must hold a floating-point array, received {kind}")
+    if not w.flags.writeable:
+        raise ValueError(f"{who} is read-only, and a step writes into it; pass a copy")
+
+
+class Group(UserDict):
+    """Some parameters' names, and what they override: group["lr"] = 0.01 is checked as ever.
+
+    Reading any other hyperparameter gives the optimizer's, a schedule as the function it is.
+    """
+
+    def __init__(self, optimizer: Any, names: list[str], overrides: dict[str, Any]) -> None:
+        self.optimizer, self.names = optimizer, names
+        self.data = optimizer.checked(overrides)
+
+    def __missing__(self, name: str) -> Any:
+        return vars(self.optimizer)[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.data = self.optimizer.checked(self.data | {name: value})
+        self.optimizer.allocate()

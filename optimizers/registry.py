@@ -1,0 +1,116 @@
+"""Optimizers by name: register, get, available. This is where plug-ins come in."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from .hyperparameters import did_you_mean
+from .optimizer import Optimizer
+
+GROUP = "minigrad.optimizers"  # the entry points of other packages
+
+_registry: dict[str, type[Optimizer]] = {}
+
+
+def register(name: str, *aliases: str, override: bool = False) -> Callable[[Any], type[Optimizer]]:
+    """Give an optimizer class, or a plain function `direction(g, slots, **hyper)`, its names.
+
+    A function's keyword parameters are the hyperparameters; it makes its slots as it goes.
+    Raises ValueError for a name that is taken, unless override=True.
+
+    >>> @register("signum", override=True)    # doctest: +SKIP
+    ... def signum(g, slots, *, beta=0.9):
+    ...     return np.sign(ema(slots.setdefault("mean", np.zeros_like(g)), g, beta))
+    """
+    names = [n.lower() for n in (name, *aliases)]
+
+    def decorate(thing: Any) -> type[Optimizer]:
+        cls = thing if isinstance(thing, type) else _from_function(thing)
+        if not issubclass(cls, Optimizer):
+            raise TypeError(f"register needs a subclass of Optimizer or a function, received {cls}")
+        for n in names:
+            if _registry.get(n, cls) is not cls and not override:
+                raise ValueError(
+                    f"the name {n!r} is taken by {_registry[n].__module__}.{_registry[n].__name__};"
+                    " choose another, or register(…, override=True)"
+                )
+        _registry.update(dict.fromkeys(names, cls))
+        return cls
+
+    return decorate
+
+
+def _from_function(function: Callable) -> type[Optimizer]:
+    """The Optimizer whose direction is this function and whose fields are its keywords."""
+    if not callable(function):
+        raise TypeError(f"register needs a class or a function, received {function!r}")
+    own = [p for p in inspect.signature(function).parameters.values() if p.default is not p.empty]
+    space = {p.name: p.default for p in own} | {
+        "__annotations__": {p.name: Any for p in own},
+        "__doc__": function.__doc__,
+        "__module__": function.__module__,
+        "direction": staticmethod(function),
+        "open_slots": True,
+    }
+    return type(function.__name__, (Optimizer,), space)
+
+
+def get(optimizer: Any, params: Any = None, /, **hyper: Any) -> Optimizer:
+    """The optimizer of that name, case-insensitive; also takes a class, or hands an instance on.
+
+    Raises ValueError for an unknown name. Installed packages that offer the name in the entry
+    point group "minigrad.optimizers" are looked at only if nobody has registered it.
+
+    >>> get("RMSprop", lr=0.1)
+    RMSprop(lr=0.1)
+    """
+    if isinstance(optimizer, Optimizer):
+        if hyper:
+            raise TypeError(f"{optimizer!r} is made already; set {', '.join(hyper)} on it instead")
+        return optimizer.bind(params) if params is not None else optimizer
+    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
+        return optimizer(params, **hyper)
+    if not isinstance(optimizer, str):
+        raise TypeError(f"an optimizer must be a name, a class or an Optimizer, not {optimizer!r}")
+    return _find(optimizer)(params, **hyper)
+
+
+def available() -> dict[str, str]:
+    """Every registered name, with one line about it; aliases are left out."""
+    first = {cls: name for name, cls in reversed(_registry.items())}
+    return {name: _describe(cls) for cls, name in sorted(first.items(), key=lambda item: item[1])}
+
+
+def _describe(cls: type[Optimizer]) -> str:
+    """The docstring's first paragraph in words: the second one, where the first is a formula."""
+    paragraphs = (inspect.getdoc(cls) or cls.__name__).split("\n\n")
+    return " ".join(paragraphs[min(1, len(paragraphs) - 1)].split())
+
+
+def _find(name: str) -> type[Optimizer]:
+    key = name.lower()
+    if key not in _registry:
+        plug_ins = {entry.name.lower(): entry for entry in entry_points(group=GROUP)}
+        if key not in plug_ins:
+            hint = did_you_mean(key, [*_registry, *plug_ins])
+            known = ", ".join(available())
+            raise ValueError(f"unknown optimizer {name!r}{hint} (there are: {known})")
+        _load(key, plug_ins[key])
+    return _registry[key]
+
+
+def _load(key: str, entry: EntryPoint) -> None:
+    """Import a plug-in, which may register itself or be registered here."""
+    try:
+        thing = entry.load()
+        if key not in _registry:
+            register(key)(thing)
+    except Exception as error:
+        maker = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unknown package"
+        raise ImportError(
+            f"the optimizer {key!r} of {maker} ({entry.value}) does not load: "
+            f"{type(error).__name__}: {error}"
+        ) from error
