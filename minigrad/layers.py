@@ -48,13 +48,13 @@ class Layer:
     def __init__(self, input_shape: tuple[int, ...] | None = None):
         self.input_shape = None if input_shape is None else tuple(input_shape)
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Any, *state: Any) -> Tensor:
         x = x if isinstance(x, Tensor) else Tensor(x)
         if not self.built:
             self.rng = self.rng or np.random.default_rng()
             self.build(x.shape[1:])
             self.built = True
-        return self.forward(x)
+        return self.forward(x, *state)
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         """Make the parameters, for examples of this shape."""
@@ -127,6 +127,13 @@ def walk(thing: Any, prefix: str = "", seen: set[int] | None = None) -> Iterator
                 yield prefix + name, value
             if not isinstance(value, Tensor):
                 yield from walk(value, f"{prefix}{name}.", seen)
+
+
+def positive(what: str, n: Any) -> int:
+    """n, if it is a positive integer."""
+    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
+        raise ValueError(f"{what} must be a positive integer, received {n!r}")
+    return int(n)
 
 
 class ReLU(Layer):
@@ -207,10 +214,8 @@ class Dense(Layer):
         bias_initializer: str | Callable = "zeros",
     ):
         super().__init__(input_shape)
-        if not isinstance(units, (int, np.integer)) or isinstance(units, bool) or units < 1:
-            raise ValueError(f"Dense: units must be a positive integer, received {units!r}")
         activation = "linear" if activation is None else activation
-        self.units = int(units)
+        self.units = positive("Dense: units", units)
         self.activation = (
             activation if callable(activation) else by_name("activation", activation, ACTIVATIONS)
         )
@@ -240,3 +245,82 @@ class Dense(Layer):
             x = x.astype(self.kernel.dtype)
         out = linear(x, self.kernel, self.bias) if self.use_bias else x @ self.kernel
         return self.activation(out)
+
+
+class Embedding(Layer):
+    """Row i of a table for each integer i: x (N, …) of 0 … input_dim − 1 to (N, …, output_dim).
+
+    The same as one-hot rows times a matrix, without the rows; so an index that occurs several
+    times receives the sum of its gradients. The table begins uniform in ±0.05, as in Keras.
+
+    >>> Embedding(input_dim=1000, output_dim=8)(np.array([[3, 1, 4, 1]])).shape
+    (1, 4, 8)
+    """
+
+    def __init__(self, input_dim: int, output_dim: int):
+        super().__init__()
+        self.input_dim = positive("Embedding: input_dim", input_dim)
+        self.output_dim = positive("Embedding: output_dim", output_dim)
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        table = self.rng.uniform(-0.05, 0.05, (self.input_dim, self.output_dim))
+        self.embeddings = Tensor(table.astype(np.float32), requires_grad=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with np.errstate(invalid="ignore"):  # NaN becomes some integer, unequal to it
+            index = x.data.astype(np.intp)
+        if not np.array_equal(index, x.data):
+            raise ValueError(f"Embedding: integers are required, received {x.data!r:.80}")
+        if index.size and not (0 <= index.min() and index.max() < self.input_dim):
+            raise ValueError(
+                f"Embedding: indices must lie in 0 … {self.input_dim - 1}; "
+                f"received {index.min()} … {index.max()}"
+            )
+        return self.embeddings[index]
+
+
+class SimpleRNN(Layer):
+    """hₜ = tanh(xₜ·W + hₜ₋₁·U + b): x (N, T, inputs), T ≥ 1, to the last h (N, units).
+
+    return_sequences: give every h, (N, T, units).
+    Called as layer(x, h) it starts from that h (N, units), else from 0. To go on where the last
+    piece of a long sequence ended, hand over its final h; as `.data` (or detached), no gradient
+    flows into that piece: backpropagation through time, truncated. Elman 1990; W and U begin as in
+    Keras (Glorot, orthogonal), where the state is kept inside instead (`stateful`).
+
+    >>> layer = SimpleRNN(16, return_sequences=True)
+    >>> first = layer(np.ones((2, 5, 3)))
+    >>> layer(np.ones((2, 5, 3)), first[:, -1].data).shape
+    (2, 5, 16)
+    """
+
+    def __init__(self, units: int, return_sequences: bool = False):
+        super().__init__()
+        self.units, self.return_sequences = positive("SimpleRNN: units", units), return_sequences
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        kernel = initializers.glorot_uniform((input_shape[-1], self.units), self.rng)
+        orthogonal = np.linalg.qr(self.rng.standard_normal((self.units, self.units)))[0]
+        self.kernel = Tensor(kernel, requires_grad=True)
+        self.recurrent_kernel = Tensor(orthogonal.astype(np.float32), requires_grad=True)
+        self.bias = Tensor(np.zeros(self.units, np.float32), requires_grad=True)
+
+    def forward(self, x: Tensor, h: Any = None) -> Tensor:
+        inputs = self.kernel.shape[0]
+        if x.ndim != 3 or x.shape[-1] != inputs or not x.shape[1]:
+            raise ValueError(
+                f"SimpleRNN({self.units}): input of shape (batch, time, {inputs}) is required, "
+                f"received {x.shape}"
+            )
+        h = np.zeros((len(x), self.units), self.kernel.dtype) if h is None else h
+        if h.shape != (len(x), self.units):
+            raise ValueError(
+                f"SimpleRNN({self.units}): a state of shape {(len(x), self.units)} is required, "
+                f"received {h.shape}"
+            )
+        driven = linear(x.astype(self.kernel.dtype), self.kernel, self.bias)
+        states = []
+        for t in range(x.shape[1]):
+            h = np.tanh(driven[:, t] + h @ self.recurrent_kernel)
+            states.append(h)
+        return np.stack(states, axis=1) if self.return_sequences else h

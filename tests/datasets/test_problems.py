@@ -1,0 +1,44 @@
+"""The functions have their published minima, there and nowhere lower."""
+
+import numpy as np
+import pytest
+
+from minigrad import Tensor
+from minigrad.datasets.problems import PROBLEMS, Problem
+
+every = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
+
+
+@every
+def test_each_minimum_has_value_and_gradient_zero(problem: Problem):
+    for point in problem.minima:
+        w = Tensor(np.array(point), requires_grad=True)
+        loss = problem(*w)
+        loss.backward()
+        assert loss.item() == pytest.approx(0, abs=1e-20)
+        np.testing.assert_allclose(w.grad, 0, atol=1e-9)
+
+
+@every
+def test_nothing_in_view_is_lower_and_all_is_in_view(problem: Problem):
+    x1, x2, y1, y2 = problem.view
+    grid = np.meshgrid(np.linspace(x1, x2, 301), np.linspace(y1, y2, 301))
+    assert problem(*grid).shape == (301, 301)
+    assert problem(*grid).min() >= 0
+    for point in (problem.start, *problem.minima):
+        assert x1 < point[0] < x2 and y1 < point[1] < y2
+
+
+@pytest.mark.parametrize(
+    ("name", "point", "value"),
+    [
+        ("quadratic", (-5, -2), 10.5),
+        ("booth", (0, 0), 74),
+        ("rosenbrock", (-1, 2), 104),
+        ("beale", (0, 0), 1.5**2 + 2.25**2 + 2.625**2),
+        ("himmelblau", (0, 0), 170),
+        ("rastrigin", (0.5, 0.5), 40.5),
+    ],
+)
+def test_values_worked_by_hand(name, point, value):
+    assert PROBLEMS[name](*point) == pytest.approx(value, rel=1e-14)
