@@ -20,7 +20,7 @@ from .parameters import Group, collect
 from .schedules import Schedule
 from .state import load_state_dict, state_dict
 
-BLOCK = 1 << 16  # elements that stay in the processor's cache through all operations of a step
+BLOCK = 1 << 17  # elements that stay in the processor's cache through all operations of a step
 WHOLE = ("clip_global_norm", "on_nonfinite")  # what no group can have for itself
 
 
@@ -227,9 +227,10 @@ class Optimizer:
             for name in gradients.keys() & set(group.names):
                 self.updates[name] += 1
                 h["t"] = self.updates[name]
+                asked = {k: h[k] for k in self.asks["direction"]}
                 w, slots = self.parameters[name].data, self.slots[name]
                 for part in self._blocks(w, self._clip(gradients[name], h), slots):
-                    self._update(*part, h)
+                    self._update(*part, h, asked)
         self.steps += 1
 
     def _gradients(self) -> dict[str, np.ndarray]:
@@ -257,12 +258,12 @@ class Optimizer:
 
     def _at(self, group: Group) -> dict[str, Any]:
         """The group's hyperparameters at this step, those of schedules checked."""
-        h = {}
-        for name, default in self.defaults.items():
-            h[name] = value = group[name]
+        raw, t = vars(self) | group.data, self.steps
+        h = {name: raw[name] for name in self.defaults}
+        for name, value in h.items():
             if isinstance(value, Schedule):
-                who = f"{name} at step {self.steps}"
-                h[name] = check(type(self).__name__, who, value(self.steps), default)
+                who, default = f"{name} at step {t}", self.defaults[name]
+                h[name] = check(type(self).__name__, who, value(t), default)
         return h
 
     @staticmethod
@@ -283,16 +284,15 @@ class Optimizer:
             part = slice(i, i + BLOCK)
             yield w[part], g[part], {k: slot[part] for k, slot in zip(slots, flat)}
 
-    def _update(self, w: Any, g: Any, slots: dict[str, Any], h: dict[str, Any]) -> None:
+    def _update(self, w: Any, g: Any, slots: Any, h: dict[str, Any], asked: Any) -> None:
         """One parameter through the links, in their order."""
         if h["weight_decay"] != 0 and h["decoupled_weight_decay"]:
             w *= 1 - h["lr"] * h["weight_decay"]
         # never bound to a name: NumPy scales a temporary in place, a buffer or g it leaves alone
-        w -= self._change(w, g, slots, h)
+        w -= self._change(w, g, slots, h, asked)
 
-    def _change(self, w: Any, g: Any, slots: dict[str, Any], h: dict[str, Any]) -> Any:
+    def _change(self, w: Any, g: Any, slots: Any, h: dict[str, Any], asked: Any) -> Any:
         """lr·u, or what the momentum makes of it."""
-        asked = {k: h[k] for k in self.asks["direction"]}
         if h["maximize"]:
             g = -g
         if h["weight_decay"] != 0 and not h["decoupled_weight_decay"]:
