@@ -1,6 +1,6 @@
 """Train a multilayer perceptron on MNIST, in the loop that every learner must see.
 
-    python examples/mnist_mlp.py --optimizer adam --epochs 3
+python examples/mnist_mlp.py --optimizer adam --epochs 3
 """
 
 import argparse

@@ -212,8 +212,7 @@ class Sequential(Layer):
         if not self.built:
             self.build(x.shape[1:])
             self.built = True
-        if not self.optimizer.bound:
-            self.optimizer.bind(self.named_parameters())
+        self.optimizer.bind(self.named_parameters())
 
     # Use
 
