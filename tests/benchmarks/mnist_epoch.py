@@ -5,7 +5,7 @@
 Both do the same float32 work from the same seed on the same batches (60,000 images, 784-512-10,
 batch 128, RMSprop). They take turns, so that a machine whose speed drifts is fair to both; what
 counts is the ratio of the medians. That the work was the same shows in the first 20 losses; later
-ones drift apart, since RMSprop's first steps are of full size even where a gradient is rounding noise.
+ones drift apart, since RMSprop takes full first steps even where a gradient is rounding noise.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def seconds(epoch: Callable, images: np.ndarray, labels: np.ndarray) -> tuple[fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--repetitions", type=int, default=5, help="counted runs of each, 3 or more"
+        "--repetitions", type=int, default=5, help="counted runs, 3 or more"
     )
     repetitions = max(3, parser.parse_args().repetitions)
     (images, labels), _ = mnist.load_data()

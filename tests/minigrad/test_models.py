@@ -10,12 +10,13 @@ X = rng.standard_normal((200, 4)).astype(np.float32)
 LABELS = (X[:, 0] + X[:, 1] > 0).astype(int)
 
 
-def classifier(seed=0, **kwargs):
+def classifier(seed=0):
     model = Sequential(
         [Dense(16, activation="relu", input_shape=(4,)), Dropout(0.1), Dense(2, "softmax")],
         seed=seed,
     )
-    model.compile("rmsprop", loss="categorical_crossentropy", metrics=["accuracy"], **kwargs)
+    optimizer = optimizers.get("rmsprop", lr=0.01)
+    model.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
