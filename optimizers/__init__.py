@@ -3,9 +3,13 @@
 if __name__ == "optimizers":
     raise ImportError("import it as minigrad.optimizers; under two names there are two registries")
 
+from .adadelta import Adadelta
 from .adagrad import AdaGrad
 from .adam import Adam
+from .adamw import AdamW
 from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value
+from .lion import Lion
+from .nadam import NAdam
 from .optimizer import Optimizer, ema, root
 from .parameters import Group, Parameter
 from .registry import available, get, register
@@ -26,7 +30,11 @@ from .sgd import SGD
 __all__ = [
     "SGD",
     "AdaGrad",
+    "Adadelta",
+    "Adadelta",
     "Adam",
+    "AdamW",
+    "AdamW",
     "Constant",
     "CosineDecay",
     "ExponentialDecay",
@@ -34,6 +42,10 @@ __all__ = [
     "InverseTimeDecay",
     "Join",
     "LinearWarmup",
+    "Lion",
+    "NAdam",
+    "Lion",
+    "NAdam",
     "OneCycle",
     "Optimizer",
     "Parameter",

@@ -1,0 +1,45 @@
+"""Adadelta: RMSprop whose step size is the size of its own recent steps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .hyperparameters import Number
+from .optimizer import Optimizer, ema
+from .registry import register
+
+
+@register("adadelta")
+class Adadelta(Optimizer):
+    """v ← ρ·v + (1 − ρ)·g²,  u = g·√(d + ε) / √(v + ε),  d ← ρ·d + (1 − ρ)·u²
+
+    Steps in the units of the weights, after their own fading mean square; needs no tuned lr.
+
+    >>> Adadelta.as_in("torch")
+    Adadelta(lr=1.0, rho=0.9)
+
+    Zeiler 2012. Frameworks agree on the rule and differ in the defaults; ε is always inside.
+    """
+
+    lr: Number = 1.0
+    rho: Number = 0.95
+    eps: Number = 1e-6
+    elementwise = True
+    conventions = {
+        "torch": dict(lr=1.0, rho=0.9, eps=1e-6),
+        "keras": dict(
+            lr=1e-3, rho=0.95, eps=1e-7, lr_in_momentum=True, decoupled_weight_decay=True
+        ),
+        "optax": dict(rho=0.9, eps=1e-6),
+        "d2l": dict(rho=0.9, eps=1e-5),
+    }
+
+    def init(self, w):
+        return {"mean_square": np.zeros_like(w), "mean_square_step": np.zeros_like(w)}
+
+    def direction(self, g, slots, *, rho, eps):
+        v, d = slots["mean_square"], slots["mean_square_step"]
+        ema(v, g**2, rho)
+        u = g * np.sqrt(d + eps) / np.sqrt(v + eps)
+        ema(d, u**2, rho)
+        return u

@@ -1,0 +1,41 @@
+"""Lion: only the sign of a momentum; every coordinate moves by lr."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .hyperparameters import Number
+from .optimizer import Optimizer, ema
+from .registry import register
+
+
+@register("lion")
+class Lion(Optimizer):
+    """u = sign(β₁·m + (1 − β₁)·g)        m ← β₂·m + (1 − β₂)·g
+
+    Moves every coordinate by exactly lr, after the sign of a fading mean; half the state of Adam.
+
+    >>> Lion.as_in("keras", lr=1e-4)
+    Lion(lr=0.0001, lr_in_momentum=True)
+
+    Chen et al. 2023. PyTorch has none; optax decays the weights by 1e-3 unless told otherwise.
+    """
+
+    lr: Number = 1e-4
+    beta1: Number = 0.9
+    beta2: Number = 0.99
+    decoupled_weight_decay: bool = True
+    elementwise = True
+    conventions = {
+        "keras": dict(lr=1e-3, lr_in_momentum=True),
+        "optax": dict(weight_decay=1e-3),
+    }
+
+    def init(self, w):
+        return {"first_moment": np.zeros_like(w)}
+
+    def direction(self, g, slots, *, beta1, beta2):
+        m = slots["first_moment"]
+        u = np.sign(beta1 * m + (1 - beta1) * g)
+        ema(m, g, beta2)
+        return u

@@ -1,0 +1,56 @@
+"""NAdam: Adam that looks ahead, as Nesterov's momentum does."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .hyperparameters import Number
+from .optimizer import Optimizer, ema
+from .registry import register
+
+
+@register("nadam")
+class NAdam(Optimizer):
+    """m ← β₁·m + (1 − β₁)·g,  v ← β₂·v + (1 − β₂)·g²,  μₜ = β₁·(1 − 0.96^(ψ·t) / 2)
+    u = (μₜ₊₁·m / (1 − μ₁⋯μₜ₊₁) + (1 − μₜ)·g / (1 − μ₁⋯μₜ)) / (√(v / (1 − β₂ᵗ)) + ε)
+
+    Adam with Nesterov's momentum, whose μₜ rises from about β₁/2 to β₁ at the rate ψ.
+
+    momentum_decay = ψ; constant_momentum = True holds μₜ at β₁ throughout
+
+    >>> NAdam.as_in("keras").momentum_decay
+    1.0
+
+    Dozat 2016. Frameworks differ in ψ: 4e-3 in PyTorch, 1 in Keras; μ is constant in optax.
+    """
+
+    lr: Number = 2e-3
+    beta1: Number = 0.9
+    beta2: Number = 0.999
+    eps: Number = 1e-8
+    momentum_decay: Number = 4e-3
+    constant_momentum: bool = False
+    conventions = {
+        "torch": dict(lr=2e-3, eps=1e-8, momentum_decay=4e-3),
+        "keras": dict(
+            lr=1e-3, eps=1e-7, momentum_decay=1.0, lr_in_momentum=True, decoupled_weight_decay=True
+        ),
+        "optax": dict(eps=1e-8, constant_momentum=True),
+    }
+
+    def init(self, w):
+        moments = {name: np.zeros_like(w) for name in ("first_moment", "second_moment")}
+        return moments | {"mu_product": np.ones(())}
+
+    def direction(
+        self, g, slots, *, t, beta1, beta2, eps, momentum_decay, constant_momentum
+    ):
+        def mu(t):
+            return beta1 * (1 - (0 if constant_momentum else 0.96 ** (momentum_decay * t) / 2))
+
+        m = ema(slots["first_moment"], g, beta1)
+        v = ema(slots["second_moment"], g**2, beta2)
+        slots["mu_product"] *= mu(t)
+        product = float(slots["mu_product"])
+        ahead = mu(t + 1) / (1 - product * mu(t + 1)) * m + (1 - mu(t)) / (1 - product) * g
+        return ahead / (np.sqrt(v / (1 - beta2**t)) + eps)

@@ -1,0 +1,51 @@
+"""Every convention against the stored steps of the framework it names (golden/generate.py)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigrad import optimizers
+from minigrad.optimizers import Parameter
+
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "golden.npz")
+ABOUT = json.loads(str(GOLDEN["about"]))
+CASES, KEPT = ABOUT["cases"], ABOUT["kept"]
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+
+
+def title(case):
+    options = ",".join(f"{k}={v}" for k, v in case["ours"].items())
+    return f"{case['framework']}-{case['optimizer']}({options})"
+
+
+def our_path(case, dtype):
+    """The weights that the framework stored, after the same steps, from us."""
+    theta, lrs = GOLDEN["theta"].astype(dtype), GOLDEN["lrs"]
+    params = [Parameter(theta[:4]), Parameter(theta[4:].reshape(2, 2))]
+    kind = getattr(optimizers, case["optimizer"])
+    optimizer = kind.as_in(case["framework"], params, lr=lambda t: lrs[t], **case["ours"])
+    path = [theta.copy()]
+    for g in GOLDEN["gradients"].astype(dtype):
+        params[0].grad, params[1].grad = g[:4].copy(), g[4:].reshape(2, 2).copy()
+        optimizer.step()
+        path.append(theta.copy())
+    return np.stack(path)[KEPT]
+
+
+def test_there_are_enough_cases_and_the_versions_are_stored():
+    assert len(CASES) >= 60
+    assert {case["framework"] for case in CASES} == {"torch", "keras", "optax"}
+    assert {"torch", "keras", "optax", "jax"} <= set(ABOUT["versions"])
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("i", range(len(CASES)), ids=map(title, CASES))
+def test_ours_is_theirs(i, dtype, golden_summary):
+    theirs = GOLDEN[dtype][i]
+    ours = our_path(CASES[i], dtype)
+    assert ours.dtype == theirs.dtype
+    deviation = float(np.max(np.abs(ours - theirs) / np.abs(theirs)))
+    golden_summary[CASES[i]["framework"], dtype].append(deviation)
+    assert deviation < TOLERANCE[dtype]
