@@ -43,7 +43,7 @@ class Layer:
     input_shape: tuple[int, ...] | None = None
     training = True
     built = False
-    rng: np.random.Generator | None = None  # a model sets its own, for all that is random
+    rng: Any = None  # a numpy Generator; a model sets its own, for all that is random
 
     def __init__(self, input_shape: tuple[int, ...] | None = None):
         self.input_shape = None if input_shape is None else tuple(input_shape)
@@ -59,7 +59,7 @@ class Layer:
     def build(self, input_shape: tuple[int, ...]) -> None:
         """Make the parameters, for examples of this shape."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         raise NotImplementedError(f"{type(self).__name__} needs a method forward(self, x)")
 
     # What it consists of
@@ -139,28 +139,28 @@ def positive(what: str, n: Any) -> int:
 class ReLU(Layer):
     """max(x, 0)"""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return relu(x)
 
 
 class Sigmoid(Layer):
     """1 / (1 + e⁻ˣ)"""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return sigmoid(x)
 
 
 class Tanh(Layer):
     """tanh(x)"""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return np.tanh(x)
 
 
 class Softmax(Layer):
     """eˣ / Σ eˣ over the last axis"""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return softmax(x)
 
 
@@ -171,7 +171,7 @@ class Flatten(Layer):
     (2, 784)
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return np.reshape(x, (len(x), int(np.prod(x.shape[1:]))))
 
 
@@ -184,7 +184,7 @@ class Dropout(Layer):
             raise ValueError(f"Dropout: rate must lie in [0, 1), received {rate!r}")
         self.rate = rate
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return dropout(x, self.rate, self.rng) if self.training and self.rate else x
 
 
@@ -234,7 +234,7 @@ class Dense(Layer):
         if self.use_bias:
             self.bias = Tensor(self.bias_initializer((self.units,), self.rng), requires_grad=True)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         inputs = self.kernel.shape[0]
         if x.ndim < 2 or x.shape[-1] != inputs:
             raise ValueError(
@@ -266,7 +266,7 @@ class Embedding(Layer):
         table = self.rng.uniform(-0.05, 0.05, (self.input_dim, self.output_dim))
         self.embeddings = Tensor(table.astype(np.float32), requires_grad=True)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         with np.errstate(invalid="ignore"):  # NaN becomes some integer, unequal to it
             index = x.data.astype(np.intp)
         if not np.array_equal(index, x.data):
@@ -305,7 +305,7 @@ class SimpleRNN(Layer):
         self.recurrent_kernel = Tensor(orthogonal.astype(np.float32), requires_grad=True)
         self.bias = Tensor(np.zeros(self.units, np.float32), requires_grad=True)
 
-    def forward(self, x: Tensor, h: Any = None) -> Tensor:
+    def forward(self, x: Tensor, h: Any = None) -> Any:
         inputs = self.kernel.shape[0]
         if x.ndim != 3 or x.shape[-1] != inputs or not x.shape[1]:
             raise ValueError(
