@@ -5,6 +5,7 @@ Reading order: tensor, primitives, functional, layers, models; then optimizers/,
 
 from importlib.metadata import PackageNotFoundError, version
 
+from . import composed as composed
 from . import primitives as primitives
 from .tensor import Primitive, Tensor, grad, no_grad, primitive
 

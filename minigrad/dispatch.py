@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import takewhile
 from typing import Any
 
-from .arraylike import ArrayLike
+import numpy as np
 
-ROUTES: dict[Any, Callable] = {}  # NumPy's function -> ours; filled by primitives.py
+from .arraylike import ArrayLike, in_place
+
+ROUTES: dict[Any, Callable] = {}  # NumPy's function -> ours; filled by primitives.py and others
 PLAIN: set[Callable] = set()  # what gives on tensors what it gives on their arrays
+
+UFUNC_OPTIONS = dict(out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True)
 
 
 def dispatch(function: Callable, args: Sequence, options: dict, method: str = "__call__") -> Any:
     """Call what stands in for one of NumPy's functions, or say that nothing does."""
-    if function in PLAIN and method == "__call__":
+    if method != "__call__":
+        raise no_derivative(f"{name_of(function)}.{method}")
+    if options:
+        check_out(function, options.get("out"))
+    if function in PLAIN:
         return function(*map(bare, args), **{name: bare(x) for name, x in options.items()})
-    route = ROUTES.get(function)
-    if route is None or method != "__call__":
-        raise TypeError(
-            f"{name_of(function)}{'' if method == '__call__' else '.' + method} has no derivative "
-            "in minigrad. For its value alone, leave the graph on purpose: pass x.data"
-        )
-    operands = len(route.vjps) if hasattr(route, "vjps") else 0
-    if options or len(args) > operands:
-        args, options = arrange(function, route, operands, args, options)
+    route = ROUTES.get(function) or find(function)
+    if options or len(args) > shared_arguments(function, route):
+        args, options = arrange(function, route, args, options)
     return route(*args, **options)
+
+
+def find(function: Callable) -> Callable:
+    """SciPy's functions are routed once somebody who has imported SciPy calls one."""
+    if "scipy.special" in sys.modules:
+        from . import special as special
+    if function not in ROUTES:
+        raise no_derivative(name_of(function))
+    return ROUTES[function]
 
 
 def bare(x: Any) -> Any:
@@ -35,19 +48,23 @@ def bare(x: Any) -> Any:
 
 
 def name_of(function: Callable) -> str:
-    return f"np.{function.__name__}"
+    """np.exp, np.linalg.norm, scipy.special.erf."""
+    name = function.__name__
+    if getattr(np, name, None) is function:
+        return f"np.{name}"
+    module = getattr(function, "__module__", None) or "scipy.special"
+    return f"{module.replace('numpy', 'np')}.{name}"
 
 
-def arrange(
-    function: Callable, route: Callable, operands: int, args: Sequence, options: dict
-) -> tuple[list, dict]:
+def arrange(function: Callable, route: Any, args: Sequence, options: dict) -> tuple[list, dict]:
     """NumPy's arguments as ours takes them: the operands in order, all else by name."""
-    out = options.get("out")
-    if any(isinstance(x, ArrayLike) for x in (out if isinstance(out, tuple) else (out,))):
-        raise in_place(f"{name_of(function)}(..., out=tensor), or an operator such as +=,")
     theirs = parameters(function, route)
-    given = dict(zip(theirs, args)) | options
-    first = [given.pop(name) for name in list(theirs)[:operands]]
+    operands = len(route.vjps) if hasattr(route, "vjps") else 0
+    if function is np.einsum:  # its operands have no names
+        first, given = list(args), options
+    else:
+        given = dict(zip(theirs, args)) | options
+        first = [given.pop(name) for name in list(theirs)[:operands]]
     others = {name: x for name, x in given.items() if x is not theirs.get(name)}
     accepted = route.options if hasattr(route, "vjps") else parameters(route)
     if refused := others.keys() - accepted:
@@ -59,8 +76,19 @@ def arrange(
 
 
 @cache
-def parameters(function: Callable, stand_in: Callable | None = None) -> dict[str, Any]:
+def shared_arguments(function: Callable, route: Any) -> int:
+    """How many arguments ours takes in NumPy's order, so that they need no arranging."""
+    if hasattr(route, "vjps"):
+        return len(route.vjps)
+    pairs = zip(parameters(function, route), parameters(route))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+@cache
+def parameters(function: Any, stand_in: Any = None) -> dict[str, Any]:
     """The names of a function's parameters, in order, with their defaults."""
+    if isinstance(function, np.ufunc):
+        return {f"operand {i}": None for i in range(function.nin)} | UFUNC_OPTIONS
     try:
         signature = inspect.signature(function)
     except ValueError:  # some of NumPy's functions in C don't tell; ours take the same names
@@ -68,9 +96,13 @@ def parameters(function: Callable, stand_in: Callable | None = None) -> dict[str
     return {name: p.default for name, p in signature.parameters.items()}
 
 
-def in_place(what: str) -> TypeError:
+def check_out(function: Callable, out: Any) -> None:
+    if any(isinstance(x, ArrayLike) for x in (out if isinstance(out, tuple) else (out,))):
+        raise in_place(f"{name_of(function)}(..., out=tensor)")
+
+
+def no_derivative(name: str) -> TypeError:
     return TypeError(
-        f"{what} would write into a tensor whose values the way back may need. "
-        "Write t = t + x for t += x, np.where(mask, x, t) for t[mask] = x; "
-        "outside of any graph, write into t.data"
+        f"{name} has no derivative in minigrad. For its value alone, leave the graph on purpose: "
+        "pass x.data"
     )

@@ -4,18 +4,20 @@ A line reads: the function, then a derivative per operand, (g, out, *operands) -
 where g is the derivative of the final result by out. A name that begins with _ is not read, and so
 not kept in memory; the keywords of the first derivative are the options that the function supports.
 What was broadcast is summed back by the sweep. Derivatives are written in NumPy's functions, and so
-have derivatives themselves.
+have derivatives themselves. What NumPy has beside these is composed of them, in composed.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from math import log as ln
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
 
-from .dispatch import PLAIN, ROUTES
+from .dispatch import PLAIN, ROUTES, bare
 from .tensor import Primitive, Tensor
 
 
@@ -27,7 +29,10 @@ def derivatives(
 
 
 def composed(function: Callable) -> Callable:
-    """Let the decorated function, written in differentiable ones, stand in for NumPy's."""
+    """Let the decorated function, written in differentiable ones, stand in for NumPy's.
+
+    Its parameters have NumPy's names; those that it lacks are refused by name.
+    """
 
     def register(ours: Callable) -> Callable:
         ROUTES[function] = ours
@@ -40,13 +45,25 @@ def composed(function: Callable) -> Callable:
 
 derivatives(np.negative, lambda g, *_: -g)
 derivatives(np.positive, lambda g, *_: g)
-derivatives(np.exp, lambda g, out, _: g * out)
-derivatives(np.log, lambda g, _, x: g / x)
-derivatives(np.sqrt, lambda g, out, _: g / (2 * out))
-derivatives(np.square, lambda g, _, x: g * 2 * x)
-derivatives(np.tanh, lambda g, out, _: g * (1 - out * out))
+derivatives(np.copy, lambda g, *_: g)
 derivatives(np.sign, lambda g, *_: g * 0)
 derivatives(np.abs, lambda g, _, x: g * np.sign(x))
+derivatives(np.square, lambda g, _, x: g * 2 * x)
+derivatives(np.sqrt, lambda g, out, _: g / (2 * out))
+derivatives(np.reciprocal, lambda g, out, _: -g * out * out)
+derivatives(np.exp, lambda g, out, _: g * out)
+derivatives(np.expm1, lambda g, out, _: g * (out + 1))
+derivatives(np.log, lambda g, _, x: g / x)
+derivatives(np.log1p, lambda g, _, x: g / (1 + x))
+derivatives(np.log2, lambda g, _, x: g / (ln(2) * x))
+derivatives(np.log10, lambda g, _, x: g / (ln(10) * x))
+derivatives(np.sin, lambda g, _, x: g * np.cos(x))
+derivatives(np.cos, lambda g, _, x: -g * np.sin(x))
+derivatives(np.tan, lambda g, out, _: g * (1 + out * out))
+derivatives(np.arctan, lambda g, _, x: g / (1 + x * x))
+derivatives(np.sinh, lambda g, _, x: g * np.cosh(x))
+derivatives(np.cosh, lambda g, _, x: g * np.sinh(x))
+derivatives(np.tanh, lambda g, out, _: g * (1 - out * out))
 
 # Two operands, elementwise; where they are equal, maximum and minimum give half to each
 
@@ -71,6 +88,15 @@ derivatives(
     forward=lambda x, n: x**n,
 )
 
+derivatives(
+    np.logaddexp, lambda g, out, a, _: g * np.exp(a - out), lambda g, out, _, b: g * np.exp(b - out)
+)
+derivatives(
+    np.arctan2,
+    lambda g, _, y, x: g * x / (x * x + y * y),
+    lambda g, _, y, x: -g * y / (x * x + y * y),
+)
+
 # Sums and means: each element that went in receives the gradient of what came out
 
 
@@ -91,14 +117,9 @@ derivatives(
         g * (g.size / max(_x.size, 1)), _x.shape, axis, keepdims
     ),
 )
-
-
-@composed(np.var)
-def var(a: Tensor, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-    squares = np.square(a - np.mean(a, axis=axis, keepdims=True))
-    total = np.sum(squares, axis=axis, keepdims=keepdims)
-    return total / (a.size / max(total.size, 1) - ddof)
-
+derivatives(  # each element is in all sums from its own on
+    np.cumsum, lambda g, _, _x, axis=0: np.flip(np.cumsum(np.flip(g, axis), axis), axis)
+)
 
 # Extremes: the elements that attain it share the gradient
 
@@ -118,8 +139,17 @@ derivatives(
 
 # The same elements in another shape, order or precision
 
+
+def reshape(x: Any, shape: Any, order: Any = "C") -> Any:
+    if order not in ("C", "F"):
+        raise ValueError(f"the order must be 'C' or 'F', received {order!r}")
+    return np.reshape(x, shape, order=order)
+
+
 derivatives(
-    np.reshape, lambda g, _, _x, shape=None, order="C": np.reshape(g, _x.shape, order=order)
+    np.reshape,
+    lambda g, _, _x, shape=None, order="C": np.reshape(g, _x.shape, order=order),
+    forward=reshape,
 )
 derivatives(np.expand_dims, lambda g, _, _x, axis=None: np.reshape(g, _x.shape))
 derivatives(np.squeeze, lambda g, _, _x, axis=None: np.reshape(g, _x.shape))
@@ -129,18 +159,28 @@ derivatives(
     lambda g, _, _x, axes=None: np.transpose(g, axes and np.argsort([i % _x.ndim for i in axes])),
 )
 derivatives(np.broadcast_to, lambda g, _, _x, shape=None: g)
+derivatives(np.flip, lambda g, _, _x, axis=None: np.flip(g, axis))
+derivatives(
+    np.roll, lambda g, _, _x, shift=0, axis=None: np.roll(g, np.negative(shift).tolist(), axis)
+)
 ROUTES["astype"] = Primitive(
     lambda x, dtype: x.astype(dtype), lambda g, _, _x, dtype=None: g, name="astype"
 )
 
 # Choosing among elements
 
-derivatives(
+choice = Primitive(
     np.where,
     None,
     lambda g, _, condition, *_ab: np.where(condition, g, 0),
     lambda g, _, condition, *_ab: np.where(condition, 0, g),
+    name="np.where",
 )
+
+
+@composed(np.where)
+def where(condition: Any, *values: Any) -> Any:
+    return choice(bare(condition), *values) if values else np.nonzero(condition)
 
 
 def within(x: Any, low: Any, high: Any) -> Any:
@@ -195,29 +235,24 @@ ROUTES["getitem"] = getitem
 
 @cache
 def concatenation(count: int) -> Primitive:
-    """np.concatenate for so many arrays, each of which receives its slice of the gradient."""
+    """np.concatenate for so many arrays, which end at `ends`: each receives its slice of g."""
 
     def slice_of(i: int) -> Callable:
-        def vjp(g: Any, _: Any, *_arrays: Any, axis: int = 0) -> Any:
-            start = sum(x.shape[axis] for x in _arrays[:i])
-            piece = slice(start, start + _arrays[i].shape[axis])
+        def vjp(g: Any, _: Any, *_arrays: Any, axis: int = 0, ends: Any = ()) -> Any:
+            piece = slice(ends[i - 1] if i else 0, ends[i])
             return g[(slice(None),) * (axis % g.ndim) + (piece,)]
 
         return vjp
 
-    join = lambda *arrays, axis: np.concatenate(arrays, axis)  # noqa: E731
+    join = lambda *arrays, axis, ends: np.concatenate(arrays, axis)  # noqa: E731
     return Primitive(join, *map(slice_of, range(count)), name="np.concatenate")
 
 
 @composed(np.concatenate)
 def concatenate(arrays: Any, axis: int | None = 0) -> Tensor:
     arrays = list(arrays) if axis is not None else [np.reshape(x, -1) for x in arrays]
-    return concatenation(len(arrays))(*arrays, axis=axis or 0)
-
-
-@composed(np.stack)
-def stack(arrays: Any, axis: int = 0) -> Tensor:
-    return concatenate([np.expand_dims(x, axis) for x in arrays], axis)
+    sizes = [(np.shape(x) or (0,))[axis or 0] for x in arrays]
+    return concatenation(len(arrays))(*arrays, axis=axis or 0, ends=np.cumsum(sizes).tolist())
 
 
 # Matrix products: with G the gradient of A @ B, A receives G Bᵀ and B receives Aᵀ G
@@ -243,6 +278,63 @@ derivatives(
     np.matmul, lambda g, _, _a, b: matmul_left(g, _a, b), lambda g, _, a, _b: matmul_right(g, a, _b)
 )
 
+# Einstein's sums: g takes the place of the operand, and the operand's indices that of the result's
+
+
+@cache
+def contraction(count: int) -> Primitive:
+    """np.einsum for so many operands, with subscripts made explicit."""
+
+    def by_operand(i: int) -> Callable:
+        def vjp(g: Any, _: Any, *operands: Any, subscripts: str = "", optimize: Any = False) -> Any:
+            left, out = subscripts.split("->")
+            terms = left.split(",")
+            own, terms[i] = terms[i], out
+            kept = "".join(c for c in own if any(c in term for term in terms))
+            factors = [*operands[:i], g, *operands[i + 1 :]]
+            r = np.einsum(f"{','.join(terms)}->{kept}", *factors, optimize=optimize)
+            if kept == own:
+                return r
+            alone = tuple(k for k, c in enumerate(own) if c not in kept)
+            r = np.expand_dims(r, alone)
+            shape = [operands[i].shape[k] if k in alone else n for k, n in enumerate(r.shape)]
+            return np.broadcast_to(r, shape)
+
+        return vjp
+
+    forward = lambda *x, subscripts, optimize: np.einsum(subscripts, *x, optimize=optimize)  # noqa
+    return Primitive(forward, *map(by_operand, range(count)), name="np.einsum")
+
+
+@composed(np.einsum)
+def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Tensor:
+    subscripts = explicit(subscripts, [np.ndim(x) for x in operands])
+    return contraction(len(operands))(*operands, subscripts=subscripts, optimize=optimize)
+
+
+def explicit(subscripts: str, ranks: list[int]) -> str:
+    """Subscripts with letters for the dots, and a right side: '...i,i' becomes 'Ai,i->A'."""
+    if not isinstance(subscripts, str):
+        raise TypeError("np.einsum: a string is required first, such as 'ij,jk->ik'")
+    left, arrow, out = subscripts.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if len(terms) != len(ranks):
+        raise ValueError(f"np.einsum: {subscripts!r} takes {len(terms)} operands, not {len(ranks)}")
+    if not arrow:
+        out = "..." + "".join(sorted(c for c in set(left) - set(".,") if left.count(c) == 1))
+    hidden = [n - len(t.replace("...", "")) if "..." in t else 0 for t, n in zip(terms, ranks)]
+    widest = max(hidden)
+    dots = [c for c in ascii_letters if c not in subscripts][:widest]
+    terms = [t.replace("...", "".join(dots[widest - n :])) for t, n in zip(terms, hidden)]
+    for term in terms:
+        if len(set(term)) < len(term):
+            raise ValueError(
+                f"np.einsum: an index is repeated within one operand of {subscripts!r}; "
+                "take its diagonal first, with np.diagonal"
+            )
+    return f"{','.join(terms)}->{out.replace('...', ''.join(dots))}"
+
+
 # Without a derivative, because they are constant almost everywhere or no numbers: plain arrays
 
 PLAIN.update(
@@ -250,8 +342,8 @@ PLAIN.update(
     for name in (
         "equal not_equal less less_equal greater greater_equal isnan isinf isfinite signbit "
         "logical_not logical_and logical_or logical_xor any all argmax argmin argsort argwhere "
-        "nonzero count_nonzero searchsorted unique shape ndim size allclose isclose array_equal "
-        "zeros_like ones_like full_like empty_like result_type array_repr array_str array2string "
-        "save shares_memory may_share_memory"
+        "argpartition nonzero count_nonzero searchsorted unique shape ndim size allclose isclose "
+        "array_equal zeros_like ones_like full_like empty_like result_type array_repr array_str "
+        "array2string save shares_memory may_share_memory"
     ).split()
 )

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from .arraylike import ArrayLike
-from .dispatch import ROUTES, dispatch, in_place
+from .arraylike import FLOATS, ArrayLike, Outline, check_dtype, check_options, to_array, unlisted
+from .dispatch import ROUTES, dispatch
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
+_watch: ContextVar[Any] = ContextVar("watch", default=None)  # who looks on; see anomaly.py
 _clock = itertools.count()  # nodes are numbered in the order of their creation
 
 
@@ -28,7 +29,7 @@ class Tensor(ArrayLike):
 
     data: an array (its dtype is kept), or a number or list (these become float32).
     requires_grad: whether `backward` shall fill `.grad`, an array of the same shape and dtype.
-    Integers can't require a gradient (TypeError); complex and object data are refused (TypeError).
+    Integers can't require a gradient; complex, object and float16 data are refused (TypeError).
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> np.sum(x**2).backward()
@@ -41,22 +42,7 @@ class Tensor(ArrayLike):
     __slots__ = ("data", "grad", "requires_grad", "node", "__weakref__")
 
     def __init__(self, data: Any, requires_grad: bool = False):
-        if isinstance(data, Tensor):
-            data = data.data
-        keeps_dtype = isinstance(data, (np.ndarray, np.generic))
-        if not keeps_dtype and not isinstance(data, int):
-            data = np.asarray(data, np.float32)
-        self.data: np.ndarray = np.asarray(data)
-        if self.data.dtype.kind not in "fbiu":
-            raise TypeError(
-                f"Tensor: real numbers are required, received dtype {self.data.dtype}; "
-                "convert the data with .astype('float32')"
-            )
-        if requires_grad and self.data.dtype.kind != "f":
-            raise TypeError(
-                f"Tensor: requires_grad needs floating-point data, received {self.data.dtype}; "
-                "write 3.0 for 3, or convert the data with .astype('float32')"
-            )
+        self.data: np.ndarray = to_array("Tensor", data, requires_grad)
         self.grad: np.ndarray | None = None
         self.requires_grad = requires_grad
         self.node: Node | None = None  # what made it; None for a leaf
@@ -78,9 +64,6 @@ class Tensor(ArrayLike):
     def __getitem__(self, index: Any) -> Tensor:
         return ROUTES["getitem"](self, index)
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise in_place("tensor[...] = value")
-
     def astype(self, dtype: Any) -> Tensor:
         return ROUTES["astype"](self, dtype=dtype)
 
@@ -93,8 +76,7 @@ class Tensor(ArrayLike):
         may be left out where this tensor is a scalar, as a loss is.
         retain_graph: keep the graph, so that one can go back through it again; else it is freed.
         """
-        leaves = sweep(self, gradient, retain_graph=retain_graph)
-        for leaf, g in leaves.items():
+        for leaf, g in sweep(self, gradient, (), retain_graph, create_graph=False).items():
             leaf.grad = g if leaf.grad is None else leaf.grad + g
 
 
@@ -103,18 +85,22 @@ class Node:
 
     __slots__ = ("order", "primitive", "operands", "options", "needs", "out")
 
-    def __init__(self, primitive: Primitive, operands: list, options: dict, needs: tuple, out: Any):
-        self.order = next(_clock)
-        self.primitive, self.operands, self.options = primitive, operands, options
-        self.needs, self.out = needs, out
+    def __init__(self, primitive: Primitive, operands: Any, options: Any, needs: tuple, out: Any):
+        self.order, self.primitive, self.operands = next(_clock), primitive, operands
+        self.options, self.needs, self.out = options, needs, out
 
-    def recall(self, as_tensors: bool) -> tuple[list, Any]:
-        """The operands and the result, as the derivatives want them: tensors or plain arrays."""
+    def edges(self) -> list[tuple[Any, Any]]:
+        """(operand, derivative by it) for each operand that needs a gradient."""
         if self.operands is None:
             raise RuntimeError(
                 "backward: this graph was gone through before, and freed. Compute the result anew, "
                 "or keep the graph the first time: backward(retain_graph=True)"
             )
+        vjps = self.primitive.vjps
+        return [(x, vjp) for x, vjp, needed in zip(self.operands, vjps, self.needs) if needed]
+
+    def recall(self, as_tensors: bool) -> tuple[list, Any]:
+        """The operands and the result, as the derivatives want them: tensors or plain arrays."""
         if not as_tensors:
             return [x.data if isinstance(x, Tensor) else x for x in self.operands], self.out
         if self.out is None:
@@ -122,16 +108,6 @@ class Node:
         out = Tensor(self.out, requires_grad=True)
         out.node = self
         return self.operands, out
-
-
-class Outline:
-    """What is kept of an operand whose values no derivative reads: its form, and what made it."""
-
-    __slots__ = ("shape", "dtype", "ndim", "size", "node")
-
-    def __init__(self, array: np.ndarray, node: Node | None):
-        self.shape, self.dtype, self.node = array.shape, array.dtype, node
-        self.ndim, self.size = array.ndim, array.size
 
 
 class Primitive:
@@ -162,16 +138,28 @@ class Primitive:
                 mixed = True
                 arrays.append(x.data)
                 needs.append(x.requires_grad)
+            elif type(x) is list or type(x) is tuple:
+                return self(*unlisted(self.name, operands), **options)
             else:
-                arrays.append(np.asarray(x, np.float32) if type(x) is list else x)
+                arrays.append(x)
                 needs.append(False)
-        out = self.forward(*arrays, **options)
+        if options:
+            check_options(self.name, options)
+        try:
+            out = self.forward(*arrays, **options)
+        except ValueError as error:
+            shapes = " and ".join(str(np.shape(x)) for x in arrays)
+            raise ValueError(f"{self.name} of shapes {shapes}: {error}") from error
         if not mixed:
             return out
         result = wrap(out)
-        if True in needs and _recording.get() and result.data.dtype.kind == "f":
+        if result.data.dtype.char not in FLOATS:
+            check_dtype(self.name, result.data)
+        elif True in needs and _recording.get():
             result.requires_grad = True
             result.node = self.record(list(operands), options, tuple(needs), result.data)
+            if watch := _watch.get():
+                watch.forward(result.node, arrays, result.data)
         return result
 
     def record(self, operands: list, options: dict, needs: tuple, out: np.ndarray) -> Node:
@@ -189,24 +177,21 @@ class Primitive:
 
     def find_unread(self, needs: tuple) -> tuple[list[int], bool]:
         """Which operands no wanted derivative reads, and whether one reads the result."""
-        read: set[int] = set()
-        for i, needed in enumerate(needs):
-            if needed:
-                read |= self.reads(i, len(needs))
+        wanted = [i for i, needed in enumerate(needs) if needed]
+        read = set().union(*(self.reads(i, len(needs)) for i in wanted))
         return [i for i in range(len(needs)) if i + 1 not in read], 0 in read
 
     def reads(self, i: int, count: int) -> set[int]:
         """Which of (out, *operands) the derivative by operand i reads, by the names in it."""
         vjp = self.vjps[i] if i < len(self.vjps) else None
         if vjp is None:
-            raise TypeError(
-                f"{self.name} has no derivative by its argument {i}; "
-                "pass x.detach() to treat it as a constant"
-            )
+            raise TypeError(f"{self.name} has no derivative by argument {i}; pass its .detach()")
         parameters = inspect.signature(vjp).parameters.values()
-        names = [p.name for p in parameters if p.kind <= p.VAR_POSITIONAL]
-        names += [names[-1]] * (count + 2 - len(names))  # *rest stands for all that follow
-        return {k for k, name in enumerate(names[1 : count + 2]) if not name.startswith("_")}
+        names = [p.name for p in parameters if p.kind <= p.VAR_POSITIONAL][1 : count + 2]
+        read = {k for k, name in enumerate(names) if not name.startswith("_")}
+        if len(names) - 1 in read:  # *rest stands for all that follow
+            read.update(range(len(names), count + 1))
+        return read
 
 
 def primitive(*vjps: Callable | None) -> Callable[[Callable], Primitive]:
@@ -236,22 +221,21 @@ def wrap(out: Any) -> Tensor:
 
 
 def sweep(
-    output: Tensor,
-    gradient: Any = None,
-    *,
-    inputs: Sequence[Tensor] = (),
-    retain_graph: bool = False,
-    create_graph: bool = False,
+    output: Tensor, gradient: Any, inputs: Sequence[Tensor], retain_graph: bool, create_graph: bool
 ) -> dict[Any, Any]:
     """Go back from `output`, newest operation first: the gradient of every leaf and of `inputs`.
 
     With create_graph the derivatives run on tensors and are recorded, else on plain arrays.
     """
-    g = seed(output, gradient)
-    pending: dict[Any, Any] = {source(output): Tensor(g) if create_graph else g}
-    heap = [(-output.node.order, output.node)] if output.node else []
+    g: Any = seed(output, gradient)
     wanted = {source(x) for x in inputs}
+    on_the_way = leading_to(wanted, output) if inputs else set()
+    if create_graph:
+        g = gradient if isinstance(gradient, Tensor) else Tensor(g)
+    pending: dict[Any, Any] = {source(output): g}
+    heap = [(-output.node.order, output.node)] if output.node else []
     found = {}
+    watch = _watch.get()
     token = _recording.set(create_graph)
     try:
         while heap:
@@ -259,12 +243,19 @@ def sweep(
             g = pending.pop(node)
             if node in wanted:
                 found[node] = g if create_graph else g.copy()
+            edges = node.edges()
             operands, out = node.recall(create_graph)
-            for x, needed, vjp in zip(node.operands, node.needs, node.primitive.vjps):
-                if not needed:
-                    continue
-                r = fit(vjp(g, out, *operands, **node.options), x, node)
+            for x, vjp in edges:
                 target = source(x)
+                if on_the_way and target not in on_the_way:
+                    continue
+                try:
+                    r = fit(vjp(g, out, *operands, **node.options), x, node)
+                except ValueError as error:
+                    error.add_note(f"It is from the way back through {node.primitive.name}.")
+                    raise
+                if watch:
+                    watch.backward(node, g, r)
                 if target in pending:
                     pending[target] = pending[target] + r
                     continue
@@ -278,6 +269,22 @@ def sweep(
     finally:
         _recording.reset(token)
     return pending | found
+
+
+def leading_to(wanted: set, output: Tensor) -> set:
+    """Those in `wanted`, and all nodes of the output's graph that were made from them."""
+    nodes: set[Node] = set()
+    ahead = [output.node]
+    while ahead:
+        node = ahead.pop()
+        if node and node not in nodes:
+            nodes.add(node)
+            ahead += [x.node for x, _ in node.edges()]
+    found = set(wanted)
+    for node in sorted(nodes, key=lambda node: node.order):
+        if any(source(x) in found for x, _ in node.edges()):
+            found.add(node)
+    return found
 
 
 def source(x: Any) -> Any:
@@ -325,7 +332,10 @@ def fit(r: Any, x: Any, node: Node) -> Any:
             )
         stretched = (new + i for i, n in enumerate(x.shape) if n == 1)
         r = np.reshape(np.sum(r, axis=(*range(new), *stretched)), x.shape)
-    return r if r.dtype == x.dtype else r.astype(x.dtype)
+    if r.dtype == x.dtype:
+        return r
+    check_dtype("backward", x, requires_grad=True)
+    return r.astype(x.dtype)
 
 
 def grad(
@@ -346,14 +356,14 @@ def grad(
     (Tensor(27., requires_grad=True), Tensor(18.))
     """
     single = isinstance(inputs, Tensor)
-    inputs = [inputs] if single else list(inputs)
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     for i, x in enumerate(inputs):
         if not isinstance(x, Tensor) or not x.requires_grad:
             raise ValueError(
                 f"grad: an input must be a Tensor that requires a gradient; input {i} is {x!r:.60}"
             )
     retain = create_graph if retain_graph is None else retain_graph
-    found = sweep(output, gradient, inputs=inputs, retain_graph=retain, create_graph=create_graph)
+    found = sweep(output, gradient, inputs, retain, create_graph)
     results = [found[source(x)] if source(x) in found else np.zeros_like(x.data) for x in inputs]
     results = [r if isinstance(r, Tensor) else Tensor(r) for r in results]
     return results[0] if single else results

@@ -1,0 +1,18 @@
+"""SciPy's special functions, beside their derivatives; imported when one first meets a Tensor."""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+
+import numpy as np
+from scipy.special import erf, expit, xlogy
+
+from .primitives import derivatives
+
+derivatives(expit, lambda g, out, _: g * out * (1 - out))
+derivatives(erf, lambda g, _, x: g * (2 / sqrt(pi)) * np.exp(-x * x))
+derivatives(
+    xlogy,
+    lambda g, _, _x, y: g * np.log(y),
+    lambda g, _, x, y: g * x / np.where(x == 0, 1, y),
+)
