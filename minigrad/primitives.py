@@ -179,8 +179,8 @@ choice = Primitive(
 
 
 @composed(np.where)
-def where(condition: Any, *values: Any) -> Any:
-    return choice(bare(condition), *values) if values else np.nonzero(condition)
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    return np.nonzero(condition) if x is None else choice(bare(condition), x, y)
 
 
 def within(x: Any, low: Any, high: Any) -> Any:

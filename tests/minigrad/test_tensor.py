@@ -1,0 +1,396 @@
+"""The engine: what a tensor is, how gradients come back, and what is refused."""
+
+import copy
+import operator
+import pickle
+import threading
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from minigrad import Tensor, grad, no_grad, primitive
+
+
+def leaf(values, dtype=np.float64):
+    return Tensor(np.asarray(values, dtype), requires_grad=True)
+
+
+# Derivatives whose values everybody knows
+
+
+def test_square():
+    x = leaf(3.0)
+    (x * x).backward()
+    assert x.grad == 6
+
+
+def test_diamond():
+    x = leaf(2.0)
+    y = 3 * x
+    (2 * y + 5 * y).backward()
+    assert x.grad == 21
+
+
+def test_second_and_third_derivatives_of_tanh_times_cube():
+    def derivative(order, at):
+        x = y = leaf(at)
+        y = np.tanh(x) * x**3
+        for _ in range(order):
+            y = grad(y, x, create_graph=True)
+        return y.item()
+
+    h = 1e-5
+    for at in (-1.3, 0.4, 2.0):
+        for order in (1, 2, 3):
+            difference = (derivative(order - 1, at + h) - derivative(order - 1, at - h)) / (2 * h)
+            assert derivative(order, at) == pytest.approx(difference, rel=1e-6, abs=1e-6)
+
+
+def test_array_plus_tensor_is_a_tensor():
+    x = leaf([1.0, 2.0, 3.0], np.float32)
+    for y in (
+        np.ones(3) + x,
+        x + np.ones(3),
+        np.ones(3) @ x,
+        2 - x,
+        2 / x,
+        2**x,
+        np.float64(2) * x,
+    ):
+        assert type(y) is Tensor and y.requires_grad
+
+
+def test_gradients_add_up_over_calls():
+    x = leaf([1.0, 2.0])
+    for _ in range(3):
+        np.sum(x * x).backward()
+    assert x.grad.tolist() == [6, 12]
+
+
+def test_a_gradient_may_be_given():
+    x = leaf([1.0, 2.0])
+    (x * x).backward([1.0, 10.0])
+    assert x.grad.tolist() == [2, 40]
+
+
+def test_grad_by_intermediates_and_by_what_does_not_matter():
+    x, other = leaf(2.0), leaf([1.0, 1.0])
+    y = x * x
+    by_y, by_x, by_other = grad(y * y * x, [y, x, other])
+    assert (by_y.item(), by_x.item()) == (2 * 4 * 2, 5 * 16)
+    assert by_other.data.tolist() == [0, 0]
+    assert x.grad is None and other.grad is None
+
+
+def test_grad_follows_no_path_that_leads_elsewhere():
+    asked = []
+
+    @primitive(lambda g, _, x: asked.append("x") or g)
+    def same(x):
+        return x + 0
+
+    x, y = leaf(2.0), leaf(3.0)
+    out = same(x) * (same(y) * y)
+    assert grad(out, y, retain_graph=True).item() == 12
+    assert len(asked) == 1
+    out.backward()
+    assert len(asked) == 3
+
+
+def test_derivative_by_the_given_gradient():
+    """⟨v, J⟩ is linear in v: its derivative by v is what forward mode gives."""
+    x, v = leaf([1.0, 2.0]), leaf([0.0, 0.0])
+    back = grad(np.exp(x) * x, x, gradient=v, create_graph=True)
+    forward = grad(back, v, gradient=np.array([1.0, 10.0]))
+    np.testing.assert_allclose(forward.data, np.exp(x.data) * (x.data + 1) * [1, 10])
+
+
+# float32 stays float32; what becomes a tensor
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        (1.5, "float32"),
+        ([1, 2], "float32"),
+        ([[1.5]], "float32"),
+        ((), "float32"),
+        (3, "int64"),
+        (True, "bool"),
+        (np.float64(2), "float64"),
+        (np.arange(3, dtype="int8"), "int8"),
+        (np.ones(2), "float64"),
+    ],
+)
+def test_dtype_of_a_new_tensor(data, dtype):
+    assert Tensor(data).dtype == dtype
+
+
+def test_python_numbers_and_lists_do_not_promote():
+    x = leaf([1.0, 2.0], np.float32)
+    for y in (x + 1, 1.5 * x, x**2, x + [1.0, 2.0], (1, 2) * x, np.maximum([0, 0], x), x / True):
+        assert y.dtype == np.float32
+    assert (leaf([1.0]) + [0.1]).item() == 1.1  # and beside float64 a list is as precise
+    np.sum(x * [3.0, 4.0]).backward()
+    assert x.grad.tolist() == [3, 4]
+
+
+def test_mixed_precisions_give_each_its_own_gradient():
+    x, y = leaf([1.0], np.float32), leaf([2.0])
+    z = x * y
+    z.backward()
+    assert (z.dtype, x.grad.dtype, y.grad.dtype) == ("float64", "float32", "float64")
+    back = leaf([3.0])
+    (back.astype("float32") * 2).backward()
+    assert back.grad.dtype == np.float64
+
+
+# No aliasing
+
+
+def test_gradients_of_leaves_are_their_own_memory():
+    x, y, given = leaf([1.0, 2.0]), leaf([3.0, 4.0]), np.ones(2)
+    (x + y).backward(given)
+    x.grad[:] = 7
+    assert y.grad.tolist() == given.tolist() == [1, 1]
+    z = leaf(np.ones((2, 3)))
+    np.sum(z.T.reshape(6)).backward()
+    z.grad += 1  # broadcast views would be read-only
+    assert z.grad.base is None
+
+
+def test_a_sibling_keeps_its_gradient_when_another_accumulates():
+    x, y = leaf([1.0]), leaf([1.0])
+    z = x + y
+    total = z + x
+    total.backward()
+    assert (x.grad.item(), y.grad.item()) == (2, 1)
+    by_z, by_x = grad(x + y + 0 * x, [y, x])
+    by_z.data[:] = 9
+    assert by_x.item() == 1
+
+
+def test_operands_and_given_gradients_are_never_written():
+    x, constant, given = leaf([2.0, 3.0]), np.array([4.0, 5.0]), np.array([1.0, 2.0])
+    kept = [a.copy() for a in (x.data, constant, given)]
+    (np.exp(x) * constant + x / constant - x).backward(given)
+    for now, before in zip((x.data, constant, given), kept):
+        np.testing.assert_array_equal(now, before)
+
+
+# The graph: kept, freed, or not made
+
+
+def test_second_backward_is_refused_and_tells_of_retain_graph():
+    x = leaf(2.0)
+    y = x * x
+    y.backward()
+    with pytest.raises(RuntimeError, match="retain_graph=True"):
+        y.backward()
+    assert x.grad == 4
+    with pytest.raises(RuntimeError, match="retain_graph=True"):
+        grad(y * 2, x)
+
+
+def test_retain_graph():
+    x = leaf(2.0)
+    y = x * x
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad == 8
+
+
+def test_no_grad_and_detach():
+    x = leaf(2.0)
+    with no_grad():
+        assert not (x * x).requires_grad
+    assert (x * x).requires_grad and not x.detach().requires_grad
+    (x.detach() * x).backward()
+    assert x.grad == 2
+
+    @no_grad()
+    def predict():
+        return x * 2
+
+    assert not predict().requires_grad
+
+
+def test_no_grad_is_of_this_thread_only():
+    seen = []
+    x = leaf(2.0)
+    with no_grad():
+        thread = threading.Thread(target=lambda: seen.append((x * x).requires_grad))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+
+
+def test_an_error_within_no_grad_or_backward_leaves_recording_on():
+    x = leaf([1.0, 2.0])
+    with pytest.raises(ZeroDivisionError), no_grad():
+        raise ZeroDivisionError
+    y = np.sum(x * x)
+    x.data = np.ones(3)
+    with pytest.raises(ValueError):
+        y.backward()
+    assert (x * x).requires_grad
+
+
+# A NumPy user's expectations
+
+
+def test_it_behaves_as_a_number_or_an_array():
+    x = Tensor([1.5])
+    assert (float(x.reshape(())), int(x.reshape(())), bool(x), len(x)) == (1.5, 1, True, 1)
+    assert x.item() == 1.5 and x.tolist() == [1.5]
+    assert f"{x:.3f} {x.reshape(()):5.1f} {Tensor(2.0)}" == "1.500   1.5 Tensor(2.)"
+    assert [row.tolist() for row in Tensor([[1, 2], [3, 4]])] == [[1, 2], [3, 4]]
+    assert list(range(Tensor(3))) == [0, 1, 2]
+    with pytest.raises(ValueError, match="ambiguous"):
+        bool(Tensor([1, 2]))
+    with pytest.raises(TypeError, match="unsized"):
+        len(Tensor(1.0))
+
+
+def test_comparisons_are_plain_arrays():
+    x = Tensor([1.0, 2.0, 3.0])
+    for compare in (operator.lt, operator.le, operator.eq, operator.ne, operator.ge, operator.gt):
+        for left, right in ((x, 2), (2, x), (x, x.data), (x.data, x), (x, Tensor([3.0, 2.0, 1.0]))):
+            result = compare(left, right)
+            bare = (y.data if isinstance(y, Tensor) else y for y in (left, right))
+            assert type(result) is np.ndarray and result.tolist() == compare(*bare).tolist()
+    assert x in [x] and {x: 1}[x] == 1  # found by identity
+
+
+def test_conversion_to_an_array():
+    x = leaf([1.0, 2.0])
+    assert np.asarray(x) is x.data and x.numpy() is x.data
+    assert np.array(x) is not x.data and np.asarray(x, np.float32).dtype == np.float32
+    np.testing.assert_allclose(x, [1, 2])
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_copies_and_pickles(copied):
+    x = leaf([1.0, 2.0])
+    np.sum(x * x).backward()
+    twin = copied(x)
+    assert twin.requires_grad and twin.tolist() == [1, 2] and twin.grad.tolist() == [2, 4]
+    twin.data[:] = twin.grad[:] = 9
+    assert x.tolist() == [1, 2] and x.grad.tolist() == [2, 4]
+    assert not copied(x * 2).requires_grad  # the values of a recorded tensor
+
+
+def test_repr():
+    assert repr(leaf([1.0, 2.0])) == "Tensor([1., 2.], dtype=float64, requires_grad=True)"
+    assert repr(Tensor([[1.0], [2.0]])) == "Tensor([[1.],\n        [2.]])"
+
+
+# A primitive of one's own
+
+
+def test_primitive_with_several_operands_and_options():
+    @primitive(
+        lambda g, _, _x, y, power=1: g * y**power,
+        lambda g, _, x, y, power=1: g * x * power * y ** (power - 1),
+    )
+    def times_power(x, y, power=1):
+        return x * y**power
+
+    x, y = leaf(3.0), leaf(2.0)
+    by_x, by_y = grad(times_power(x, y, power=3), [x, y], create_graph=True)
+    assert (by_x.item(), by_y.item()) == (8, 36)
+    assert grad(by_y, y).item() == 3 * 6 * 2
+    assert times_power(3.0, 2.0) == 6  # on plain numbers it is the plain function
+
+
+def test_primitive_whose_derivative_has_the_wrong_shape():
+    double = primitive(lambda g, _, x: np.ones(5))(lambda x: 2 * x)
+    with pytest.raises(ValueError, match=r"gave a derivative of shape \(5,\).* shape \(2,\)"):
+        double(leaf([1.0, 2.0])).backward(np.ones(2))
+
+
+# Bad input: (what is done, the error, what its message must say)
+
+X, N = leaf([1.0, 2.0]), Tensor(np.arange(2))
+REFUSED = [
+    (lambda: (X * 2).backward(), ValueError, r"scalar is required.*\(2,\).*np\.sum.*gradient="),
+    (lambda: Tensor(1.0).backward(), ValueError, r"requires_grad=True"),
+    (lambda: (X * 2).backward(np.ones(3)), ValueError, r"shape \(2,\), received \(3,\)"),
+    (lambda: grad(X[0], [3.0]), ValueError, r"input 0 is 3\.0"),
+    (lambda: grad(X[0], [X, N]), ValueError, r"input 1 is Tensor"),
+    (lambda: Tensor(3, requires_grad=True), TypeError, r"floating-point.*int64.*astype"),
+    (lambda: Tensor([1j]), TypeError, r"Tensor: .*number"),
+    (lambda: Tensor(np.ones(2, complex)), TypeError, r"complex128.*astype"),
+    (lambda: Tensor(np.array([None])), TypeError, r"object.*astype"),
+    (lambda: Tensor("word"), TypeError, r"'word'"),
+    (lambda: Tensor([[1.0], [1.0, 2.0]]), TypeError, r"rectangular"),
+    (lambda: Tensor(np.ones(2, np.float16)), TypeError, r"float16.*astype\('float32'\)"),
+    (lambda: X.astype("float16"), TypeError, r"float16.*astype\('float32'\)"),
+    (lambda: np.sqrt(Tensor(np.ones(2, np.int8))), TypeError, r"np\.sqrt: .*not float16"),
+    (lambda: X * 1j, TypeError, r"np\.multiply: .*complex128"),
+    (lambda: X * np.array([Fraction(1, 2)] * 2), TypeError, r"np\.multiply: .*not object"),
+    (lambda: Tensor([X[0], 2.0]), TypeError, r"Tensor: a list of tensors.*np\.stack"),
+    (lambda: X + [X[0], X[1]], TypeError, r"np\.add: a list of tensors.*np\.stack"),
+    (lambda: X + np.ones(3), ValueError, r"np\.add of shapes \(2,\) and \(3,\)"),
+    (lambda: X @ np.ones((3, 2)), ValueError, r"np\.matmul of shapes \(2,\) and \(3, 2\)"),
+    (lambda: np.concatenate([X, np.ones((2, 2))]), ValueError, r"np\.concatenate of shapes \(2,\)"),
+    (lambda: np.reshape(X, 3), ValueError, r"np\.reshape of shapes \(2,\): .*\(3,\)"),
+    (lambda: X.reshape(2, order="A"), ValueError, r"order must be 'C' or 'F', received 'A'"),
+    (lambda: np.sum(X, axis=1), ValueError, r"np\.sum of shapes \(2,\): axis 1"),
+    (lambda: np.fft.fft(X), TypeError, r"np\.fft\.fft has no derivative.*x\.data"),
+    (lambda: np.linalg.svd(X), TypeError, r"np\.linalg\.svd has no derivative.*x\.data"),
+    (lambda: X % 2, TypeError, r"np\.remainder has no derivative"),
+    (lambda: np.add.reduce(X), TypeError, r"np\.add\.reduce has no derivative"),
+    (lambda: np.sum(X, out=np.ones(())), TypeError, r"np\.sum: .*argument out; supported: a, axis"),
+    (lambda: np.exp(X, where=[True, False]), TypeError, r"np\.exp: .*argument where"),
+    (lambda: np.add(X, 1, dtype=np.float64), TypeError, r"np\.add: .*argument dtype"),
+    (lambda: np.where([True, False], X), TypeError, r"np\.where: .*not object"),
+    (lambda: np.roll(X, shift=X), TypeError, r"np\.roll has no derivative by shift"),
+    (lambda: np.exp(X, out=X), TypeError, r"np\.exp\(\.\.\., out=tensor\) would write"),
+    (lambda: np.argmax(X, out=N), TypeError, r"np\.argmax\(\.\.\., out=tensor\) would write"),
+    (lambda: operator.setitem(X, 0, 1.0), TypeError, r"np\.where\(mask, x, t\)"),
+    (lambda: operator.iadd(X, 1.0), TypeError, r"t = t \+ x"),
+    (lambda: operator.imul(X, 2.0), TypeError, r"t = t \+ x"),
+    (lambda: operator.iadd(np.ones(2), X), TypeError, r"np\.add: .*argument out"),
+    (lambda: np.einsum("ii->i", leaf(np.ones((2, 2)))), ValueError, r"repeated.*np\.diagonal"),
+    (lambda: np.pad(X, 1, mode="edge"), TypeError, r"np\.pad: .*'edge'"),
+    (lambda: np.linalg.norm(X, ord="nuc"), TypeError, r"np\.linalg\.norm: .*'nuc'"),
+    (lambda: np.split(X[[0, 1, 1]], 2), ValueError, r"np\.split: .*array_split"),
+    (lambda: np.max(X, where=[True, False]), ValueError, r"np\.max: where= needs initial="),
+]
+
+
+@pytest.mark.parametrize(("act", "error", "message"), REFUSED)
+def test_bad_input(act, error, message):
+    with pytest.raises(error, match=message):
+        act()
+    assert X.tolist() == [1, 2] and X.grad is None and N.tolist() == [0, 1]
+
+
+def test_integer_data_made_to_require_a_gradient_afterwards():
+    n = Tensor(np.arange(3))
+    n.requires_grad = True
+    with pytest.raises(TypeError, match="floating-point data, received int64"):
+        np.sum(n * leaf(2.0)).backward()
+
+
+def test_data_replaced_by_another_shape():
+    x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    for output in (np.sum(x * y), np.sum(x + y), np.sum(x.reshape(1, 2) * 2)):
+        x.data = np.ones(3)
+        with pytest.raises(ValueError, match=r"\(3,\)") as caught:
+            output.backward()
+        assert "np." in " ".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+        x.data = np.array([1.0, 2.0])
+
+
+def test_numpy_functions_that_give_no_numbers_or_no_slope_are_plain():
+    x = leaf([[3.0, 1.0], [2.0, 4.0]])
+    assert np.argmax(x) == 3 and x.argmax(axis=0).tolist() == [0, 1]
+    assert type(np.argsort(x)) is np.ndarray and np.where(x > 2)[0].tolist() == [0, 1]
+    assert np.shape(x) == (2, 2) and np.ndim(x) == 2 and np.size(x) == 4
+    assert type(np.zeros_like(x)) is np.ndarray and np.allclose(x, x.data) and np.isfinite(x).all()
+    assert np.where(x, 1.0, x).tolist() == [[1, 1], [1, 1]]
