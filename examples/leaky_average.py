@@ -19,8 +19,8 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--gamma", type=share, nargs="+", default=[0.95, 0.9, 0.8, 0.7], metavar="γ",
-        help="how much is kept at each step, between 0 and 1 (default: 0.95 0.9 0.8 0.7)")  # fmt: skip
+    kept = "share kept at each step, between 0 and 1 (default: 0.95 0.9 0.8 0.7)"
+    add("--gamma", type=share, nargs="+", default=[0.95, 0.9, 0.8, 0.7], metavar="γ", help=kept)
     add("--steps", type=int, default=40, help="how far to look back (default: 40)")
     add("--plot", type=plotting.destination, metavar="FILE", help="draw the weights to FILE")
     return parser.parse_args()
@@ -48,7 +48,7 @@ def draw(gammas: list[float], steps: int) -> object:
 
 def main() -> None:
     args = parse()
-    print(f"{'γ':>6}  {'newest':>8}  {'oldest':>8}  {f'sum of {args.steps}':>10}  half-life (steps)")
+    print(f"     γ    newest    oldest  {f'sum of {args.steps}':>10}  half-life (steps)")
     for gamma in args.gamma:
         w = weights(gamma, args.steps)
         half_life = np.log(0.5) / np.log(gamma)

@@ -1,7 +1,7 @@
 """The paths of optimizers down a function of two variables.
 
-Each --optimizer is a name, with hyperparameters after a colon as Python writes them; what is not
-given there is --lr and the optimizer's own defaults. Without it, the four of the textbook's chapter.
+Each --optimizer is a name, with hyperparameters after a colon as Python writes them; the others
+are --lr and the optimizer's own defaults. Without any, the textbook's four are shown.
 
     python examples/trajectory.py --plot paths.png
     python examples/trajectory.py --function rosenbrock --steps 500 --lr 0.02 --text \\
@@ -31,8 +31,8 @@ def parse() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--function", default="quadratic", type=function, help=f"one of {', '.join(PROBLEMS)}")
-    add("--optimizer", action="append", type=settings, metavar="NAME:KEY=VALUE,…",
-        help=f"may be given several times; names: {', '.join(optimizers.available())}")  # fmt: skip
+    names = f"may be given several times; names: {', '.join(optimizers.available())}"
+    add("--optimizer", action="append", type=settings, metavar="NAME:KEY=VALUE,…", help=names)
     add("--lr", type=float, default=0.4, help="learning rate (default: 0.4)")
     add("--steps", type=int, default=20, help="steps of each optimizer (default: 20)")
     add("--start", type=float, nargs=2, metavar=("X1", "X2"), help="default: the function's own")
@@ -50,7 +50,7 @@ def function(name: str) -> Problem:
 
 
 def settings(text: str) -> tuple[str, dict]:
-    """"rmsprop:lr=0.1,rho=0.9" as ("rmsprop", {"lr": 0.1, "rho": 0.9}), tried out."""
+    """The text and its meaning, tried out: sgd:lr=0.1 is {"optimizer": "sgd", "lr": 0.1}."""
     name, _, rest = text.partition(":")
     try:
         pairs = (pair.split("=") for pair in rest.split(",") if rest)

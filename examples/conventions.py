@@ -1,0 +1,67 @@
+"""One RMSprop, six conventions: where ε stands decides how far it moves when gradients are small.
+
+The loss is ½·s·w² from w = 1, so that gradients are no larger than s = 1e-5. Next to them an ε of
+1e-8 outside the root is nothing; inside, it acts as √1e-8 = 1e-4 and is ten times as large.
+
+    python examples/conventions.py --plot conventions.png
+"""
+
+import argparse
+
+import numpy as np
+
+from minigrad import Tensor, plotting
+from minigrad.optimizers import RMSprop
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--lr", type=float, default=0.01, help="learning rate of all (default: 0.01)")
+    add("--rho", type=float, default=0.9, help="memory of all (default: 0.9)")
+    add("--scale", type=float, default=1e-5, help="size s of the gradients (default: 1e-5)")
+    add("--steps", type=int, default=300, help="steps of each (default: 300)")
+    add("--plot", type=plotting.destination, metavar="FILE", help="draw w over time to FILE")
+    return parser.parse_args()
+
+
+def descend(framework: str, args: argparse.Namespace) -> tuple[np.ndarray, str]:
+    """w (steps + 1,) in that framework's convention, and what the optimizer says it does."""
+    w = Tensor(np.array([1.0]), requires_grad=True)
+    optimizer = RMSprop.as_in(framework, [w], lr=args.lr, rho=args.rho)
+    path = [1.0]
+    for _ in range(args.steps):
+        loss = np.sum(args.scale / 2 * w**2)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        path.append(w.data[0])
+    return np.array(path), optimizer.explain()
+
+
+def draw(paths: dict[str, np.ndarray]) -> object:
+    figure = plotting.figure(size=(6.4, 3.8))
+    (ax,) = figure.axes
+    for (name, path), dash in zip(paths.items(), ("-", "-", "--", "-", "-", "--")):
+        ax.plot(path, dash, label=name)
+    plotting.label(ax, "step", "w (the minimum is at 0)")
+    return figure
+
+
+def main() -> None:
+    args = parse()
+    runs = {name: descend(name, args) for name in RMSprop.conventions}
+    for name, (_, explanation) in runs.items():
+        print(f"{name}:\n{explanation}\n")
+    print(f"gradient {args.scale:g}, lr {args.lr:g}, ρ {args.rho:g}")
+    print(f"{'':8}  first step / lr   w after {args.steps} steps")
+    for name, (path, _) in runs.items():
+        print(f"{name:8}  {(path[0] - path[1]) / args.lr:15.4g}   {path[-1]:.6f}")
+    if args.plot:
+        plotting.save(draw({name: path for name, (path, _) in runs.items()}), args.plot)
+
+
+if __name__ == "__main__":
+    main()
