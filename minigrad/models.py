@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from . import losses, optimizers
+from . import checkpoint, losses, optimizers
+from .callbacks import Callback, Callbacks
 from .datasets import batches
 from .layers import Layer
+from .progress import Means, Progress
 from .tensor import Tensor, no_grad
 
 
 class History:
     """What `fit` returns: `history`, lists of loss, metrics and lr, with a number an epoch."""
 
-    def __init__(self) -> None:
-        self.history: dict[str, list[float]] = {}
+    def __init__(self, history: dict[str, list[float]]) -> None:
+        self.history = history
 
     def __repr__(self) -> str:
         return "History(" + ", ".join(f"{k}: {v[-1]:.4g}" for k, v in self.history.items()) + ")"
-
-    def append(self, numbers: dict[str, float]) -> None:
-        for name, number in numbers.items():
-            self.history.setdefault(name, []).append(number)
 
 
 class Sequential(Layer):
@@ -39,8 +40,8 @@ class Sequential(Layer):
     >>> from minigrad.layers import Dense
     >>> x = np.linspace(-1, 1, 64)[:, None]
     >>> model = Sequential([Dense(1, input_shape=(1,))], seed=0)
-    >>> model.compile(optimizer="sgd", loss="mean_squared_error")
-    >>> history = model.fit(x, 2 * x + 1, epochs=200, verbose=0)
+    >>> model.compile(optimizers.SGD(lr=0.1), loss="mean_squared_error")
+    >>> history = model.fit(x, 2 * x + 1, epochs=100, verbose=0)
     >>> model.predict([[3.0]]).round(2)
     array([[7.]], dtype=float32)
     """
@@ -50,8 +51,11 @@ class Sequential(Layer):
         self.rng = np.random.default_rng(seed)
         self.layers: list[Layer] = []
         self.optimizer: Any = None
-        self.loss: Callable | None = None
+        self.loss: Any = None
         self.metrics: dict[str, Callable] = {}
+        self.progress: Any = None  # of the last training, as its callbacks
+        self.callbacks: Any = None
+        self.stop_training = False
         for layer in layers:
             self.add(layer)
 
@@ -95,14 +99,14 @@ class Sequential(Layer):
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
-        metrics: Sequence[Any] = (),
+        metrics: Iterable[Any] = (),
     ) -> None:
         """Say how to train: by names or objects (optimizers.available(), the tables in losses)."""
         if loss is None:
             raise ValueError('compile: a loss is required, such as loss="categorical_crossentropy"')
         optimizer, loss = optimizers.get(optimizer), losses.get(loss)
-        metrics = {m if isinstance(m, str) else m.__name__: losses.get_metric(m) for m in metrics}
-        self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
+        named = {m if isinstance(m, str) else m.__name__: losses.get_metric(m) for m in metrics}
+        self.optimizer, self.loss, self.metrics = optimizer, loss, named
 
     def train_on_batch(self, x: Any, y: Any) -> dict[str, float]:
         """One step of the optimizer on one batch; the loss and metrics from before it."""
@@ -129,6 +133,8 @@ class Sequential(Layer):
         validation_split: float = 0.0,
         validation_data: tuple[Any, Any] | None = None,
         shuffle: bool = True,
+        callbacks: Iterable[Callback] = (),
+        resume: str | Path | None = None,
     ) -> History:
         """Train for some epochs; the history of loss, metrics (means over each epoch) and lr.
 
@@ -136,38 +142,88 @@ class Sequential(Layer):
         verbose: 1 for a progress bar (a line an epoch without a terminal), 2 for lines, 0 for none.
         validation_split: this share of the examples, drawn at random, is not trained on but
         measured after each epoch; validation_data=(x, y) gives such examples instead.
+        callbacks: see minigrad.callbacks.
+        resume: a checkpoint, or a folder of them, of a training with the same arguments: go on from
+        there until there are `epochs` in all, as if there had been no interruption, bit for bit.
+
+        Ctrl-C ends the training after its batch, saves if there is a ModelCheckpoint, and returns
+        the history so far; a second Ctrl-C raises KeyboardInterrupt at once.
+
+        The same seed gives the same bits in every run on a machine, with or without bar,
+        checkpoints, `python -O` or other threads. That is not promised for another processor,
+        another BLAS or another number of its threads, which add in other orders.
         """
         if not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"fit: epochs must be 0 or more, received {epochs!r}")
         x, y = self.checked("fit", x, y)
         if validation_data is not None:
             validation_data = self.checked("fit: validation_data", *validation_data)
-        elif validation_split:
-            x, y, validation_data = self.split(x, y, validation_split)
+            validation_split = 0.0
+        batches(x, y, batch_size, shuffle=False)  # refuses a batch_size before anything changes
+        held = self.held_out(len(x), validation_split) if validation_split else 0
+        names = ["loss", *self.metrics]
+        if held or validation_data is not None:
+            names += [f"val_{name}" for name in names]
+        progress = Progress(len(x), batch_size, shuffle, validation_split, [*names, "lr"])
         self.prepare(x)
-        data = batches(x, y, batch_size, self.rng, shuffle)
-        history = History()
-        for epoch in range(epochs):
-            title = f"epoch {epoch + 1}/{epochs}"
-            numbers = self.train_epoch(data, title, bar=verbose == 1 and sys.stderr.isatty())
-            if validation_data is not None:
-                measured = self.run(*validation_data, batch_size)
-                numbers |= {f"val_{name}": number for name, number in measured.items()}
-            history.append(numbers | {"lr": self.optimizer.lr})
-            if verbose == 2 or (verbose == 1 and not sys.stderr.isatty()):
-                print(f"{title}: " + ", ".join(f"{k} {v:.4f}" for k, v in numbers.items()))
-        return history
+        hooks = self.begin(progress, callbacks, resume)
+        if held:
+            order = progress.rng(0).permutation(len(x))
+            kept, left_out = np.sort(order[held:]), np.sort(order[:held])
+            x, y, validation_data = x[kept], y[kept], (x[left_out], y[left_out])
+        bar = verbose == 1 and sys.stderr.isatty()
+        logs: dict[str, float] = {}
+        with hooks:
+            hooks("on_train_begin", {})
+            while progress.epoch < epochs and not self.stop_training:
+                epoch, title = progress.epoch, f"epoch {progress.epoch + 1}/{epochs}"
+                data = batches(x, y, batch_size, progress.rng(epoch + 1), shuffle)
+                self.train_epoch(data, title, bar)
+                if progress.batch < len(data):
+                    break  # asked to stop on the way
+                logs = progress.means.numbers()
+                if validation_data is not None:
+                    measured = self.run(validation_data, batch_size)
+                    logs |= {f"val_{name}": number for name, number in measured.items()}
+                if verbose == 2 or (verbose == 1 and not bar):
+                    print(f"{title}: " + ", ".join(f"{k} {v:.4f}" for k, v in logs.items()))
+                logs["lr"] = self.optimizer.lr
+                progress.finish_epoch(logs)
+                hooks("on_epoch_end", epoch, logs)
+            hooks("on_train_end", logs)
+        return History(progress.history)
 
-    def train_epoch(self, data: batches, title: str, bar: bool) -> dict[str, float]:
-        """Go through the data once; the means of loss and metrics."""
+    def begin(self, progress: Progress, callbacks: Iterable[Callback], resume: Any) -> Callbacks:
+        """Take up a training, at its beginning or where the checkpoint stands."""
+        hooks = Callbacks(callbacks, self)
+        if resume is None:
+            hooks.load_state_dict({})
+            progress.seed = int(self.rng.integers(2**63))
+        else:
+            content = checkpoint.read(resume)
+            progress.resume(content["progress"])
+            checkpoint.apply(content, self, self.optimizer, callbacks=hooks)
+        self.progress, self.callbacks, self.stop_training = progress, hooks, False
+        return hooks
+
+    def train_epoch(self, data: batches, title: str, bar: bool) -> None:
+        """Go through what is left of the epoch, until its end or until asked to stop."""
         self.train()
-        means = Means()
-        with tqdm(data, desc=title, disable=not bar) as steps:
-            for x, y in steps:
-                means.add(self.train_on_batch(x, y), len(x))
+        progress, hooks = self.progress, self.callbacks
+        if not progress.batch:
+            hooks("on_epoch_begin", progress.epoch, {})
+        with tqdm(total=len(data), initial=progress.batch, desc=title, disable=not bar) as steps:
+            for x, y in islice(data, progress.batch, None):
+                hooks("on_batch_begin", progress.batch, {})
+                logs = self.train_on_batch(x, y)
+                progress.means.add(logs, len(x))
+                progress.batch += 1
                 if bar:
-                    steps.set_postfix(means.numbers(), refresh=False)
-        return means.numbers()
+                    steps.set_postfix(progress.means.numbers(), refresh=False)
+                    steps.update()
+                hooks("on_batch_end", progress.batch - 1, logs)
+                if self.stop_training:
+                    break
 
     def checked(self, who: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """x and y as arrays of finite numbers and of the same length."""
@@ -195,17 +251,15 @@ class Sequential(Layer):
             )
         return x, y
 
-    def split(self, x: np.ndarray, y: np.ndarray, share: float) -> tuple:
-        """x and y without a share drawn at random, and that share."""
-        held = round(len(x) * share)
-        if not 0 < held < len(x):
+    def held_out(self, examples: int, share: float) -> int:
+        """How many examples are held out for validation."""
+        held = round(examples * share)
+        if not 0 < held < examples:
             raise ValueError(
-                f"fit: validation_split must leave some of {len(x)} examples on both sides; "
+                f"fit: validation_split must leave some of {examples} examples on both sides; "
                 f"received {share!r}"
             )
-        order = self.rng.permutation(len(x))
-        kept, left_out = np.sort(order[held:]), np.sort(order[:held])
-        return x[kept], y[kept], (x[left_out], y[left_out])
+        return held
 
     def prepare(self, x: np.ndarray) -> None:
         """Make the parameters, if that is still to do, and hand them to the optimizer."""
@@ -214,14 +268,45 @@ class Sequential(Layer):
             self.built = True
         self.optimizer.bind(self.named_parameters())
 
+    # Files
+
+    def save(self, path: str | Path, keep: int = 3) -> Path:
+        """Save weights, optimizer, generator and where `fit` stands: see checkpoint.save."""
+        bound = self.optimizer is not None and self.optimizer.parameters
+        return checkpoint.save(
+            path,
+            self,
+            self.optimizer if bound else None,
+            callbacks=self.callbacks,
+            keep=keep,
+            **(asdict(self.progress) if self.progress else {}),
+        )
+
+    def load(self, path: str | Path) -> None:
+        """Take over what `save` wrote, with the optimizer's state if this model is compiled.
+
+        What doesn't fit this model raises CheckpointError, and nothing has changed.
+        """
+        if self.built and self.optimizer is not None:
+            self.optimizer.bind(self.named_parameters())
+        checkpoint.load(path, self, self.optimizer)
+
+    def save_weights(self, path: str | Path) -> None:
+        """Save the parameters alone, as an .npz file."""
+        checkpoint.write(Path(path), {"model": self.state_dict()})
+
+    def load_weights(self, path: str | Path) -> None:
+        """Take over the parameters, and nothing else, of a file of `save_weights` or `save`."""
+        checkpoint.apply({"model": checkpoint.read(path)["model"]}, self)
+
     # Use
 
-    def run(self, x: np.ndarray, y: np.ndarray, batch_size: int) -> dict[str, float]:
+    def run(self, data: tuple[Any, Any], batch_size: int) -> dict[str, float]:
         """The loss and metrics on these examples, in use (no dropout)."""
         training, means = self.training, Means()
         self.eval()
         with no_grad():
-            for xs, ys in batches(x, y, batch_size, shuffle=False):
+            for xs, ys in batches(*data, batch_size, shuffle=False):
                 prediction = self(xs)
                 means.add(self.measure(self.loss(prediction, ys), prediction, ys), len(xs))
         self.train(training)
@@ -229,7 +314,7 @@ class Sequential(Layer):
 
     def evaluate(self, x: Any, y: Any, batch_size: int = 512, verbose: int = 0) -> Any:
         """The loss; with metrics, a list of the loss and each of them, as in Keras."""
-        numbers = list(self.run(*self.checked("evaluate", x, y), batch_size).values())
+        numbers = list(self.run(self.checked("evaluate", x, y), batch_size).values())
         return numbers if self.metrics else numbers[0]
 
     def predict(self, x: Any, batch_size: int = 512) -> np.ndarray:
@@ -255,19 +340,3 @@ class Sequential(Layer):
         text = "\n".join(lines)
         print(text)
         return text
-
-
-class Means:
-    """Running means of named numbers, weighted by the number of examples."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, float] = {}
-        self.count = 0
-
-    def add(self, numbers: dict[str, float], count: int) -> None:
-        self.count += count
-        for name, number in numbers.items():
-            self.sums[name] = self.sums.get(name, 0.0) + number * count
-
-    def numbers(self) -> dict[str, float]:
-        return {name: total / self.count for name, total in self.sums.items()}

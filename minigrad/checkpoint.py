@@ -1,0 +1,280 @@
+"""Checkpoints: one file with all that training needs to go on, to the bit.
+
+In order of difficulty: save and load, what they put where, the file, and what it must withstand.
+
+The file is an uncompressed .npz, which numpy.load opens, too: a member for each array, such as
+`model/layers.0.kernel`, and after them `checkpoint.json`: the plain values, and in the arrays'
+places their names and CRC-32. There is no pickle in it, and none is read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
+
+import numpy as np
+
+from .layers import Layer
+
+FORMAT = 1
+INDEX = "checkpoint.json"
+PATTERN = "checkpoint-*-*.npz"  # in a folder: epoch and batch, so that names sort by age
+Content = dict[str, Any]  # model, optimizer, …: dicts and lists of arrays and plain values
+
+
+class CheckpointError(ValueError):
+    """A file that is no whole checkpoint, or one of another model; nothing was changed."""
+
+
+def save(
+    path: str | Path,
+    model: Layer,
+    optimizer: Any = None,
+    rng: np.random.Generator | None = None,
+    *,
+    callbacks: Any = None,
+    keep: int = 3,
+    **progress: Any,
+) -> Path:
+    """Write all that training needs to go on; the file's path.
+
+    path: a file `….npz`; or a folder, in which each epoch= and batch= gets its own file, and the
+    last `keep` of them stay.
+    rng: a generator of yours, beside those in the model's layers.
+    progress: plain values (numbers, words, lists, dicts), such as epoch=3, which `load` gives back.
+
+    The file takes its place when it is complete and on the disk: until then the old one stays, also
+    if the power fails. PyTorch's torch.save does neither, and pickles.
+
+    >>> import tempfile
+    >>> from minigrad.layers import Dense
+    >>> model = Dense(2, input_shape=(3,))
+    >>> y = model(np.ones((1, 3)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = save(folder, model, epoch=4)
+    ...     file.name, load(folder, model)
+    ('checkpoint-0004-000000.npz', {'epoch': 4})
+    """
+    if keep < 1:
+        raise ValueError(f"checkpoint.save: keep must be at least 1, received {keep!r}")
+    parts = {"model": model, "optimizer": optimizer, "callbacks": callbacks}
+    content: Content = {k: part.state_dict() for k, part in parts.items() if part is not None}
+    content["generators"] = [g.bit_generator.state for g in generators(model, rng)]
+    content["progress"] = progress
+    path = Path(path)
+    if path.suffix == ".npz":
+        write(path, content)
+        return path
+    epoch, batch = progress.get("epoch", 0), progress.get("batch", 0)
+    file = path / f"checkpoint-{epoch:04}-{batch:06}.npz"
+    write(file, content)
+    for old in [*sorted(path.glob(PATTERN))[:-keep], *path.glob(PATTERN + ".part")]:
+        old.unlink()
+    return file
+
+
+def load(
+    path: str | Path,
+    model: Layer,
+    optimizer: Any = None,
+    rng: np.random.Generator | None = None,
+) -> dict[str, Any]:
+    """Put what `save` wrote into a model of the same shape (and an optimizer); the progress.
+
+    path: a file, or a folder, of which the newest file is taken.
+    Raises CheckpointError if the file is damaged, or if names, shapes or dtypes don't fit: then
+    nothing was changed.
+    """
+    content = read(path)
+    apply(content, model, optimizer, rng)
+    return content["progress"]
+
+
+def latest(folder: str | Path) -> Path | None:
+    """The newest checkpoint in a folder, if there is one."""
+    return max(Path(folder).glob(PATTERN), default=None)
+
+
+# What goes where
+
+
+def generators(model: Layer, rng: np.random.Generator | None) -> list[np.random.Generator]:
+    """The generators that training draws from, each once."""
+    found = [rng, *(layer.rng for layer in model.layers_within())]
+    return list({id(g): g for g in found if g is not None}.values())
+
+
+def apply(
+    content: Content,
+    model: Layer,
+    optimizer: Any = None,
+    rng: np.random.Generator | None = None,
+    callbacks: Any = None,
+) -> None:
+    """Put a checkpoint's content in its places: all of it is checked first, and written last."""
+    wrong = misfits(content["model"], model.state_dict())
+    if wrong:
+        raise CheckpointError(
+            f"this checkpoint does not fit {type(model).__name__}: {'; '.join(wrong)}. The model "
+            "must have its layers, and their parameters (input_shape=…), before it can be loaded"
+        )
+    states = content.get("generators", [])  # none are with weights alone
+    mine = generators(model, rng) if states else []
+    if len(mine) != len(states):
+        raise CheckpointError(
+            f"this checkpoint holds {len(states)} random generators, and here are {len(mine)}; "
+            "give the rng=… that was given to save"
+        )
+    with refusing("the random generators'"):
+        for generator, state in zip(mine, states):
+            type(generator.bit_generator)().state = state
+    if callbacks is not None:
+        with refusing("the callbacks'"):
+            callbacks.load_state_dict(content.get("callbacks", {}))
+    if optimizer is not None:
+        if "optimizer" not in content:
+            raise CheckpointError("this checkpoint holds no optimizer; load_weights reads it")
+        with refusing("the optimizer's"):
+            optimizer.load_state_dict(content["optimizer"])
+    model.load_state_dict(content["model"])
+    for generator, state in zip(mine, states):
+        generator.bit_generator.state = state
+
+
+def misfits(saved: Mapping[str, Any], own: Mapping[str, np.ndarray]) -> list[str]:
+    """What keeps saved arrays from taking the place of one's own, in words."""
+    wrong = [f"{name} is missing" for name in own if name not in saved]
+    for name, array in saved.items():
+        form = (array.shape, array.dtype.name) if isinstance(array, np.ndarray) else ("no array",)
+        if name not in own:
+            wrong.append(f"{name} is unknown")
+        elif form != (own[name].shape, own[name].dtype.name):
+            wrong.append(f"{name} needs {own[name].dtype} {own[name].shape}, received {form}")
+    return wrong
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Whatever goes wrong with a file is one kind of error, and says what is wrong."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+        raise CheckpointError(f"cannot use {what} checkpoint: {error} ({kind})") from error
+
+
+# The file
+
+
+def write(path: Path, content: Content) -> None:
+    """Write nested dicts and lists of arrays and plain values as one file."""
+    with replacing(path) as file, ZipFile(file, "w", ZIP_STORED) as archive:
+
+        def store(thing: Any, name: str) -> Any:
+            if isinstance(thing, dict):
+                return {key: store(value, f"{name}/{key}") for key, value in thing.items()}
+            if isinstance(thing, list):
+                return [store(value, f"{name}/{i}") for i, value in enumerate(thing)]
+            if not isinstance(thing, np.ndarray):
+                return thing.item() if isinstance(thing, np.generic) else thing
+            member = name.removeprefix("/") + ".npy"
+            if member in archive.namelist():
+                raise ValueError(f"checkpoint: two arrays would be called {member!r}; rename one")
+            with archive.open(member, "w", force_zip64=True) as npy:
+                np.lib.format.write_array(npy, thing, (1, 0), allow_pickle=False)
+            return {"npy": member, "crc": archive.getinfo(member).CRC}
+
+        index = {"format": FORMAT} | store(content, "")
+        archive.writestr(INDEX, json.dumps(index))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes its place when it is whole and on the disk, and not before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # elsewhere a folder cannot be opened, and the rename must do
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def read(path: str | Path) -> Content:
+    """What a checkpoint holds, verified but not yet put anywhere.
+
+    The file may lie. Nothing in it is run, extracted or unpacked, so no more memory is needed than
+    the file is long; an array counts only under its own name, with the CRC that its place says.
+    """
+    path = Path(path)
+    if path.is_dir():
+        newest = latest(path)
+        if newest is None:
+            raise FileNotFoundError(f"no checkpoint ({PATTERN}) in the folder {path}")
+        path = newest
+    with open(path, "rb") as file, refusing(f"{path} as a"), ZipFile(file) as archive:
+        members = directory(archive, os.fstat(file.fileno()).st_size)
+
+        def fetch(thing: dict) -> Any:
+            if thing.keys() != {"npy", "crc"}:
+                return thing
+            member = members.pop(thing["npy"])
+            if member.CRC != thing["crc"]:
+                raise CheckpointError(f"{path} is damaged: {member.filename} is another array")
+            return parse(archive.read(member))
+
+        content = json.loads(archive.read(members.pop(INDEX)), object_hook=fetch)
+        if members:
+            raise CheckpointError(f"{path} has members without a place: {sorted(members)}")
+        if content["format"] != FORMAT:
+            raise CheckpointError(f"{path} has format {content['format']!r}, not {FORMAT}")
+        for section, kind in {"model": dict, "generators": list, "progress": dict}.items():
+            if not isinstance(content.setdefault(section, kind()), kind):
+                raise CheckpointError(f"{path} is damaged: its {section} is no {kind.__name__}")
+        return content
+
+
+def directory(archive: ZipFile, size: int) -> dict[str, ZipInfo]:
+    """The archive's members by name, if its directory can be believed."""
+    infos = archive.infolist()
+    members = {info.filename: info for info in infos}
+    if len(members) < len(infos):
+        raise CheckpointError("it has two members of one name")
+    if any(m.compress_type != ZIP_STORED or m.compress_size != m.file_size for m in infos):
+        raise CheckpointError("its members must be stored, not compressed")
+    if sum(m.file_size for m in infos) > size:
+        raise CheckpointError("its members claim to be larger than the file")
+    return members
+
+
+def parse(raw: bytes) -> np.ndarray:
+    """The array of a .npy member, if its header tells the truth about its bytes."""
+    file = BytesIO(raw)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise CheckpointError("its arrays must be of the .npy version 1.0")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    start, kind = file.tell(), f"{dtype} {shape}"
+    if dtype.kind not in "fbiu" or any(n < 0 for n in shape):
+        raise CheckpointError(f"it holds an array of {kind}; numbers are required")
+    if math.prod(shape) * dtype.itemsize != len(raw) - start:
+        raise CheckpointError(f"it holds an array of {kind} in {len(raw) - start} bytes")
+    return np.frombuffer(raw, dtype, offset=start).reshape(shape, order="F" if fortran else "C")

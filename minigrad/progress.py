@@ -1,0 +1,75 @@
+"""Where training stands: running means, and what a checkpoint must know to go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .checkpoint import CheckpointError, refusing
+
+
+@dataclass
+class Means:
+    """Running means of named numbers, weighted by the number of examples."""
+
+    sums: dict[str, float] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, numbers: dict[str, float], count: int) -> None:
+        self.count += count
+        for name, number in numbers.items():
+            self.sums[name] = self.sums.get(name, 0.0) + number * count
+
+    def numbers(self) -> dict[str, float]:
+        return {name: total / self.count for name, total in self.sums.items()}
+
+
+@dataclass
+class Progress:
+    """Where `fit` stands: with it a checkpoint can go on, also in the middle of an epoch."""
+
+    examples: int
+    batch_size: int
+    shuffle: bool
+    validation_split: float
+    logged: list[str]  # the names in the history
+    seed: int = 0
+    epoch: int = 0  # whole epochs done
+    batch: int = 0  # batches of the next one done
+    means: Means = field(default_factory=Means)  # over these batches
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+    def rng(self, i: int) -> np.random.Generator:
+        """Generator i of this training. It can be made again, so no shuffled order need be kept."""
+        return np.random.default_rng([self.seed, i])
+
+    def finish_epoch(self, logs: dict[str, float]) -> None:
+        for name, number in logs.items():
+            self.history.setdefault(name, []).append(float(number))
+        self.epoch, self.batch, self.means = self.epoch + 1, 0, Means()
+
+    def resume(self, saved: dict[str, Any]) -> None:
+        """Stand where the saved progress stood, if it is undamaged and of the same training."""
+        for name in ("examples", "batch_size", "shuffle", "validation_split", "logged"):
+            if saved.get(name) != getattr(self, name):
+                raise CheckpointError(
+                    f"fit: the checkpoint is of a training with {name}={saved.get(name)!r}, this "
+                    f"one has {getattr(self, name)!r}; give the same, or load() and begin anew"
+                )
+        with refusing("the progress in the"):
+            self.seed, self.epoch, self.batch = (saved[k] for k in ("seed", "epoch", "batch"))
+            self.means, self.history = Means(**saved["means"]), saved["history"]
+            sums, count = self.means.sums, self.means.count
+            columns = list(self.history.values())
+            if not (
+                all(type(n) is int and n >= 0 for n in (self.seed, self.epoch, self.batch, count))
+                and all(type(x) in (int, float) for x in sum(columns, list(sums.values())))
+                and all(len(column) == self.epoch for column in columns)
+                and list(self.history) == self.logged * (self.epoch > 0)
+                and list(sums) == self.logged[: len(sums)]
+                and bool(sums) == (count > 0) == (self.batch > 0)
+                and count <= self.batch * self.batch_size
+            ):
+                raise ValueError("its numbers contradict each other")
