@@ -65,7 +65,8 @@ def var(
     a = prepared(a, dtype, True, 0)
     squares = np.square(a - mean(a, axis, keepdims=True, where=where))
     total = sum(squares, axis, keepdims=True, where=where)
-    result = total / np.maximum(count(a, axis, where) - ddof, 0)
+    n = count(a, axis, where) - ddof
+    result = total / (np.maximum(n, 0) if np.ndim(n) else max(n, 0))
     return result if keepdims else np.squeeze(result, axis)
 
 

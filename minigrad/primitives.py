@@ -156,7 +156,9 @@ derivatives(np.squeeze, lambda g, _, _x, axis=None: np.reshape(g, _x.shape))
 derivatives(np.swapaxes, lambda g, _, _x, axis1=0, axis2=1: np.swapaxes(g, axis1, axis2))
 derivatives(
     np.transpose,
-    lambda g, _, _x, axes=None: np.transpose(g, axes and np.argsort([i % _x.ndim for i in axes])),
+    lambda g, _, _x, axes=None: np.transpose(
+        g, None if axes is None else np.argsort([i % _x.ndim for i in axes])
+    ),
 )
 derivatives(np.broadcast_to, lambda g, _, _x, shape=None: g)
 derivatives(np.flip, lambda g, _, _x, axis=None: np.flip(g, axis))

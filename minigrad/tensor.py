@@ -77,7 +77,7 @@ class Tensor(ArrayLike):
         retain_graph: keep the graph, so that one can go back through it again; else it is freed.
         """
         for leaf, g in sweep(self, gradient, (), retain_graph, create_graph=False).items():
-            leaf.grad = g if leaf.grad is None else leaf.grad + g
+            leaf.grad = np.asarray(g if leaf.grad is None else leaf.grad + g)
 
 
 class Node:

@@ -1,0 +1,135 @@
+"""Is a derivative right? Ask the differences.
+
+`python -m minigrad.gradcheck` proves every function of NumPy that has a derivative here, and
+prints the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .tensor import Tensor, grad
+
+TOLERANCE = 1e-6  # of what is compared, relative to the larger of 1 and the numbers summed up
+
+
+class GradcheckError(ArithmeticError):
+    """A derivative and the differences disagree, or there is no derivative: a kink."""
+
+
+def gradcheck(f: Callable, *inputs: Any, order: int = 1, eps: float = 1e-5) -> bool:
+    """Compare the derivatives of f at `inputs` with central differences; True, or GradcheckError.
+
+        ⟨u, J v⟩ ≈ (φ(x + εv) − φ(x − εv)) / 2ε,    φ(x) = ⟨u, f(x)⟩,    u, v random
+
+    f takes tensors and returns one; the inputs are arrays or tensors, checked in float64.
+    One random direction serves for all elements at once; only when it fails are they gone through
+    one by one, and the error names the input, the element and both numbers. Where the slopes to
+    the left and to the right differ, it says that this is a kink.
+    order=2 goes on to check the derivative of ⟨J v, u⟩, and so forth. PyTorch's gradcheck
+    differs: it compares the whole Jacobian, element by element.
+
+    >>> gradcheck(lambda x, y: np.sin(x) * y, np.ones(3), [[2.0], [3.0]], order=2)
+    True
+    >>> gradcheck(np.abs, np.array([1.0, 0.0]))
+    Traceback (most recent call last):
+    minigrad.gradcheck.GradcheckError: gradcheck: f has a kink by input 0 at element (1,): \
+its slope is -1 to the left and 1 to the right, ours is 0. Check it beside the kink
+    """
+    rng = np.random.default_rng(0)
+    points = [np.array(getattr(x, "data", x), np.float64) for x in inputs]
+    out = f(*map(Tensor, points))
+    if not np.all(np.isfinite(out)):
+        raise GradcheckError("gradcheck: f itself is not finite at these inputs")
+    u = rng.standard_normal(out.shape)
+    directions = [rng.standard_normal(x.shape) for x in points]
+
+    def phi(*xs: Any) -> Any:
+        return np.sum(f(*xs) * u)
+
+    def slope(*xs: Any) -> Any:
+        return sum(np.sum(g * v) for g, v in zip(slopes(phi, xs), directions))
+
+    ours = [g.data for g in slopes(phi, list(map(Tensor, points)))]
+    if not agrees(phi, points, ours, directions, eps):
+        blame(phi, points, ours, eps)
+    return order == 1 or gradcheck(slope, *points, order=order - 1, eps=eps)
+
+
+def slopes(phi: Callable, xs: Any) -> list[Tensor]:
+    """The derivatives of phi by each of xs, differentiable themselves."""
+    leaves = [x if x.requires_grad else Tensor(x, requires_grad=True) for x in xs]
+    out = phi(*leaves)
+    if not out.requires_grad:
+        return [Tensor(np.zeros(x.shape)) for x in xs]
+    return grad(out, leaves, create_graph=True)
+
+
+def one_sided(phi: Callable, points: list, directions: list, eps: float) -> tuple[float, float]:
+    """The slopes of phi along the directions, to the left and to the right."""
+    left, here, right = (
+        phi(*(Tensor(x + step * v) for x, v in zip(points, directions))).item()
+        for step in (-eps, 0, eps)
+    )
+    return (here - left) / eps, (right - here) / eps
+
+
+def agrees(phi: Callable, points: list, ours: list, directions: list, eps: float) -> bool:
+    """Whether the differences along the directions are what the derivatives promise."""
+    left, right = one_sided(phi, points, directions, eps)
+    parts = [g * v for g, v in zip(ours, directions)]
+    scale = max(1, float(sum(np.sum(np.abs(part)) for part in parts)))
+    promised = sum(np.sum(part) for part in parts)
+    smooth = abs(right - left) <= 1e-2 * scale
+    return bool(smooth and abs((left + right) / 2 - promised) <= TOLERANCE * scale)
+
+
+def blame(phi: Callable, points: list, ours: list, eps: float) -> None:
+    """Find the element that disagrees, and raise what there is to say about it."""
+    for i, point in enumerate(points):
+        for element in np.ndindex(point.shape):
+            directions = [np.zeros(x.shape) for x in points]
+            directions[i][element] = 1
+            if agrees(phi, points, ours, directions, eps):
+                continue
+            left, right = one_sided(phi, points, directions, eps)
+            nearer = one_sided(phi, points, directions, eps / 10)
+            where = f"by input {i} at element {element}"
+            if abs(nearer[1] - nearer[0]) > 0.5 * abs(right - left) > 1e-3:  # smooth: a tenth
+                raise GradcheckError(
+                    f"gradcheck: f has a kink {where}: its slope is {left:.6g} to the left and "
+                    f"{right:.6g} to the right, ours is {ours[i][element]:.6g}. "
+                    "Check it beside the kink"
+                )
+            raise GradcheckError(
+                f"gradcheck: the derivative {where} is {ours[i][element]:.9g}, "
+                f"but the differences give {(left + right) / 2:.9g}"
+            )
+    raise GradcheckError("gradcheck: the derivatives disagree with the differences along a line")
+
+
+def main() -> None:
+    """Print which functions have derivatives, of which orders, and how many cases prove it."""
+    from .proofs import cases
+
+    proofs = cases()
+    print(f"{'function':24} {'orders proven':14} cases")
+    for name, expressions in proofs.items():
+        proven = [n for n in (1, 2) if all(holds(case.f, case.inputs, n) for case in expressions)]
+        print(f"{name:24} {', '.join(map(str, proven)) or 'none':14} {len(expressions)}")
+    ours = sum(not name.startswith(("np.", "scipy.")) for name in proofs)
+    print(f"{len(proofs) - ours} functions of NumPy and SciPy, {ours} of minigrad")
+
+
+def holds(f: Callable, inputs: Any, order: int) -> bool:
+    try:
+        return gradcheck(f, *inputs, order=order)
+    except ArithmeticError:
+        return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""The cases that prove each function: expressions, and arrays of many shapes to try them on.
+
+Elementwise functions are tried on all shapes, all others as written here. A test sees to it that
+no function with a derivative is missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import scipy.special
+
+from . import functional
+from . import special as special
+from .dispatch import ROUTES, name_of
+from .tensor import Primitive
+
+# Arrays by the letters that the expressions use: s a number, v, w vectors, m, n matrices,
+# t of three axes, q square, e empty, f in Fortran's order, c not contiguous; d broadcasts to e
+SHAPES = dict(
+    s=(), v=(4,), w=(4,), m=(3, 4), n=(4, 2), t=(2, 3, 4), q=(3, 3), e=(0, 3), d=(1, 3), r=(3, 1)
+)  # fmt: skip
+UNARY = "s v e f c t"
+BINARY = "mf sm ms vm mv rv cf ts ed"
+POSITIVE = {
+    "np.log",
+    "np.log2",
+    "np.log10",
+    "np.log1p",
+    "np.sqrt",
+    "np.power",
+    "scipy.special.xlogy",
+}
+
+EXPRESSIONS = """
+np.sum(t); np.sum(t, axis=(0, -1)); np.sum(f, axis=-2, keepdims=True); np.sum(s); np.sum(e, axis=0)
+np.sum(m, where=MASK, initial=2.0); np.sum(m, axis=()); np.sum(m, dtype=np.float64)
+np.mean(t); np.mean(t, axis=(0, 2), keepdims=True); np.mean(m, axis=1, where=MASK)
+np.mean(e, axis=1)
+np.var(m); np.var(t, axis=(0, -1), ddof=1); np.var(m, axis=1, where=MASK, keepdims=True)
+np.std(m, axis=0); np.std(t, ddof=1); np.std(c, axis=-1, keepdims=True)
+np.average(m); np.average(m, 1, w); np.average(m, weights=q[:, :1] ** 2 + 1 + m * 0)
+np.max(m); np.max(t, axis=(0, -1)); np.max(m, axis=-1, keepdims=True); np.max(m, initial=0.1)
+np.max(s)
+np.max(m, axis=0, where=MASK, initial=-3.0); np.amax(f, axis=0)
+np.min(m); np.min(t, axis=(1, 2)); np.min(m, axis=0, where=MASK, initial=3.0); np.amin(c, axis=0)
+np.prod(m, axis=1); np.prod(t); np.prod(m * ZEROS, axis=1); np.prod(t, axis=(0, -1), keepdims=True)
+np.prod(e, axis=0); np.prod(m, where=MASK, initial=2.0); np.prod(s); np.prod(e, axis=-1)
+np.cumsum(m); np.cumsum(t, axis=-2); np.cumsum(e, axis=0); np.cumsum(s)
+np.linalg.norm(m); np.linalg.norm(t, axis=-1); np.linalg.norm(v, 3); np.linalg.norm(m, 1, axis=0)
+np.linalg.norm(v, np.inf); np.linalg.norm(v, -np.inf, keepdims=True); np.linalg.norm(t, axis=(0, 2))
+np.linalg.norm(m, "fro")
+np.copy(f); np.copy(s)
+np.reshape(t, (4, -1)); np.reshape(m, 12, order="F"); np.reshape(s, (1, 1)); np.reshape(e, (3, 0))
+np.ravel(t); np.ravel(f, "F"); np.ravel(s)
+np.expand_dims(m, (0, -1)); np.expand_dims(s, 0); np.squeeze(t[:1]); np.squeeze(t[:, :1], axis=-2)
+np.transpose(t); np.transpose(t, (-1, 0, 1)); np.transpose(s); np.swapaxes(t, 0, -1)
+np.moveaxis(t, 0, -1); np.moveaxis(t, (0, 1), (-1, 0))
+np.broadcast_to(v, (3, 4)); np.broadcast_to(s, (2, 2)); np.broadcast_to(m, (2, 3, 4))
+np.flip(t); np.flip(t, (0, -1)); np.roll(m, 5); np.roll(t, (1, -2), axis=(0, -1)); np.roll(m, -1, 0)
+np.tile(v, 3); np.tile(m, (2, 1, 2)); np.tile(t, 2); np.tile(s, 2); np.tile(e, (2, 2))
+np.repeat(m, 2); np.repeat(m, [1, 0, 2], axis=0); np.repeat(t, 3, axis=-1)
+np.pad(m, 1); np.pad(v, (2, 0), constant_values=3.0); np.pad(t, ((0, 1), (2, 0), (0, 0)))
+np.pad(e, 1)
+np.where(MASK, m, 1.0); np.where(MASK, 0.0, m); np.where(MASK, v, q[:, :1]); np.where(m > 0, m, s)
+np.clip(m, -0.5, 0.7); np.clip(m, None, s); np.clip(m, v - 1, 2.0); np.clip(m, min=0.1)
+indexing(m[0]); indexing(t[..., 1:, ::-2]); indexing(m[[0, 0, 2]]); indexing(m[MASK])
+indexing(v[-1])
+indexing(m[:, None, [1, 1]]); indexing(m[np.array([[0, 1], [2, 0]]), [1, 3]]); indexing(s[()])
+astype((m * 2).astype(np.float64))
+np.take(m, [0, 5, 5]); np.take(t, [[1, 0], [1, 1]], axis=-1); np.take(v, 2)
+np.take_along_axis(m, np.argsort(m, axis=0), axis=0)
+np.take_along_axis(t, np.argmax(t, 1)[:, None], 1)
+np.sort(m); np.sort(t, axis=0); np.sort(m, axis=None)
+np.diagonal(m); np.diagonal(t, 1, -1, 0); np.diagonal(m, -1); np.trace(m); np.trace(t, 1, 1, 2)
+np.triu(m); np.triu(t, -1); np.tril(m, 1); np.tril(q)
+np.concatenate([m, n.T, m]); np.concatenate([t, m[None]], axis=-3)
+np.concatenate([m, v], axis=None)
+np.concatenate([m[:, :1], m], axis=-1); np.concatenate([e, q])
+np.stack([v, w]); np.stack([v, w, v], axis=-1); np.stack([s, s])
+np.hstack([v, w]); np.hstack([m, q]); np.hstack([s, v]); np.vstack([v, m]); np.vstack([v, w])
+np.split(v, 2)[1]; np.split(t, [1, 2], axis=-1)[1]; np.array_split(v, 3)[0]
+np.array_split(m, 3, 1)[2]
+np.matmul(m, n); np.matmul(t, n); np.matmul(m, v); np.matmul(v, n); np.matmul(v, w); np.matmul(q, t)
+np.matmul(t[:, None], n); np.matmul(t, v); np.matmul(e, q); np.matmul(f, n)
+np.matmul(v, t[0].T @ t)
+np.dot(m, n); np.dot(s, m); np.dot(v, w); np.dot(t, v); np.dot(m, t[0].T)
+np.dot(v, np.swapaxes(t, 1, 2))
+np.outer(v, w); np.outer(m, v); np.tensordot(t, m); np.tensordot(t, m, ([2], [1]))
+np.tensordot(v, w, 0)
+np.tensordot(t, t, ((0, -1), (0, 2))); np.tensordot(q, e, ([0], [1]))
+np.einsum("ij,jk", m, n); np.einsum("ij->j", m); np.einsum("i,j->ij", v, w)
+np.einsum("...i->...", t)
+np.einsum("...ij,jk->...ik", t, n); np.einsum("ij,ij->", m, m); np.einsum("a,b->", v, w)
+np.einsum("bij,i,j->b", t, q[0], v); np.einsum("...,...", t, m); np.einsum("ij,jk,kl->il", q, q, m)
+np.einsum("ij,jk", m, n, optimize=True); np.einsum("...i,...i", t[:1], t); np.einsum("i->", e[:, 0])
+F.relu(m); F.sigmoid(t); F.softmax(m); F.softmax(t, axis=0); F.log_softmax(m)
+F.logsumexp(m, axis=0)
+F.logsumexp(t, keepdims=True); F.linear(m, n, n[0]); F.linear(t, n, n[0]); F.linear(v, n, n[0])
+F.cross_entropy(m, [0, 3, 1]); F.cross_entropy(t, [[0, 1, 2], [3, 0, 0]])
+F.mean_squared_error(m, f); F.mean_absolute_error(m, f)
+"""
+
+
+class Case(NamedTuple):
+    """An expression, as a function of the arrays in it."""
+
+    text: str
+    f: Callable
+    inputs: list[np.ndarray]
+
+
+def arrays(positive: bool) -> dict[str, np.ndarray]:
+    """The arrays of the expressions: numbers of both signs, away from the kinks at 0 and ±1."""
+    rng = np.random.default_rng(3)
+
+    def draw(*shape: int) -> np.ndarray:
+        sign = 1 if positive else rng.choice([-1, 1], shape)
+        return np.asarray(sign * rng.uniform(0.2, 0.9, shape))
+
+    drawn = {name: draw(*shape) for name, shape in SHAPES.items()}
+    return drawn | dict(f=np.asfortranarray(draw(3, 4)), c=draw(3, 8)[:, ::2])
+
+
+NAMES = dict(
+    np=np,
+    F=functional,
+    scipy=scipy,
+    indexing=lambda x: x,
+    astype=lambda x: x,
+    MASK=np.arange(12).reshape(3, 4) % 3 != 0,
+    ZEROS=(np.arange(12).reshape(3, 4) % 5 != 0).astype(np.float32),
+)
+
+
+def case(text: str, positive: bool = False) -> Case:
+    letters = sorted(set(re.findall(r"\b[a-z]\b", re.sub(r'"[^"]*"', "", text))))
+    drawn = arrays(positive)
+    f = eval(f"lambda {', '.join(letters)}: {text}", NAMES)  # the texts are those of this file
+    return Case(text, f, [drawn[letter] for letter in letters])
+
+
+def cases() -> dict[str, list[Case]]:
+    """The name of each function, with all that is tried on it."""
+    found: dict[str, list[Case]] = {}
+    for function in ROUTES:
+        if isinstance(function, np.ufunc) and function is not np.matmul:
+            name = name_of(function)
+            operands = (UNARY if function.nin == 1 else BINARY).split()
+            texts = [f"{name}({', '.join(letters)})" for letters in operands]
+            found[name] = [case(text, name in POSITIVE) for text in texts]
+    for text in re.split(r"[;\n]\s*", EXPRESSIONS.strip()):
+        found.setdefault(text.split("(")[0], []).append(case(text))
+    return found
+
+
+def missing() -> set[str]:
+    """The functions that have derivatives, but no case."""
+    named = {x if isinstance(x, str) else name_of(x) for x in ROUTES}
+    ours = {f"F.{k.strip('_')}" for k, x in vars(functional).items() if isinstance(x, Primitive)}
+    return {name.replace("getitem", "indexing") for name in named | ours} - cases().keys()
