@@ -1,8 +1,8 @@
 """Five optimizers on the airfoil data, each written out in NumPy and taken from the library.
 
-A linear model of the sound a wing makes, loss ½·(ŷ − y)², on 1,500 standardised measurements, as in
-Zhang et al., "Dive into Deep Learning", chapter on optimization algorithms; the optimum is known
-exactly, by least squares. The data are downloaded once; MINIGRAD_DATA names a folder that has them.
+A linear model of the sound of a wing on 1,500 standardised measurements, as in Zhang et al., "Dive
+into Deep Learning", chapter on optimization algorithms; least squares gives the exact optimum.
+The data are downloaded once, unless the folder named by MINIGRAD_DATA has them.
 
     python examples/airfoil.py --plot airfoil.png
 """
@@ -93,7 +93,7 @@ def train(x, y, args, rule, lr: float, optimizer=None) -> np.ndarray:
 
 def draw(curves: dict[str, np.ndarray], best: float, epochs: int) -> object:
     figure = plotting.figure(size=(6.4, 3.8))
-    (ax,) = figure.axes
+    ax = figure.axes[0]
     for name, curve in curves.items():
         ax.plot(np.linspace(0, epochs, len(curve)), curve, linewidth=1.2, label=name)
     ax.axhline(best, color=plotting.INK, linestyle="--", label="exact optimum")
@@ -109,9 +109,8 @@ def main() -> None:
     print(f"loss after {args.epochs} epochs   from scratch    library   textbook")
     curves = {}
     for name, (rule, lr, (registered, hyper), textbook) in TABLE.items():
-        optimizer = optimizers.get(registered, lr=lr, **hyper)
         scratch = train(x, y, args, rule, lr)
-        curves[name] = train(x, y, args, rule, lr, optimizer)
+        curves[name] = train(x, y, args, rule, lr, optimizers.get(registered, lr=lr, **hyper))
         print(f"{name:9} lr {lr:<10} {scratch[-1]:13.6f} {curves[name][-1]:10.6f} {textbook:10.3f}")
     print(f"exact optimum {best:.12f}")
     if args.plot:
