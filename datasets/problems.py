@@ -74,5 +74,5 @@ PROBLEMS = {
     "rosenbrock": Problem(rosenbrock, (-1.5, 2.0), ((1.0, 1.0),), (-2.0, 2.0, -1.0, 3.0)),
     "beale": Problem(beale, (1.0, 1.5), ((3.0, 0.5),), (-0.5, 4.5, -1.5, 2.0)),
     "himmelblau": Problem(himmelblau, (-0.5, -0.5), FOUR, (-5.0, 5.0, -5.0, 5.0)),
-    "rastrigin": Problem(rastrigin, (2.6, -1.7), ((0.0, 0.0),), (-3.0, 3.0, -3.0, 3.0)),
+    "rastrigin": Problem(rastrigin, (2.6, -1.7), ((0.0, 0.0),), (-4.0, 4.0, -4.0, 4.0)),
 }

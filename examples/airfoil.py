@@ -42,6 +42,7 @@ def adam(w, g, s, lr, t):
     return w - lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-6), (m, v)
 
 
+HEAD = "                     from scratch    library   textbook"
 TABLE = {  # rule, learning rate, the same in the library, the textbook's loss
     "SGD": (sgd, 0.05, ("sgd", {}), 0.243),
     "momentum": (momentum, 0.005, ("sgd", {"momentum": 0.9}), 0.245),
@@ -104,15 +105,13 @@ def draw(curves: dict[str, np.ndarray], best: float, epochs: int) -> object:
 
 def main() -> None:
     args = parse()
-    x, y = load()
+    (x, y), curves = load(), {}
     best = half_mse(np.linalg.lstsq(x, y, rcond=None)[0], x, y)
-    print(f"loss after {args.epochs} epochs   from scratch    library   textbook")
-    curves = {}
+    print(f"exact optimum {best:.12f}; loss after {args.epochs} epochs:\n{HEAD}")
     for name, (rule, lr, (registered, hyper), textbook) in TABLE.items():
         scratch = train(x, y, args, rule, lr)
         curves[name] = train(x, y, args, rule, lr, optimizers.get(registered, lr=lr, **hyper))
         print(f"{name:9} lr {lr:<10} {scratch[-1]:13.6f} {curves[name][-1]:10.6f} {textbook:10.3f}")
-    print(f"exact optimum {best:.12f}")
     if args.plot:
         plotting.save(draw(curves, best, args.epochs), args.plot)
 

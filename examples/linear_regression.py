@@ -54,13 +54,12 @@ def draw(x: np.ndarray, y: np.ndarray, best: np.ndarray, paths: dict[str, np.nda
     line.plot([0, 2], [intercept, intercept + 2 * slope], label="fitted line")
     plotting.label(line, "x", "y", "the line")
     left, right, bottom, top = np.repeat(best, 2)  # the views surround the optimum
-    plotting.contour(whole, loss, (left - 6, right + 2, bottom - 6, top + 2))
-    plotting.contour(end, loss, (left - 0.12, right + 0.12, bottom - 0.12, top + 0.12))
+    plotting.contour(whole, loss, (left - 6, right + 2, bottom - 6, top + 2), [best])
+    plotting.contour(end, loss, (left - 0.12, right + 0.12, bottom - 0.12, top + 0.12), [best])
     for name, path in paths.items():
         plotting.path(whole, path, name)
         end.plot(*path[-41:].T, ".-", label=name)
     for ax, title in (whole, "its path over the loss"), (end, "the last 40 steps"):
-        plotting.minimum(ax, [best])
         plotting.label(ax, "intercept", "slope", title, legend="lower right")
     return figure
 

@@ -9,7 +9,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from minigrad import no_grad, optimizers
+from minigrad import no_grad, optimizers, plotting
 from minigrad.datasets import batches, mnist
 from minigrad.functional import cross_entropy
 from minigrad.layers import Dense
@@ -28,12 +28,26 @@ def parse() -> argparse.Namespace:
     add("--batch-size", type=int, default=128, help="images a step (default: 128)")
     add("--hidden", type=int, default=512, help="width of the hidden layer (default: 512)")
     add("--seed", type=int, default=0, help="fixes all that is random (default: 0)")
+    add("--plot", type=plotting.destination, metavar="FILE", help="draw curves and digits to FILE")
     return parser.parse_args()
 
 
 def flat(images: np.ndarray) -> np.ndarray:
     """Images (N, 28, 28) of 0 … 255 as rows (N, 784) of 0 … 1."""
     return images.reshape(len(images), 784).astype("float32") / 255
+
+
+def draw(history: dict, model: Sequential, images: np.ndarray, labels: np.ndarray) -> object:
+    """Loss and accuracy per epoch; the first digits of the test, and the first wrong ones."""
+    with no_grad():
+        guesses = np.argmax(model(images).data, axis=1)
+    shown = np.append(np.arange(24), np.flatnonzero(guesses != labels)[:6])
+    figure = plotting.figure(1, 3, (10.5, 3.2))
+    plotting.epochs(history, figure.axes[:2])
+    digits = images[shown].reshape(-1, 28, 28)
+    plotting.images(figure.axes[2], digits, labels[shown], guesses[shown])
+    figure.axes[2].set_title("24 test digits, then 6 mistakes")
+    return figure
 
 
 def main() -> None:
@@ -48,6 +62,7 @@ def main() -> None:
     hyper = {} if args.lr is None else {"lr": args.lr}
     optimizer = optimizers.get(args.optimizer, **hyper).bind(model.named_parameters())
 
+    history: dict[str, list[float]] = {"loss": [], "accuracy": [], "val_accuracy": []}
     for epoch in range(args.epochs):
         start, losses, hits = time.perf_counter(), [], []
         title = f"epoch {epoch + 1}/{args.epochs}"
@@ -61,12 +76,17 @@ def main() -> None:
             hits.append(accuracy(logits, y) * len(x))
         with no_grad():
             test_accuracy = accuracy(model(test_images), test_labels)
+        numbers = sum(losses) / len(images), sum(hits) / len(images), test_accuracy
+        for name, number in zip(history, numbers):
+            history[name].append(number)
         print(
-            f"{title}: loss {sum(losses) / len(images):.4f}, "
-            f"train accuracy {sum(hits) / len(images):.4f}, test accuracy {test_accuracy:.4f}, "
-            f"{time.perf_counter() - start:.1f} s"
+            "{}: loss {:.4f}, train accuracy {:.4f}, test accuracy {:.4f}, {:.1f} s".format(
+                title, *numbers, time.perf_counter() - start
+            )
         )
     print(f"test accuracy {test_accuracy:.4f}")
+    if args.plot:
+        plotting.save(draw(history, model, test_images, test_labels), args.plot)
 
 
 if __name__ == "__main__":

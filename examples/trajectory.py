@@ -80,10 +80,9 @@ def descend(problem: Problem, start: tuple, steps: int, optimizer: str, **hyper)
 def draw(problem: Problem, paths: dict[str, np.ndarray]) -> object:
     figure = plotting.figure(size=(6.4, 4.8))
     (ax,) = figure.axes
-    plotting.contour(ax, problem, problem.view)
+    plotting.contour(ax, problem, problem.view, problem.minima)
     for name, path in paths.items():
         plotting.path(ax, path, name)
-    plotting.minimum(ax, problem.minima)
     plotting.label(ax, "x₁", "x₂", f"{problem.f.__name__}: start ○, end ■", legend="below")
     return figure
 

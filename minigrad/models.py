@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from . import checkpoint, losses, optimizers
+from . import checkpoint, losses, optimizers, plotting
 from .callbacks import Callback, Callbacks
 from .datasets import batches
 from .layers import Layer
@@ -28,6 +28,13 @@ class History:
 
     def __repr__(self) -> str:
         return "History(" + ", ".join(f"{k}: {v[-1]:.4g}" for k, v in self.history.items()) + ")"
+
+    def plot(self, path: str | None = None) -> Any:
+        """Draw every number over the epochs, also to a file if a path is given; the figure."""
+        drawn = plotting.epochs(self.history)
+        if path is not None:
+            plotting.save(drawn, path)
+        return drawn
 
 
 class Sequential(Layer):

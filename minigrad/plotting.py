@@ -105,34 +105,36 @@ def save(drawn: Any, path: str | Path) -> None:
         small.save(path, optimize=True)
 
 
-def epochs(history: Mapping[str, Sequence[float]]) -> Any:
-    """A figure of numbers per epoch: a panel for each, its `val_` fellow dashed beside it.
+def epochs(history: Mapping[str, Sequence[float]], axes: Sequence[Any] = ()) -> Any:
+    """Numbers per epoch, on the axes or in a new figure: each with its `val_` fellow dashed.
 
     history: lists by name, such as loss, val_loss, accuracy, as `fit` gathers them.
     """
     panels = [name for name in history if name != "lr" and not name.startswith("val_")]
     if not panels:
         raise ValueError("there is nothing to draw: the history is empty, so fit a model first")
-    made = figure(1, len(panels))
-    for ax, name in zip(made.axes, panels):
+    axes = axes or figure(1, len(panels)).axes
+    for ax, name in zip(axes, panels):
         for key, title, dash in ((name, "training", "-"), (f"val_{name}", "validation", "--")):
             if numbers := history.get(key):
                 x = range(1, len(numbers) + 1)
                 ax.plot(x, numbers, dash, marker="o", markersize=4, label=title)
+        ax.set_xlim(0.5, len(history[name]) + 0.5)
         ax.xaxis.get_major_locator().set_params(integer=True)
         label(ax, "epoch", name, legend="best" if f"val_{name}" in history else "")
-    return made
+    return axes[0].figure
 
 
-def contour(ax: Any, f: Callable, view: Sequence[float], levels: int = 12) -> None:
-    """Lines of equal f(x₁, x₂) within view = (x₁ from, to, x₂ from, to), closer near the minimum.
+def contour(ax: Any, f: Callable, view: Sequence[float], minima: Sequence) -> None:
+    """Lines of equal f(x₁, x₂) within view = (x₁ from, to, x₂ from, to), a star at each minimum.
 
     f must work on arrays. The levels are evenly spaced in the fourth root of f − min f: even
     spacing would crowd the slopes and leave the bottom of a valley bare.
     """
     x1, x2, z = surface(f, view, 240, 240)
     root = (z - z.min()) ** 0.25
-    ax.contour(x1, x2, root, levels=levels, colors=INK, linewidths=0.7, alpha=0.55)
+    ax.contour(x1, x2, root, levels=12, colors=INK, linewidths=0.7, alpha=0.55)
+    ax.plot(*np.transpose(minima), "*", color=INK, ms=10, zorder=3, label="minimum")
     ax.set(xlim=view[:2], ylim=view[2:])
 
 
@@ -152,20 +154,12 @@ def path(ax: Any, points: np.ndarray, name: str) -> None:
     ax.plot(*points[-1], "s", color=line.get_color(), ms=5, linestyle="none")
 
 
-def minimum(ax: Any, points: Sequence[Sequence[float]]) -> None:
-    """A star at each minimum."""
-    ax.plot(*np.transpose(points), "*", color=INK, ms=10, linestyle="none", label="minimum")
-
-
 def animate(drawn: Any, path: str | Path, frames: int, rate: int = 8) -> None:
-    """Write a GIF that shows the lines of a figure up to their point 1, 2, … `frames`.
-
-    A single point, such as a mark, stays; the last picture is held for a while.
-    """
+    """Write a GIF of a figure's lines up to their point 1, 2, … `frames`; marks stand still."""
     from matplotlib.animation import FuncAnimation, PillowWriter
 
     lines = [(line, *line.get_data()) for ax in drawn.axes for line in ax.get_lines()]
-    lines = [(line, x, y) for line, x, y in lines if len(x) > 1]
+    lines = [(line, x, y) for line, x, y in lines if line.get_linestyle() != "None"]
 
     def show(frame: int) -> None:
         for line, x, y in lines:
@@ -176,24 +170,25 @@ def animate(drawn: Any, path: str | Path, frames: int, rate: int = 8) -> None:
     pyplot().close(drawn)
 
 
-def images(pictures: np.ndarray, truth: np.ndarray, predicted: np.ndarray, columns: int) -> Any:
-    """A figure of images (N, height, width) under their predicted labels; the wrong ones marked.
+def images(ax: Any, pictures: Any, truth: Any, predicted: Any, columns: int = 6) -> None:
+    """Images (N, height, width) in rows, each under its predicted label; the wrong ones marked.
 
-    Right ones are blue; wrong ones are framed in vermillion and also name the true label.
+    A wrong one is framed, and its label says what it is not: "4≠9" was a 9.
     """
-    rows = -(-len(pictures) // columns)
-    made = figure(rows, columns, (0.85 * columns, 1.0 * rows))
-    for ax in made.axes:
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-    for ax, picture, true, guess in zip(made.axes, pictures, truth, predicted):
-        ax.imshow(picture, cmap="gray_r")
-        if guess == true:
-            ax.set_title(f"{guess}", color=BLUE, pad=2)
-        else:
-            ax.set_title(f"{guess} not {true}", color=VERMILLION, pad=2)
-            ax.spines[:].set(visible=True, color=VERMILLION, linewidth=2)
-    return made
+    pictures = np.asarray(pictures, float)
+    n, height, width = pictures.shape
+    down, across = height + 14, width + 6  # with room for a label above, and space between
+    sheet = np.full((-(-n // columns) * down, columns * across), np.nan)  # NaN: transparent
+    for i, (picture, true, guess) in enumerate(zip(pictures, truth, predicted)):
+        y, x = i // columns * down + 14, i % columns * across
+        sheet[y : y + height, x : x + width] = picture
+        text, color = (f"{guess}", BLUE) if guess == true else (f"{guess}≠{true}", VERMILLION)
+        ax.text(x + width / 2, y - 2, text, color=color, ha="center", va="bottom", size=9)
+        if guess != true:
+            corners = np.array([[0, width, width, 0, 0], [0, 0, height, height, 0]]) - 0.5
+            ax.plot(corners[0] + x, corners[1] + y, "-", color=VERMILLION, linewidth=1.5)
+    ax.imshow(sheet, cmap="gray_r")
+    ax.axis("off")
 
 
 def text_paths(
