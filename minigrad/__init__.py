@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from . import composed as composed
 from . import primitives as primitives
+from .anomaly import detect_anomaly
+from .curvature import hessian, hessian_vector_product, jacobian, largest_curvature
 from .tensor import Primitive, Tensor, grad, no_grad, primitive
 
 try:
@@ -14,4 +16,15 @@ try:
 except PackageNotFoundError:  # a bare clone, not installed
     __version__ = "0+unknown"
 
-__all__ = ["Primitive", "Tensor", "grad", "no_grad", "primitive"]
+__all__ = [
+    "Primitive",
+    "Tensor",
+    "detect_anomaly",
+    "grad",
+    "hessian",
+    "hessian_vector_product",
+    "jacobian",
+    "largest_curvature",
+    "no_grad",
+    "primitive",
+]

@@ -66,6 +66,7 @@ class Probabilities(Tensor):
     """What softmax returns: a tensor that remembers its logits, where cross_entropy begins."""
 
     __slots__ = ("logits",)
+    logits: Tensor
 
 
 def softmax(x: Any, axis: int = -1) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import initializers
 from .functional import dropout, linear, relu, sigmoid, softmax
-from .tensor import Tensor
+from .tensor import Tensor, _clock
 from .utils import by_name
 
 ACTIVATIONS: dict[str, Callable] = {
@@ -43,6 +43,7 @@ class Layer:
     input_shape: tuple[int, ...] | None = None
     training = True
     built = False
+    made = range(0)  # the operations of the last call, by their order: trace draws a frame around
     rng: Any = None  # a numpy Generator; a model sets its own, for all that is random
 
     def __init__(self, input_shape: tuple[int, ...] | None = None):
@@ -54,7 +55,10 @@ class Layer:
             self.rng = self.rng or np.random.default_rng()
             self.build(x.shape[1:])
             self.built = True
-        return self.forward(x, *state)
+        start = next(_clock)
+        out = self.forward(x, *state)
+        self.made = range(start, next(_clock))
+        return out
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         """Make the parameters, for examples of this shape."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigrad import Primitive, Tensor, grad
+from minigrad import Primitive, Tensor, composed, grad, primitives
 from minigrad.dispatch import PLAIN, ROUTES
 from minigrad.gradcheck import GradcheckError, gradcheck
 from minigrad.primitives import derivatives
@@ -66,13 +66,14 @@ def test_float32_and_shapes_are_kept_and_nothing_is_written(case):
 def test_a_wrong_derivative_is_found(monkeypatch):
     """The table would notice: each derivative is made wrong in turn, and some case fails."""
     tried = set()
-    for name, found in cases().items():
-        primitive = next(
-            (p for f, p in ROUTES.items() if p and getattr(p, "name", "") == name), None
-        )
-        if not isinstance(primitive, Primitive) or name in ("np.sign", "np.concatenate"):
-            continue
+    known = [*ROUTES.values(), *vars(primitives).values(), *vars(composed).values()]
+    known = {p.name: p for p in known if isinstance(p, Primitive)}
+    table = cases()
+    for name in table.keys() & known.keys() - {"np.sign"}:  # whose derivative is 0
+        primitive, found = known[name], table[name]
         for i, vjp in enumerate(primitive.vjps):
+            if vjp is None:
+                continue
 
             def wrong(g, *rest, _vjp=vjp, **options):
                 return _vjp(g, *rest, **options) * 1.001

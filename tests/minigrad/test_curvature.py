@@ -1,0 +1,73 @@
+"""Second derivatives, and the learning rate at which gradient descent diverges."""
+
+import numpy as np
+import pytest
+
+from minigrad import Tensor, grad, hessian, hessian_vector_product, jacobian, largest_curvature
+
+A = np.array([[2.0, -1.0, 0.5], [-1.0, 3.0, 0.0], [0.5, 0.0, 1.0]])
+
+
+def quadratic(x):
+    return x @ A @ x / 2
+
+
+def leaf(values):
+    return Tensor(np.array(values), requires_grad=True)
+
+
+def test_a_quadratic_has_its_matrix_for_hessian():
+    x = leaf([1.0, -2.0, 0.3])
+    np.testing.assert_allclose(hessian(quadratic(x), x), A, rtol=1e-14)
+    v = np.array([1.0, 0.0, -2.0])
+    np.testing.assert_allclose(hessian_vector_product(quadratic(x), x, v), A @ v, rtol=1e-14)
+    [product] = hessian_vector_product(quadratic(x), [x], [v])
+    np.testing.assert_allclose(product, A @ v, rtol=1e-14)
+    assert largest_curvature(quadratic(x), [x]) == pytest.approx(np.linalg.eigvalsh(A)[-1], 1e-5)
+
+
+def test_jacobian_shapes_and_values():
+    x = leaf([[0.1, 0.2], [0.3, 0.4]])
+    J = jacobian(np.sin(x)[0] * x[1, 0], x)
+    assert J.shape == (2, 2, 2)
+    expected = np.zeros((2, 2, 2))
+    expected[[0, 1], 0, [0, 1]] = np.cos(x.data[0]) * 0.3
+    expected[:, 1, 0] = np.sin(x.data[0])
+    np.testing.assert_allclose(J, expected, rtol=1e-14)
+    assert jacobian(x[:0], x).shape == (0, 2, 2, 2)
+    assert not jacobian(Tensor([1.0]), x).data.any()
+    assert jacobian(x**2, x, create_graph=True).requires_grad
+
+
+def test_linear_functions_have_none():
+    x = leaf([1.0, 2.0])
+    assert hessian_vector_product(np.sum(3 * x), x, [1.0, 1.0]).tolist() == [0, 0]
+    assert hessian(np.sum(3 * x), x).tolist() == [[0, 0], [0, 0]]
+    assert largest_curvature(np.sum(3 * x), [x]) == 0
+
+
+def test_negative_curvature_is_found_too():
+    x = leaf([1.0, 1.0])
+    assert largest_curvature(x[0] ** 2 - 3 * x[1] ** 2, [x]) == pytest.approx(-6, rel=1e-5)
+
+
+def test_several_parameters_share_one_hessian():
+    w, b = leaf([[0.3], [0.2]]), leaf([0.1])
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    loss = np.mean(np.square(X @ w + b)) / 2
+    full = np.c_[X, np.ones(50)]
+    expected = np.linalg.eigvalsh(full.T @ full / 50)[-1]
+    assert largest_curvature(loss, [w, b]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_gradient_descent_is_stable_up_to_two_over_lambda():
+    start = leaf([1.0, -2.0, 0.3])
+    limit = 2 / largest_curvature(quadratic(start), [start], tol=1e-12)
+
+    def distance(lr):
+        x = leaf(start.data)
+        for _ in range(500):
+            x.data = x.data - lr * grad(quadratic(x), x).data
+        return np.linalg.norm(x.data)
+
+    assert distance(0.99 * limit) < 1e-3 < 1e3 < distance(1.01 * limit)
