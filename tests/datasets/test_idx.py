@@ -156,6 +156,17 @@ def test_packing_is_deterministic(tmp_path):
     assert first.read_bytes()[3:8] == bytes(5)
 
 
+@given(st.sampled_from([b"", b"\0\0", header(2), b"\x1f\x8b\x08\0"]), st.binary(max_size=64))
+def test_arbitrary_bytes(tmp_path_factory, beginning, rest):
+    path = tmp_path_factory.getbasetemp() / "arbitrary"
+    path.write_bytes(beginning + rest)
+    if beginning == header(2) and len(rest) == 2:
+        assert idx.read(path).tobytes() == rest
+    else:
+        with pytest.raises(ValueError, match="arbitrary is not one whole IDX array"):
+            idx.read(path)
+
+
 def test_twenty_thousand_mutations(tmp_path):
     """Each mutated file is one array or one ValueError, never another error."""
     rng = random.Random(0)
