@@ -10,6 +10,7 @@ are --lr and the optimizer's own defaults. Without any, the textbook's four are 
 
 import argparse
 from ast import literal_eval
+from pathlib import Path
 
 import numpy as np
 
@@ -38,8 +39,12 @@ def parse() -> argparse.Namespace:
     add("--start", type=float, nargs=2, metavar=("X1", "X2"), help="default: the function's own")
     add("--text", action="store_true", help="draw the paths in the terminal")
     add("--plot", type=plotting.destination, metavar="FILE", help="draw the paths to FILE")
-    add("--gif", type=plotting.destination, metavar="FILE", help="draw them moving")
+    add("--gif", type=moving, metavar="FILE", help="draw them moving to FILE")
     return parser.parse_args()
+
+
+def moving(path: str) -> Path | None:
+    return plotting.destination(path, endings=[".gif"])
 
 
 def function(name: str) -> Problem:

@@ -9,6 +9,7 @@ colour-blind eyes as well. Whatever draws on an `ax`, draws on matplotlib's Axes
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,14 +18,8 @@ from typing import Any
 import numpy as np
 
 INK = "#7a7a7a"
-BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = COLORS = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-)
+COLORS = "#0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9".split()
+BLUE, VERMILLION = COLORS[:2]
 DASHES = ("-", "--", ":", "-.")  # when the colours are used up, they begin again with dashes
 STYLE = {
     "axes.edgecolor": INK,
@@ -54,18 +49,16 @@ def pyplot() -> Any:
     return pyplot
 
 
-def destination(path: str) -> Path | None:
+def destination(path: str, endings: Sequence[str] = (".png", ".svg", ".pdf")) -> Path | None:
     """Where a picture shall go, for argparse's `type=`, checked before any work is done.
 
     None without matplotlib, which is said on stderr: a program can go on and print its numbers.
     """
-    from argparse import ArgumentTypeError
-
     target = Path(path)
     if not target.parent.is_dir():
         raise ArgumentTypeError(f"there is no folder {target.parent} to write {target.name} to")
-    if target.suffix not in (".png", ".svg", ".pdf", ".gif"):
-        raise ArgumentTypeError(f"a name ending in .png, .svg, .pdf or .gif is required: {path}")
+    if target.suffix not in endings:
+        raise ArgumentTypeError(f"a name ending in {' or '.join(endings)} is required: {path}")
     if find_spec("matplotlib") is None:
         print(f"{target.name} will not be made: {ADVICE}", file=sys.stderr)
         return None
@@ -166,7 +159,9 @@ def animate(drawn: Any, path: str | Path, frames: int, rate: int = 8) -> None:
             line.set_data(x[: frame + 1], y[: frame + 1])
 
     pictures = [*range(frames), *[frames - 1] * rate]
-    FuncAnimation(drawn, show, pictures).save(path, PillowWriter(fps=rate), dpi=80)
+    opaque = {"facecolor": "white"}  # a GIF has no half-transparent pixels, so letters would fray
+    movie = FuncAnimation(drawn, show, pictures)
+    movie.save(path, PillowWriter(fps=rate), dpi=80, savefig_kwargs=opaque)
     pyplot().close(drawn)
 
 
