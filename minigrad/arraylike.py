@@ -6,6 +6,7 @@ In order of difficulty: the class, then what becomes an array and what does not.
 from __future__ import annotations
 
 import copy
+import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -146,11 +147,12 @@ class ArrayLike:
 class Outline:
     """What is kept of an operand whose values no derivative reads: its form, and what made it."""
 
-    __slots__ = ("shape", "dtype", "ndim", "size", "node")
+    __slots__ = ("shape", "dtype", "node")
+    ndim = property(lambda self: len(self.shape))
+    size = property(lambda self: math.prod(self.shape))
 
     def __init__(self, array: np.ndarray, node: Any):
         self.shape, self.dtype, self.node = array.shape, array.dtype, node
-        self.ndim, self.size = array.ndim, array.size
 
 
 def restored(data: np.ndarray, requires_grad: bool, grad: np.ndarray | None) -> Tensor:

@@ -21,6 +21,7 @@ from .dispatch import ROUTES, dispatch
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _watch: ContextVar[Any] = ContextVar("watch", default=None)  # who looks on; see anomaly.py
+NO_OPTIONS: dict[str, Any] = {}
 _clock = itertools.count()  # nodes are numbered in the order of their creation
 
 
@@ -99,7 +100,7 @@ class Node:
         vjps = self.primitive.vjps
         return [(x, vjp) for x, vjp, needed in zip(self.operands, vjps, self.needs) if needed]
 
-    def recall(self, as_tensors: bool) -> tuple[list, Any]:
+    def recall(self, as_tensors: bool) -> tuple[Sequence, Any]:
         """The operands and the result, as the derivatives want them: tensors or plain arrays."""
         if not as_tensors:
             return [x.data if isinstance(x, Tensor) else x for x in self.operands], self.out
@@ -157,29 +158,32 @@ class Primitive:
             check_dtype(self.name, result.data)
         elif True in needs and _recording.get():
             result.requires_grad = True
-            result.node = self.record(list(operands), options, tuple(needs), result.data)
+            result.node = self.record(operands, options, tuple(needs), result.data)
             if watch := _watch.get():
                 watch.forward(result.node, arrays, result.data)
         return result
 
-    def record(self, operands: list, options: dict, needs: tuple, out: np.ndarray) -> Node:
+    def record(self, operands: tuple, options: dict, needs: tuple, out: np.ndarray) -> Node:
         """The memory of this call, of which only what the wanted derivatives read is kept."""
         if needs not in self.unread:
             self.unread[needs] = self.find_unread(needs)
-        unread, out_is_read = self.unread[needs]
-        for i in unread:
-            x = operands[i]
-            if isinstance(x, np.ndarray):
-                operands[i] = Outline(x, None)
-            elif isinstance(x, Tensor) and x.node:
-                operands[i] = Outline(x.data, x.node)
-        return Node(self, operands, options, needs, out if out_is_read else None)
+        needs, unread, out_is_read = self.unread[needs]  # one tuple for all calls alike
+        if unread:
+            kept = list(operands)
+            for i in unread:
+                x = operands[i]
+                if isinstance(x, np.ndarray):
+                    kept[i] = Outline(x, None)
+                elif isinstance(x, Tensor) and x.node:
+                    kept[i] = Outline(x.data, x.node)
+            operands = tuple(kept)
+        return Node(self, operands, options or NO_OPTIONS, needs, out if out_is_read else None)
 
-    def find_unread(self, needs: tuple) -> tuple[list[int], bool]:
+    def find_unread(self, needs: tuple) -> tuple[tuple, list[int], bool]:
         """Which operands no wanted derivative reads, and whether one reads the result."""
         wanted = [i for i, needed in enumerate(needs) if needed]
         read = set().union(*(self.reads(i, len(needs)) for i in wanted))
-        return [i for i in range(len(needs)) if i + 1 not in read], 0 in read
+        return needs, [i for i in range(len(needs)) if i + 1 not in read], 0 in read
 
     def reads(self, i: int, count: int) -> set[int]:
         """Which of (out, *operands) the derivative by operand i reads, by the names in it."""

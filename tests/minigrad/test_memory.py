@@ -1,0 +1,184 @@
+"""What the graph keeps in memory, and that nothing of it stays; long chains and wide sums."""
+
+import gc
+import subprocess
+import sys
+import tracemalloc
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigrad import Tensor, grad, hessian_vector_product
+from minigrad.functional import cross_entropy, linear, relu
+
+ROOT = Path(__file__).parents[2]
+
+
+class Traced(np.ndarray):
+    """An array that can be watched."""
+
+
+def watched(*shape):
+    return np.random.default_rng(0).normal(size=shape).view(Traced)
+
+
+def leaf(data):
+    return Tensor(data, requires_grad=True)
+
+
+@pytest.fixture
+def no_cyclic_collector():
+    """What is left over then has a reference too many; a cycle would show."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_after_backward_nothing_of_the_graph_stays_alive(no_cyclic_collector):
+    w = leaf(watched(4, 4))
+    kept = []
+    x = Tensor(watched(8, 4))
+    for _ in range(3):
+        x = np.tanh(x @ w) * np.exp(-x) + x
+        kept.append(weakref.ref(x))
+        kept.append(weakref.ref(x.data))
+    loss = np.mean(np.square(x))
+    loss.backward()
+    del x
+    assert [ref() for ref in kept] == [None] * len(kept)
+    assert loss.node.operands is None
+
+
+def test_a_graph_that_is_dropped_dies_without_backward(no_cyclic_collector):
+    w = leaf(watched(4, 4))
+    y = np.tanh(w @ w)
+    refs = [weakref.ref(y), weakref.ref(y.data)]
+    z = np.sum(y * y)
+    first = grad(z, w, create_graph=True)
+    refs += [weakref.ref(first), weakref.ref(first.data)]
+    hessian_vector_product(z, w, np.ones((4, 4)))
+    del y, z, first
+    assert [ref() for ref in refs] == [None] * 4
+    assert gc.collect() == 0
+
+
+def test_a_training_step_leaves_no_cycles(no_cyclic_collector):
+    w, b = leaf(watched(5, 3)), leaf(watched(3))
+    for _ in range(3):
+        cross_entropy(relu(linear(watched(6, 5), w, b)), [0, 1, 2, 0, 1, 2]).backward()
+    assert gc.collect() == 0
+
+
+def test_the_sweep_frees_as_it_goes(no_cyclic_collector):
+    alive = []
+    y = leaf(watched(10))
+    for _ in range(5):
+        y = np.exp(np.sin(y))
+        alive.append(weakref.ref(y.data))
+
+    class Counting:
+        def backward(self, node, g, derivative):
+            counts.append(sum(ref() is not None for ref in alive))
+
+        def forward(self, *_):
+            pass
+
+    from minigrad.tensor import _watch
+
+    counts, total = [], np.sum(y)
+    del y
+    token = _watch.set(Counting())
+    try:
+        total.backward()
+    finally:
+        _watch.reset(token)
+    assert counts[0] == 5 and counts[-1] <= 1 and counts == sorted(counts, reverse=True)
+
+
+def test_what_no_derivative_reads_is_not_kept(no_cyclic_collector):
+    x = leaf(watched(10))
+    sines, sums = np.sin(x), None
+    sine = weakref.ref(sines.data)
+    sums = sines + 1.0  # addition reads neither operand
+    del sines
+    assert sine() is None
+    np.sum(sums).backward()
+    np.testing.assert_allclose(x.grad, np.cos(x.data))
+
+
+def test_peak_of_a_deep_step_is_parameters_gradients_and_needed_activations():
+    """Of linear + relu, the derivatives need relu's result alone: one array a layer."""
+    depth, width, rows = 20, 128, 512
+    rng = np.random.default_rng(0)
+    tracemalloc.start()
+    try:
+        base = tracemalloc.get_traced_memory()[0]
+        layers = [
+            (
+                leaf(rng.normal(0, 0.1, (width, width)).astype(np.float32)),
+                leaf(np.zeros(width, "f")),
+            )
+            for _ in range(depth)
+        ]
+        x = Tensor(rng.random((rows, width), np.float32))
+        tracemalloc.reset_peak()
+        h = x
+        for w, b in layers:
+            h = relu(linear(h, w, b))
+        loss = np.mean(h)
+        del h
+        loss.backward()
+        peak = tracemalloc.get_traced_memory()[1] - base
+    finally:
+        tracemalloc.stop()
+    parameters = sum(w.data.nbytes + b.data.nbytes for w, b in layers)
+    activations = (depth + 1) * rows * width * 4
+    assert peak <= 1.1 * (2 * parameters + activations)
+
+
+def test_a_chain_of_100_000_additions_goes_back():
+    x = y = leaf(1.0)
+    for _ in range(100_000):
+        y = y + 1
+    y.backward()
+    assert (y.item(), x.grad) == (100_001, 1)
+
+
+DEPTH = """
+import gc, threading
+from minigrad import Tensor
+
+gc.disable()  # which walks all live objects again and again; there are no cycles to find
+threading.stack_size(256 * 1024)  # recursion, in Python or in C, would not get far
+
+def run():
+    x = y = Tensor(1.0, requires_grad=True)
+    for _ in range(1_000_000):
+        y = y + 1.0
+    y.backward(retain_graph=True)
+    assert x.grad == 1
+    del y  # the whole graph is dropped at once
+    print("done")
+
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+"""
+
+
+def test_a_million_operations_forward_backward_and_dropped():
+    done = subprocess.run([sys.executable, "-c", DEPTH], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "done\n", done.stderr
+
+
+def test_ten_thousand_uses_of_one_tensor():
+    x = leaf(np.ones(3))
+    total = sum((x * float(k) for k in range(10_000)), start=Tensor(np.zeros(3)))
+    np.sum(total).backward()
+    assert x.grad.tolist() == [sum(range(10_000))] * 3
+    joined = np.concatenate([x] * 10_000)
+    np.sum(joined * 2).backward()
+    assert x.grad.tolist() == [sum(range(10_000)) + 20_000] * 3
