@@ -1,0 +1,70 @@
+"""The documentation examples of HIPS autograd and MyGrad give their numbers here, too."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigrad import Tensor, grad
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+NUMBERS = json.loads((GOLDEN / "engine.json").read_text())
+sys.path.insert(0, str(GOLDEN))
+import programs  # noqa: E402
+
+sys.path.remove(str(GOLDEN))
+
+
+@pytest.mark.parametrize(
+    ("name", "f"),
+    [("tanh", programs.tanh), ("sigmoid", programs.sigmoid), ("sine", programs.sine_by_its_series)],
+)
+def test_derivatives_up_to_the_sixth(name, f):
+    x = Tensor(programs.POINTS, requires_grad=True)
+    y = f(np, x)
+    for order, expected in enumerate(NUMBERS[name]):
+        np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-11, err_msg=f"order {order}")
+        y = grad(y, x, np.ones(y.shape), create_graph=True)
+
+
+def test_tanh_agrees_with_its_polynomials():
+    """With t = tanh x, each derivative is a polynomial in t: P₀ = t, Pₙ₊₁ = Pₙ′ (1 − t²)."""
+    x = Tensor(np.linspace(-4, 4, 9), requires_grad=True)
+    y, polynomial, slope = np.tanh(x), np.poly1d([1, 0]), np.poly1d([-1, 0, 1])
+    for _ in range(programs.ORDERS + 1):
+        np.testing.assert_allclose(y, polynomial(np.tanh(x.data)), rtol=1e-9, atol=1e-11)
+        y, polynomial = grad(y, x, np.ones(y.shape), create_graph=True), polynomial.deriv() * slope
+
+
+def test_logistic_regression():
+    w = Tensor(np.zeros(3), requires_grad=True)
+    losses = [programs.logistic_loss(np, w).item()]
+    for _ in range(100):
+        w.data = w.data - 0.01 * grad(programs.logistic_loss(np, w), w).data
+    losses.append(programs.logistic_loss(np, w).item())
+    np.testing.assert_allclose(losses, NUMBERS["logistic"]["losses"], rtol=1e-12)
+    np.testing.assert_allclose(w, NUMBERS["logistic"]["weights"], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "f", "points"),
+    [
+        (
+            "fluid",
+            lambda v: programs.fluid_loss(np, lambda x: x.data, v),
+            [programs.fluid_start()[0]],
+        ),
+        ("rnn", lambda *w: programs.rnn_loss(np, *w), programs.rnn_start()),
+        ("rosenbrock", lambda x: programs.rosenbrock(np, x), [np.array([-1.5, 2.0])]),
+        ("contraction", lambda *x: programs.contraction(np, *x), programs.contraction_start()),
+    ],
+)
+def test_programs(name, f, points):
+    leaves = [Tensor(x, requires_grad=True) for x in points]
+    out = f(*leaves)
+    out.backward()
+    assert out.item() == pytest.approx(NUMBERS[name]["value"], rel=1e-12)
+    for x, expected in zip(leaves, NUMBERS[name]["gradients"], strict=True):
+        np.testing.assert_allclose(x.grad, expected, rtol=1e-10, atol=1e-13)
