@@ -146,7 +146,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     monkeypatch.setattr(download, "BACK_OFF", 0.0)
-    monkeypatch.setattr(download, "TIMEOUT", 0.4)
+    monkeypatch.setattr(download, "TIMEOUT", 5.0)
     monkeypatch.setattr(download, "SLOWEST", 1e9)  # so that the drip need not last
     monkeypatch.setenv("MINIGRAD_DATA", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -175,6 +175,7 @@ def files(tmp_path):
     return sorted(path.name for path in (tmp_path / "cache").iterdir())
 
 
+SLOW = ("silence", "drip")
 RETRIED, FINAL = download.TRIES, 1
 FAULTS = {
     "forbidden": (FINAL, "HTTP 403 Forbidden"),
@@ -209,13 +210,17 @@ def test_every_wrong_answer_of_the_server_is_tried():
 
 
 @pytest.mark.parametrize("behaviour", FAULTS)
-def test_a_faulty_mirror_is_left_for_the_next(server, tmp_path, behaviour):
+def test_a_faulty_mirror_is_left_for_the_next(server, tmp_path, monkeypatch, behaviour):
+    if behaviour in SLOW:
+        monkeypatch.setattr(download, "TIMEOUT", 0.3)
     assert fetch(server, behaviour, "good").read_bytes() == CONTENT
     assert files(tmp_path) == [".lock", NAME]
 
 
 @pytest.mark.parametrize("behaviour, tries, words", [(name, *FAULTS[name]) for name in FAULTS])
-def test_when_all_fail_the_error_says_why(server, tmp_path, behaviour, tries, words):
+def test_when_all_fail_the_error_says_why(server, tmp_path, monkeypatch, behaviour, tries, words):
+    if behaviour in SLOW:
+        monkeypatch.setattr(download, "TIMEOUT", 0.3)
     with pytest.raises(download.DownloadError) as caught:
         fetch(server, "absent", behaviour)
     message = str(caught.value)
