@@ -4,7 +4,7 @@ In order of difficulty: save and load, what they put where, the file, and what i
 
 The file is an uncompressed .npz, which numpy.load opens, too: a member for each array, such as
 `model/layers.0.kernel`, and after them `checkpoint.json`: the plain values, and in the arrays'
-places their names and CRC-32. There is no pickle in it, and none is read.
+places their CRC-32. There is no pickle in it, and none is read.
 """
 
 from __future__ import annotations
@@ -165,18 +165,19 @@ def refusing(what: str) -> Iterator[None]:
     """Whatever goes wrong with a file is one kind of error, and says what is wrong."""
     try:
         yield
-    except CheckpointError:
-        raise
     except Exception as error:
-        kind = type(error).__name__
-        raise CheckpointError(f"cannot use {what} checkpoint: {error} ({kind})") from error
+        reason = str(error) if isinstance(error, CheckpointError) else repr(error)
+        raise CheckpointError(f"cannot use {what} checkpoint: {reason}") from error
 
 
 # The file
 
 
 def write(path: Path, content: Content) -> None:
-    """Write nested dicts and lists of arrays and plain values as one file."""
+    """Write nested dicts and lists of arrays and plain values as one file.
+
+    The file has no dates in it: the same content is the same bytes.
+    """
     with replacing(path) as file, ZipFile(file, "w", ZIP_STORED) as archive:
 
         def store(thing: Any, name: str) -> Any:
@@ -189,12 +190,12 @@ def write(path: Path, content: Content) -> None:
             member = name.removeprefix("/") + ".npy"
             if member in archive.namelist():
                 raise ValueError(f"checkpoint: two arrays would be called {member!r}; rename one")
-            with archive.open(member, "w", force_zip64=True) as npy:
+            with archive.open(ZipInfo(member), "w", force_zip64=True) as npy:
                 np.lib.format.write_array(npy, thing, (1, 0), allow_pickle=False)
-            return {"npy": member, "crc": archive.getinfo(member).CRC}
+            return {"crc-32": archive.getinfo(member).CRC}
 
         index = {"format": FORMAT} | store(content, "")
-        archive.writestr(INDEX, json.dumps(index))
+        archive.writestr(ZipInfo(INDEX), json.dumps(index))
 
 
 @contextmanager
@@ -220,37 +221,47 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def read(path: str | Path) -> Content:
-    """What a checkpoint holds, verified but not yet put anywhere.
-
-    The file may lie. Nothing in it is run, extracted or unpacked, so no more memory is needed than
-    the file is long; an array counts only under its own name, with the CRC that its place says.
-    """
+    """What a checkpoint holds, verified but not yet put anywhere."""
     path = Path(path)
     if path.is_dir():
         newest = latest(path)
         if newest is None:
             raise FileNotFoundError(f"no checkpoint ({PATTERN}) in the folder {path}")
         path = newest
-    with open(path, "rb") as file, refusing(f"{path} as a"), ZipFile(file) as archive:
-        members = directory(archive, os.fstat(file.fileno()).st_size)
+    with open(path, "rb") as file, refusing(f"{path} as a"):
+        return unpack(file, os.fstat(file.fileno()).st_size)
 
-        def fetch(thing: dict) -> Any:
-            if thing.keys() != {"npy", "crc"}:
+
+def unpack(file: BinaryIO, size: int) -> Content:
+    """The content of a file that may lie.
+
+    Nothing in it is run, extracted or decompressed, so no more memory is needed than the file is
+    long; an array counts only under the name of its place in the index, with the CRC given there.
+    """
+    with ZipFile(file) as archive:
+        members = directory(archive, size)
+
+        def fetch(thing: Any, name: str) -> Any:
+            if isinstance(thing, list):
+                return [fetch(value, f"{name}/{i}") for i, value in enumerate(thing)]
+            if not isinstance(thing, dict):
                 return thing
-            member = members.pop(thing["npy"])
-            if member.CRC != thing["crc"]:
-                raise CheckpointError(f"{path} is damaged: {member.filename} is another array")
+            if thing.keys() != {"crc-32"}:
+                return {key: fetch(value, f"{name}/{key}") for key, value in thing.items()}
+            member = members.pop(name.removeprefix("/") + ".npy")
+            if member.CRC != thing["crc-32"]:
+                raise CheckpointError(f"{member.filename} is not the array that the index says")
             return parse(archive.read(member))
 
-        content = json.loads(archive.read(members.pop(INDEX)), object_hook=fetch)
-        if members:
-            raise CheckpointError(f"{path} has members without a place: {sorted(members)}")
-        if content["format"] != FORMAT:
-            raise CheckpointError(f"{path} has format {content['format']!r}, not {FORMAT}")
-        for section, kind in {"model": dict, "generators": list, "progress": dict}.items():
-            if not isinstance(content.setdefault(section, kind()), kind):
-                raise CheckpointError(f"{path} is damaged: its {section} is no {kind.__name__}")
-        return content
+        content = fetch(json.loads(archive.read(members.pop(INDEX))), "")
+    if members:
+        raise CheckpointError(f"these members have no place in the index: {', '.join(members)}")
+    if content["format"] != FORMAT:
+        raise CheckpointError(f"its format is {content['format']!r}, not {FORMAT}")
+    for section, kind in {"model": dict, "generators": list, "progress": dict}.items():
+        if not isinstance(content.setdefault(section, kind()), kind):
+            raise CheckpointError(f"its section {section} is no {kind.__name__}")
+    return content
 
 
 def directory(archive: ZipFile, size: int) -> dict[str, ZipInfo]:
@@ -258,7 +269,7 @@ def directory(archive: ZipFile, size: int) -> dict[str, ZipInfo]:
     infos = archive.infolist()
     members = {info.filename: info for info in infos}
     if len(members) < len(infos):
-        raise CheckpointError("it has two members of one name")
+        raise CheckpointError("two of its members have one name")
     if any(m.compress_type != ZIP_STORED or m.compress_size != m.file_size for m in infos):
         raise CheckpointError("its members must be stored, not compressed")
     if sum(m.file_size for m in infos) > size:

@@ -167,11 +167,11 @@ class Sequential(Layer):
             validation_data = self.checked("fit: validation_data", *validation_data)
             validation_split = 0.0
         batches(x, y, batch_size, shuffle=False)  # refuses a batch_size before anything changes
-        held = self.held_out(len(x), validation_split) if validation_split else 0
         names = ["loss", *self.metrics]
-        if held or validation_data is not None:
+        if validation_split or validation_data is not None:
             names += [f"val_{name}" for name in names]
         progress = Progress(len(x), batch_size, shuffle, validation_split, [*names, "lr"])
+        held = progress.held_out
         self.prepare(x)
         hooks = self.begin(progress, callbacks, resume)
         if held:
@@ -257,16 +257,6 @@ class Sequential(Layer):
                 f"received {len(x)} and {len(y)}"
             )
         return x, y
-
-    def held_out(self, examples: int, share: float) -> int:
-        """How many examples are held out for validation."""
-        held = round(examples * share)
-        if not 0 < held < examples:
-            raise ValueError(
-                f"fit: validation_split must leave some of {examples} examples on both sides; "
-                f"received {share!r}"
-            )
-        return held
 
     def prepare(self, x: np.ndarray) -> None:
         """Make the parameters, if that is still to do, and hand them to the optimizer."""

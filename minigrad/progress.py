@@ -41,6 +41,17 @@ class Progress:
     means: Means = field(default_factory=Means)  # over these batches
     history: dict[str, list[float]] = field(default_factory=dict)
 
+    @property
+    def held_out(self) -> int:
+        """How many of the examples are not trained on."""
+        held = round(self.examples * self.validation_split)
+        if self.validation_split and not 0 < held < self.examples:
+            raise ValueError(
+                f"fit: validation_split must leave some of {self.examples} examples on both sides; "
+                f"received {self.validation_split!r}"
+            )
+        return held
+
     def rng(self, i: int) -> np.random.Generator:
         """Generator i of this training. It can be made again, so no shuffled order need be kept."""
         return np.random.default_rng([self.seed, i])
@@ -62,14 +73,15 @@ class Progress:
             self.seed, self.epoch, self.batch = (saved[k] for k in ("seed", "epoch", "batch"))
             self.means, self.history = Means(**saved["means"]), saved["history"]
             sums, count = self.means.sums, self.means.count
-            columns = list(self.history.values())
+            columns, size = list(self.history.values()), self.examples - self.held_out
             if not (
                 all(type(n) is int and n >= 0 for n in (self.seed, self.epoch, self.batch, count))
                 and all(type(x) in (int, float) for x in sum(columns, list(sums.values())))
                 and all(len(column) == self.epoch for column in columns)
                 and list(self.history) == self.logged * (self.epoch > 0)
                 and list(sums) == self.logged[: len(sums)]
-                and bool(sums) == (count > 0) == (self.batch > 0)
-                and count <= self.batch * self.batch_size
+                and bool(sums) == (self.batch > 0)
+                and count == min(self.batch * self.batch_size, size)
+                and self.batch <= -(-size // self.batch_size)
             ):
                 raise ValueError("its numbers contradict each other")

@@ -1,0 +1,520 @@
+"""A checkpoint gives back what was saved, or says what is wrong and changes nothing."""
+
+import errno
+import functools
+import io
+import json
+import math
+import operator
+import os
+import random
+import tracemalloc
+import zipfile
+import zlib
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nursery import X, Y, make_model, stopper
+
+from minigrad import checkpoint, optimizers
+from minigrad.callbacks import EarlyStopping, ReduceLROnPlateau
+from minigrad.checkpoint import CheckpointError
+from minigrad.layers import Dense
+from minigrad.models import Sequential
+
+
+def small(seed=0, units=2, optimizer="rmsprop"):
+    model = Sequential([Dense(units, input_shape=(3,))], seed=seed)
+    model.compile(optimizers.get(optimizer, momentum=0.5), loss="mse")
+    return model
+
+
+def trained(seed=0, **more):
+    model = small(seed, **more)
+    model.fit(np.ones((4, 3)), np.ones((4, model.layers[0].units)), verbose=0)
+    return model
+
+
+def everything(model):
+    """All that loading may change, to the bit."""
+    state = model.optimizer.state_dict() if model.optimizer.parameters else {}
+    slots = {name: array.tobytes() for name, array in state.pop("slots", {}).items()}
+    weights = {name: array.tobytes() for name, array in model.state_dict().items()}
+    return weights, slots, repr(state), repr(model.rng.bit_generator.state)
+
+
+# What is saved comes back
+
+
+def test_save_and_load(tmp_path):
+    a, b = trained(seed=1), small(seed=2)
+    assert a.save(tmp_path / "file.npz") == tmp_path / "file.npz"
+    assert everything(a) != everything(b)
+    b.load(tmp_path / "file.npz")
+    assert everything(a) == everything(b)
+
+
+def test_numpy_opens_it_and_it_holds_no_pickle(tmp_path):
+    model = trained()
+    model.save(tmp_path / "file.npz")
+    with np.load(tmp_path / "file.npz", allow_pickle=False) as file:
+        np.testing.assert_array_equal(file["model/layers.0.kernel"], model.layers[0].kernel.data)
+        index = json.loads(file["checkpoint.json"])
+    assert index["format"] == 1
+    with zipfile.ZipFile(tmp_path / "file.npz") as file:
+        crc = zlib.crc32(file.read("model/layers.0.kernel.npy"))
+    assert index["model"]["layers.0.kernel"] == {"crc-32": crc}
+
+
+def test_weights_alone(tmp_path):
+    a, b = trained(seed=1), trained(seed=2)
+    a.save_weights(tmp_path / "weights.npz")
+    a.save(tmp_path / "all.npz")
+    untouched = everything(b)[1:]
+    for name in ("weights.npz", "all.npz"):
+        b.load_weights(tmp_path / name)
+        assert everything(b)[0] == everything(a)[0]
+        assert everything(b)[1:] == untouched
+        b = trained(seed=2)
+    with pytest.raises(CheckpointError, match="holds no optimizer; load_weights reads it"):
+        b.load(tmp_path / "weights.npz")
+    assert everything(b) == everything(trained(seed=2))
+
+
+def test_the_same_content_is_the_same_file(tmp_path):
+    files = [trained().save(tmp_path / f"{i}.npz").read_bytes() for i in range(2)]
+    assert files[0] == files[1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.recursive(
+        st.one_of(
+            st.none(),
+            st.booleans(),
+            st.integers(),
+            st.floats(),
+            st.text(),
+            st.sampled_from("?bBhHiIlLefd").map(lambda code: np.arange(3).astype(code)),
+            st.sampled_from([(), (0,), (2, 0), (2, 1, 3)]).map(
+                lambda shape: np.full(shape, np.nan)
+            ),
+            st.just(np.arange(6.0).reshape(2, 3).T),
+            st.just(np.arange(4, dtype=">i2")),
+        ),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.text(st.characters(exclude_characters="/"), max_size=4), inner)
+        ),
+        max_leaves=8,
+    )
+)
+def test_any_plain_values_and_arrays(tmp_path_factory, thing):
+    path = tmp_path_factory.getbasetemp() / "anything.npz"
+    content = {"model": {}, "progress": {"thing": thing}, "generators": []}
+    checkpoint.write(path, content)
+    assert same(checkpoint.read(path), content | {"format": 1})
+
+
+def same(a, b):
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    return a == b or (a != a and b != b)
+
+
+def test_size_of_the_mnist_perceptron(tmp_path):
+    layers = [Dense(512, "relu", input_shape=(784,)), Dense(10, "softmax")]
+    model = Sequential(layers, seed=0)
+    model.compile("rmsprop", loss="categorical_crossentropy")
+    model.fit(np.zeros((1, 784)), [0], verbose=0)
+    arrays = 2 * sum(p.data.nbytes for p in model.parameters())  # and a mean square for each
+    size = model.save(tmp_path / "file.npz").stat().st_size
+    assert arrays < size < 1.01 * arrays
+
+
+# A save that fails, or is one of many
+
+
+def test_the_last_three_stay(tmp_path):
+    model = trained()
+    (tmp_path / "data.npz").touch()
+    for epoch in range(5):
+        checkpoint.save(tmp_path, model, epoch=epoch)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [f"checkpoint-000{i}-000000.npz" for i in (2, 3, 4)] + ["data.npz"]
+    assert checkpoint.latest(tmp_path).name == names[2]
+    with pytest.raises(ValueError, match="keep must be at least 1, received 0"):
+        model.save(tmp_path, keep=0)
+
+
+class FullDisk(io.FileIO):
+    room = 0
+
+    def write(self, data):
+        FullDisk.room -= len(data)
+        if FullDisk.room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+@pytest.mark.parametrize("room", range(0, 3200, 320))
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, room):
+    model = trained()
+    path = model.save(tmp_path / "file.npz")
+    before = path.read_bytes()
+    assert len(before) > 3200
+    model.fit(np.ones((4, 3)), np.zeros((4, 2)), verbose=0)
+    FullDisk.room = room
+    monkeypatch.setattr(checkpoint, "open", lambda path, mode: FullDisk(path, "w"), raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        model.save(path)
+    assert os.listdir(tmp_path) == ["file.npz"] and path.read_bytes() == before
+
+
+def test_order_of_safety(tmp_path, monkeypatch):
+    """First the file is on the disk, then it gets its name, then the folder is on the disk."""
+    calls = []
+    for name in ("fsync", "replace"):
+        original = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, f=original, n=name: (calls.append(n), f(*a)))
+    trained().save(tmp_path / "file.npz")
+    assert calls == ["fsync", "replace", "fsync"] if os.name == "posix" else ["fsync", "replace"]
+
+
+def test_what_is_not_plain_is_refused_before_it_is_lost(tmp_path):
+    path = trained().save(tmp_path / "file.npz")
+    before = path.read_bytes()
+    for value in (object(), np.array([None]), {1, 2}):
+        with pytest.raises((TypeError, ValueError)):
+            checkpoint.save(path, trained(), extra=value)
+    with pytest.raises(ValueError, match="two arrays would be called 'progress/a/b"):
+        checkpoint.save(path, trained(), **{"a/b": np.ones(1), "a": {"b": np.ones(1)}})
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["file.npz"]
+
+
+# Files that lie
+
+
+def npy(array=None, *, header=None, data=b""):
+    file = io.BytesIO()
+    if header is None:
+        np.lib.format.write_array(file, array, allow_pickle=True)
+        return file.getvalue()
+    text = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
+
+
+def shaped(*shape):
+    return repr({"descr": "<f4", "fortran_order": False, "shape": shape})
+
+
+def forge(members, index, compression=zipfile.ZIP_STORED):
+    """A file in which all sums are right: members as (name, bytes) pairs, and the index."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+        archive.writestr("checkpoint.json", index if isinstance(index, str) else json.dumps(index))
+    return file.getvalue()
+
+
+def index(*members, **more):
+    """An index in which these members have their places in the model."""
+    model = {name[6:-4]: {"crc-32": zlib.crc32(data)} for name, data in members}
+    return {"format": 1, "model": model, "generators": [], "progress": {}} | more
+
+
+KERNEL = ("model/layers.0.kernel.npy", npy(np.ones((3, 2), np.float32)))
+BIAS = ("model/layers.0.bias.npy", npy(np.ones(2, np.float32)))
+EXTRA = ("model/layers.1.bias.npy", BIAS[1])
+WAY_OUT = ("model/../../x.npy", BIAS[1])
+
+
+def kernel(data):
+    return forge([(KERNEL[0], data), BIAS], index((KERNEL[0], data), BIAS))
+
+
+def directory_entry(raw, offset, value):
+    """The file with four bytes of the first entry of its directory changed."""
+    at = raw.index(b"PK\x01\x02") + offset
+    return raw[:at] + value.to_bytes(4, "little") + raw[at + 4 :]
+
+
+def flag(raw, bits):
+    at = raw.index(b"PK\x01\x02") + 8
+    return raw[:at] + bytes([bits]) + raw[at + 1 :]
+
+
+ZEROS = npy(np.zeros(1 << 24, np.float32))
+GOOD = forge([KERNEL, BIAS], index(KERNEL, BIAS))
+HOSTILE = {
+    "empty": b"",
+    "not a zip": b"hello, I am a checkpoint" * 100,
+    "no index": forge([KERNEL], "").replace(b"checkpoint.json", b"checkpoint.jpeg"),
+    "an empty zip": b"PK\x05\x06" + bytes(18),
+    "compressed": forge([KERNEL, BIAS], index(KERNEL, BIAS), zipfile.ZIP_DEFLATED),
+    "a bomb": forge([KERNEL, BIAS, ("x", bytes(10**8))], index(KERNEL, BIAS), zipfile.ZIP_BZIP2),
+    "a bomb of zeros": forge([("model/layers.0.kernel.npy", ZEROS)], index(), zipfile.ZIP_LZMA),
+    "a member larger than the file": directory_entry(
+        directory_entry(GOOD, 20, 1 << 31), 24, 1 << 31
+    ),
+    "encrypted": flag(GOOD, 1),
+    "an absolute name": forge([("/etc/passwd.npy", KERNEL[1]), BIAS], index(KERNEL, BIAS)),
+    "a name with ..": forge([("../../x.npy", KERNEL[1]), BIAS], index(KERNEL, BIAS)),
+    "a way out of the model": forge([WAY_OUT, KERNEL, BIAS], index(WAY_OUT, KERNEL, BIAS)),
+    "a member too many": forge([KERNEL, BIAS, ("../x.npy", b"")], index(KERNEL, BIAS)),
+    "a member that is missing": forge([KERNEL], index(KERNEL, BIAS)),
+    "two of one name": forge(
+        [KERNEL, ("model/layers.0.kernel.npz", KERNEL[1]), BIAS], index(KERNEL, BIAS)
+    ).replace(b"kernel.npz", b"kernel.npy"),
+    "two that changed places": forge(
+        [(KERNEL[0], npy(np.zeros((3, 2), np.float32))), BIAS], index(KERNEL, BIAS)
+    ),
+    "objects": kernel(npy(np.array([[print, None]] * 3))),
+    "a pickle": kernel(b"cposix\nsystem\n(S'touch pwned'\ntR."),
+    "text": kernel(npy(np.array([["a", "b"]] * 3))),
+    "complex numbers": kernel(npy(np.ones((3, 2), complex))),
+    "records": kernel(npy(np.zeros((3, 2), [("a", "f4")]))),
+    "dates": kernel(npy(np.zeros((3, 2), "M8[s]"))),
+    "another shape": kernel(npy(np.ones((2, 3), np.float32))),
+    "another dtype": kernel(npy(np.ones((3, 2)))),
+    "another byte order": kernel(npy(np.ones((3, 2), ">f4"))),
+    "too few bytes": kernel(KERNEL[1][:-1]),
+    "too many bytes": kernel(KERNEL[1] + b"\0"),
+    "a later version": kernel(b"\x93NUMPY\x02" + KERNEL[1][7:]),
+    "a huge shape": kernel(npy(header=shaped(1 << 60))),
+    "a product that overflows": kernel(npy(header=shaped(1 << 32, 1 << 32))),
+    "a negative shape": kernel(npy(header=shaped(-3, -2), data=bytes(24))),
+    "code in a header": kernel(npy(header="__import__('os').system('touch pwned')")),
+    "a deep header": kernel(npy(header="(" * 100)),
+    "a name too many": forge([KERNEL, BIAS, EXTRA], index(KERNEL, BIAS, EXTRA)),
+    "a name too few": forge([KERNEL], index(KERNEL)),
+    "a number for an array": forge([], index(model={"layers.0.kernel": 3, "layers.0.bias": 4})),
+    "a word for a checksum": forge([KERNEL], index(model={"layers.0.kernel": {"crc-32": "x"}})),
+    "not JSON": forge([KERNEL, BIAS], "{"),
+    "a list for an index": forge([KERNEL, BIAS], []),
+    "null for an index": forge([], "null"),
+    "deep JSON": forge([], "[" * 10**6),
+    "long JSON number": forge([], "9" * 10**5),
+    "a later format": forge([KERNEL, BIAS], index(KERNEL, BIAS, format=2)),
+    "no model": forge([], {"format": 1}),
+    "a model of numbers": forge([], index(model=[1, 2])),
+    "progress of numbers": forge([KERNEL, BIAS], index(KERNEL, BIAS, progress=7)),
+    "another generator": forge(
+        [KERNEL, BIAS], index(KERNEL, BIAS, generators=[{"bit_generator": "MT19937"}])
+    ),
+    "too many generators": forge([KERNEL, BIAS], index(KERNEL, BIAS, generators=[{}, {}])),
+}
+
+
+@pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_files(tmp_path, monkeypatch, raw):
+    monkeypatch.chdir(tmp_path)
+    path, model = tmp_path / "file.npz", trained()
+    path.write_bytes(raw)
+    before = everything(model)
+    tracemalloc.start()
+    with pytest.raises(CheckpointError) as error:
+        model.load(path)
+    memory = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert everything(model) == before
+    assert str(error.value).startswith(("cannot use", "this checkpoint"))
+    assert memory < 3 * len(raw) + 400_000
+    assert os.listdir(tmp_path) == ["file.npz"]
+
+
+def test_the_forger_can_forge(tmp_path):
+    """Else the test above would show nothing."""
+    (tmp_path / "file.npz").write_bytes(GOOD)
+    model = trained()
+    model.load_weights(tmp_path / "file.npz")
+    assert (model.layers[0].kernel.data == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (lambda: trained(units=4), r"layers.0.kernel needs float32 \(3, 4\)"),
+        (lambda: trained(optimizer="sgd"), "the optimizer's checkpoint.*it is of a RMSprop"),
+        (lambda: make_trained_classifier(), "layers.2.kernel is missing.*needs"),
+        (lambda: unbuilt(), "layers.0.kernel is unknown.*input_shape"),
+    ],
+)
+def test_a_checkpoint_of_another_model(tmp_path, other, message):
+    path, model = trained().save(tmp_path / "file.npz"), other()
+    before = everything(model)
+    with pytest.raises(CheckpointError, match=message):
+        model.load(path)
+    assert everything(model) == before
+
+
+def make_trained_classifier():
+    model = make_model()
+    model.fit(X, Y, verbose=0)
+    return model
+
+
+def unbuilt():
+    model = Sequential([Dense(2)], seed=0)
+    model.compile("rmsprop", loss="mse")
+    return model
+
+
+def test_every_truncation(tmp_path):
+    path, model = tmp_path / "file.npz", trained()
+    raw = model.save(path).read_bytes()
+    before = everything(model)
+    for length in range(0, len(raw), 7):
+        path.write_bytes(raw[:length])
+        with pytest.raises(CheckpointError):
+            model.load(path)
+    assert everything(model) == before
+
+
+# Twenty thousand mutants
+
+
+def mutate(raw, chance):
+    """Bytes overwritten, cut out, doubled, moved: what disks, wires and enemies do."""
+    raw = bytearray(raw)
+    for _ in range(chance.choice((1, 1, 1, 2, 5))):
+        a, b = sorted(chance.randrange(len(raw) + 1) for _ in range(2))
+        b = min(b, a + chance.choice((1, 4, 64, 4096)))
+        match chance.randrange(6):
+            case 0 | 1:
+                raw[a : a + 1] = bytes([chance.randrange(256)])
+            case 2:
+                raw[a : a + 4] = chance.choice((0, 1, 0xFFFF, 0xFFFFFFFF)).to_bytes(4, "little")
+            case 3:
+                del raw[a:b]
+            case 4:
+                raw[a:a] = raw[a:b]
+            case 5:
+                raw[a:b] = bytes(b - a)
+    return bytes(raw)
+
+
+def test_eighteen_thousand_damaged_files(tmp_path):
+    """Each is refused, or the damage was where nothing is read: then all is as it was saved."""
+    chance = random.Random(0)
+    saved = trained(seed=1)
+    raw = saved.save(tmp_path / "file.npz").read_bytes()
+    model, refused, harmless = trained(seed=2), 0, 0
+    before, expected = everything(model), everything(saved)
+    for _ in range(18_000):
+        mutant = mutate(raw, chance)
+        try:
+            with checkpoint.refusing("this"):
+                content = checkpoint.unpack(io.BytesIO(mutant), len(mutant))
+            checkpoint.apply(content, model, model.optimizer)
+        except CheckpointError:
+            refused += 1
+        else:
+            harmless += 1
+            assert everything(model) == expected
+            model = trained(seed=2)
+    assert everything(model) == before
+    assert refused + harmless == 18_000 and refused > 10_000 and harmless > 100
+
+
+VALUES = [
+    None,
+    True,
+    -1,
+    0,
+    2,
+    1e308,
+    math.nan,
+    math.inf,
+    -math.inf,
+    "",
+    "x",
+    [],
+    [1],
+    {},
+    {"a": 1},
+]
+VALUES += [2**63, 10**40, [[]], "rmsprop", 0.5, {"schedule": "CosineDecay"}, {"schedule": 3}]
+
+
+def places(thing, path=()):
+    items = thing.items() if isinstance(thing, dict) else enumerate(thing)
+    for key, value in items:
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+
+
+def lies(text, chance, inside=()):
+    """The index with one or two of its values, within a part of it, gone or replaced."""
+    lie = part = json.loads(text)
+    for key in inside:
+        part = part[key]
+    for *path, last in chance.sample(list(places(part)), chance.choice((1, 1, 2))):
+        with suppress(KeyError, TypeError, IndexError):  # the other lie was about this place, too
+            inner = functools.reduce(operator.getitem, path, part)
+            inner[last] = chance.choice(VALUES)
+            if chance.random() < 0.2:
+                del inner[last]
+    return lie
+
+
+def contents(path):
+    with zipfile.ZipFile(path) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()[:-1]]
+        return members, archive.read("checkpoint.json")
+
+
+def test_two_thousand_files_that_lie(tmp_path):
+    """The sums are right and the values wrong. What is accepted must be possible."""
+    chance, model, refused = random.Random(0), trained(seed=2), 0
+    members, text = contents(trained(seed=1).save(tmp_path / "file.npz"))
+    before = everything(model)
+    for _ in range(2_000):
+        raw = forge(members, lies(text, chance))
+        try:
+            with checkpoint.refusing("this"):
+                content = checkpoint.unpack(io.BytesIO(raw), len(raw))
+            checkpoint.apply(content, model, model.optimizer)
+        except CheckpointError:
+            refused += 1
+            assert everything(model) == before
+        else:
+            hyper = {name: getattr(model.optimizer, name) for name in model.optimizer.defaults}
+            assert all(x is None or isinstance(x, str) or 0 <= x < math.inf for x in hyper.values())
+            assert 0 <= model.optimizer.rho < 1 and model.optimizer.steps >= 0
+            model = trained(seed=2)
+    assert 500 < refused < 1_950
+
+
+@pytest.mark.parametrize("section", ["progress", "callbacks"])
+def test_a_thousand_lies_about_the_training(tmp_path, section):
+    """Resuming from them ends as it should, or changes nothing."""
+    chance, path, refused = random.Random(0), tmp_path / "file.npz", 0
+    data = dict(x=np.ones((4, 3)), y=np.ones((4, 2)), batch_size=2, epochs=2, verbose=0)
+    data["callbacks"] = [EarlyStopping("loss"), ReduceLROnPlateau("loss"), *stopper(3)]
+    model = small(seed=1)
+    model.fit(**data)
+    members, text = contents(model.save(path))
+    before = everything(model)
+    for _ in range(500):
+        path.write_bytes(forge(members, lies(text, chance, [section])))
+        try:
+            history = model.fit(**data, resume=path).history
+        except CheckpointError:
+            refused += 1
+            assert everything(model) == before
+        else:
+            assert {len(numbers) for numbers in history.values()} <= {1, 2}
+            model.load_weights(path)
+            model.load(path)
+            assert everything(model) == before
+    assert refused > 100

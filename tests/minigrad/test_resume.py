@@ -1,0 +1,175 @@
+"""Stopped and resumed in a fresh process, a training ends with the same bits as in one go."""
+
+import os
+
+import numpy as np
+import pytest
+from nursery import Nursery, X, Y, make_model, stopper, the_last
+
+from minigrad import checkpoint, optimizers
+from minigrad.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from minigrad.checkpoint import CheckpointError
+from minigrad.datasets import batches
+from minigrad.functional import cross_entropy
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs fork")
+OURS = [
+    n for n in optimizers.available() if type(optimizers.get(n)).__module__.startswith("minigrad.")
+]
+
+
+@pytest.fixture(scope="module")
+def nursery():
+    with Nursery() as nursery:
+        yield nursery
+
+
+@posix
+@pytest.mark.parametrize("optimizer", OURS)
+def test_every_optimizer_resumes_exactly(nursery, tmp_path, optimizer):
+    nursery.run(folder=f"{tmp_path}/whole", optimizer=optimizer)
+    nursery.run(folder=f"{tmp_path}/parts", optimizer=optimizer, stop_after=10)
+    assert checkpoint.latest(tmp_path / "parts").name == "checkpoint-0001-000004.npz"
+    nursery.run(folder=f"{tmp_path}/parts", optimizer=optimizer)
+    assert the_last(tmp_path / "whole") == the_last(tmp_path / "parts")
+
+
+@posix
+def test_wherever_it_was_stopped(nursery, tmp_path):
+    """Before, at and after the ends of epochs of 6 batches, and one batch at a time."""
+    nursery.run(folder=f"{tmp_path}/whole", epochs=3)
+    for k in range(1, 14):
+        nursery.run(folder=f"{tmp_path}/{k}", epochs=3, stop_after=k)
+        nursery.run(folder=f"{tmp_path}/{k}", epochs=3)
+        assert the_last(tmp_path / str(k)) == the_last(tmp_path / "whole"), k
+    for _ in range(18):
+        nursery.run(folder=f"{tmp_path}/steps", epochs=3, stop_after=1)
+    assert the_last(tmp_path / "steps") == the_last(tmp_path / "whole")
+
+
+def fit(model, folder, epochs=12, **more):
+    history = model.fit(
+        X,
+        Y,
+        batch_size=20,
+        epochs=epochs,
+        verbose=0,
+        validation_split=0.25,
+        callbacks=[
+            *stopper(more.pop("stop_after", None)),
+            ModelCheckpoint(folder, save_freq=2),
+            CSVLogger(folder / "log.csv"),
+            ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.05, cooldown=1),
+            EarlyStopping("val_loss", patience=3),
+        ],
+        resume=folder if checkpoint.latest(folder) else None,
+        **more,
+    )
+    return history.history
+
+
+def test_callbacks_resume_too(tmp_path):
+    whole, other = tmp_path / "whole", tmp_path / "other"
+    straight = make_model("sgd", lr=0.3, momentum=0.9)
+    history = fit(straight, whole)
+    assert 3 < len(history["lr"]) < 12, "stopped early, by itself"
+    assert history["lr"][0] > history["lr"][-1]
+    for _ in range(40):
+        model = make_model("sgd", lr=0.3, momentum=0.9)
+        parts = fit(model, other, stop_after=2)
+    assert parts == history
+    assert the_last(other) == the_last(whole)
+    assert (other / "log.csv").read_bytes() == (whole / "log.csv").read_bytes()
+    assert bits(model) == bits(straight), "the best weights"
+
+
+def bits(model):
+    return {name: array.tobytes() for name, array in model.state_dict().items()}
+
+
+def test_more_epochs_than_planned(tmp_path):
+    six, three = make_model(), make_model()
+    whole = six.fit(X, Y, epochs=6, verbose=0).history
+    three.fit(X, Y, epochs=3, verbose=0)
+    three.save(tmp_path / "three.npz")
+    model = make_model(seed=99)
+    assert model.fit(X, Y, epochs=6, verbose=0, resume=tmp_path / "three.npz").history == whole
+    assert bits(model) == bits(six)
+    assert model.fit(X, Y, epochs=2, verbose=0, resume=tmp_path / "three.npz").history == {
+        name: numbers[:3] for name, numbers in whole.items()
+    }, "nothing is left to do"
+
+
+def test_the_explicit_loop_resumes_exactly(tmp_path):
+    def train(model, optimizer, rng, epochs):
+        for _ in epochs:
+            for x, y in batches(X, Y, 7, rng):
+                cross_entropy(model(x), y).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+
+    def start(seed):
+        model = make_model(seed=seed)
+        optimizer = optimizers.Adam(model.named_parameters(), lr=optimizers.CosineDecay(0.1, 30))
+        return model, optimizer, np.random.default_rng(seed)
+
+    whole = start(0)
+    train(*whole, range(5))
+    half = start(0)
+    train(*half, range(2))
+    checkpoint.save(tmp_path, *half, epoch=2, note=["plain", {"values": None}])
+    rest = start(1)
+    progress = checkpoint.load(tmp_path, *rest)
+    assert progress == {"epoch": 2, "note": ["plain", {"values": None}]}
+    train(*rest, range(progress["epoch"], 5))
+    assert bits(rest[0]) == bits(whole[0])
+
+
+@pytest.mark.parametrize("kind", ["MT19937", "PCG64DXSM", "Philox", "SFC64"])
+def test_other_generators(tmp_path, kind):
+    model, rng = make_model(), np.random.Generator(getattr(np.random, kind)(5))
+    rng.integers(10, size=3, dtype=np.int32)  # leaves half a number in store
+    checkpoint.save(tmp_path / "file.npz", model, rng=rng)
+    other = np.random.Generator(getattr(np.random, kind)(6))
+    checkpoint.load(tmp_path / "file.npz", model, rng=other)
+    draws = [(g.integers(10, dtype=np.int32), g.random()) for g in (rng, other)]
+    assert draws[0] == draws[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 21}, "batch_size=20, this one has 21"),
+        ({"shuffle": False}, "shuffle=True, this one has False"),
+        ({"validation_split": 0.2}, "validation_split=0.25, this one has 0.2"),
+        ({"x": X[1:], "y": Y[1:]}, "examples=60, this one has 59"),
+    ],
+)
+def test_another_training_is_refused(tmp_path, change, message):
+    model = make_model()
+    settings = dict(x=X, y=Y, batch_size=20, verbose=0, validation_split=0.25)
+    model.fit(**settings)
+    model.save(tmp_path / "file.npz")
+    before = bits(model)
+    with pytest.raises(CheckpointError, match=message):
+        model.fit(**settings | change, resume=tmp_path / "file.npz")
+    assert bits(model) == before
+
+
+def test_other_metrics_are_refused(tmp_path):
+    model = make_model()
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "file.npz")
+    model.compile("rmsprop", loss="cross_entropy")
+    with pytest.raises(CheckpointError, match="logged="):
+        model.fit(X, Y, verbose=0, resume=tmp_path / "file.npz")
+
+
+def test_nothing_to_resume_from(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        make_model().fit(X, Y, verbose=0, resume=tmp_path)
+    with pytest.raises(FileNotFoundError, match="typo"):
+        make_model().fit(X, Y, verbose=0, resume=tmp_path / "typo")
+    make_model().save_weights(tmp_path / "weights.npz")
+    with pytest.raises(CheckpointError, match="examples=None"):
+        make_model().fit(X, Y, verbose=0, resume=tmp_path / "weights.npz")
