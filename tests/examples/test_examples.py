@@ -1,0 +1,269 @@
+"""Every example ends well without a display or matplotlib, and the numbers it prints are right."""
+
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigrad.datasets import airfoil, mnist
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+SMALL = {  # arguments that make an example short
+    "adagrad_vs_rmsprop": ["--steps", "40"],
+    "airfoil": ["--epochs", "1"],
+    "char_rnn": ["--epochs", "1", "--units", "8", "--sample", "5"],
+    "conventions": ["--steps", "20"],
+    "leaky_average": [],
+    "linear_regression": ["--steps", "20", "--schedule"],
+    "mnist_mlp": ["--epochs", "1", "--hidden", "16"],
+    "trajectory": ["--steps", "5", "--text"],
+}
+every_example = pytest.mark.parametrize("name", SMALL)
+load_mnist = cache(mnist.load_data)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """What `python examples/name.py arguments` prints, on a part of MNIST and with no network."""
+    train, test = load_mnist()
+    small = tuple(a[:3000] for a in train), tuple(a[:500] for a in test)
+    monkeypatch.setattr(mnist, "load_data", lambda: small)
+    monkeypatch.setattr(airfoil, "MIRRORS", ())
+    monkeypatch.setenv("MINIGRAD_DATA", str(SHARED))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+
+    def run(name, *args):
+        if name == "airfoil" and not SHARED.is_dir():
+            pytest.skip("the measurements are not in ../shared/data")
+        monkeypatch.setattr(sys, "argv", [name, *map(str, args)])
+        capsys.readouterr()
+        runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
+        return re.sub(r"\d+\.\d s$", "… s", capsys.readouterr().out, flags=re.M)
+
+    return run
+
+
+def numbers(text):
+    return [float(x) for x in re.findall(r"-?\d+\.\d+(?:e[+-]?\d+)?", text)]
+
+
+def line(text, start):
+    """The line of the text that begins so, without its beginning."""
+    (found,) = [row for row in text.splitlines() if row.strip().startswith(start)]
+    return found.strip().removeprefix(start)
+
+
+# ---- each of them ----
+
+
+def test_none_is_forgotten():
+    found = {path.stem for path in (ROOT / "examples").glob("*.py")}
+    assert found - {"custom_optimizer"} == set(SMALL)
+
+
+@every_example
+def test_it_prints_the_same_without_matplotlib(name, run, monkeypatch, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "picture.png"
+    printed = run(name, *SMALL[name], "--plot", picture)
+    assert picture.stat().st_size > 5000
+    picture.unlink()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert run(name, *SMALL[name], "--plot", picture) == printed != ""
+    assert not picture.exists()
+
+
+@every_example
+def test_help_names_each_option_and_a_command(name, run, capsys):
+    with pytest.raises(SystemExit) as end:
+        run(name, "--help")
+    text = capsys.readouterr().out
+    assert end.value.code == 0
+    assert f"python examples/{name}.py" in text
+    options = re.split(r"^  (?=-)", text[text.index("options:") :], flags=re.M)[1:]
+    assert len(options) >= 4
+    for option in options:
+        assert len(option.split()) >= 4, f"not explained: {option}"
+
+
+def test_with_neither_display_nor_backend(tmp_path):
+    pytest.importorskip("matplotlib")
+    hidden = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
+    env = {key: value for key, value in os.environ.items() if key not in hidden}
+    command = [sys.executable, "-W", "error", ROOT / "examples" / "leaky_average.py"]
+    done = subprocess.run(
+        [*command, "--plot", tmp_path / "a.svg"],
+        cwd=ROOT, env=env | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "a.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "message"),
+    [
+        ("trajectory", ["--function", "rosnbrock"], "did you mean 'rosenbrock'"),
+        ("trajectory", ["--optimizer", "rmsporp"], "did you mean 'rmsprop'"),
+        ("trajectory", ["--optimizer", "rmsprop:gamma=0.9"], "here it is called rho"),
+        ("trajectory", ["--optimizer", "sgd:lr"], "sgd:lr"),
+        ("trajectory", ["--optimizer", "sgd:lr=-1"], "lr must be a finite number"),
+        ("trajectory", ["--gif", "paths.png"], "ending in .gif"),
+        ("char_rnn", ["--optimizer", "rmsporp=0.1"], "did you mean 'rmsprop'"),
+        ("char_rnn", ["--optimizer", "rmsprop"], "NAME=LR is required"),
+        ("leaky_average", ["--gamma", "1.5"], "between 0 and 1"),
+        ("conventions", ["--plot", "nowhere/a.png"], "there is no folder nowhere"),
+    ],
+)
+def test_a_mistake_is_answered(name, args, message, run, capsys):
+    with pytest.raises(SystemExit) as end:
+        run(name, *args)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_main_job_answers_a_mistake_too(run):
+    with pytest.raises(ValueError, match="did you mean 'rmsprop'"):
+        run("mnist_mlp", "--optimizer", "rmsporp")
+
+
+# ---- their numbers ----
+
+
+def test_linear_regression(run):
+    out = run("linear_regression", "--schedule")
+    best = [4.222151077447, 2.968467510701]
+    constant, falling = (numbers(line(out, f"{name} lr")) for name in ("constant", "falling"))
+    assert constant[:2] == pytest.approx([4.172151084052, 2.918467515999], abs=1e-9)
+    assert constant[2] == pytest.approx(0.1 / 2, rel=0.01)
+    assert falling[:2] == pytest.approx(best, abs=1e-7)
+    assert numbers(line(out, "least squares"))[:2] == pytest.approx(best, abs=1e-9)
+
+
+def test_leaky_average(run):
+    out = run("leaky_average")
+    for gamma in (0.95, 0.9, 0.8, 0.7):
+        newest, oldest, total, half_life = numbers(line(out, f"{gamma} "))
+        assert newest == pytest.approx(1 - gamma)
+        assert oldest == pytest.approx((1 - gamma) * gamma**39, abs=1e-6)
+        assert total == pytest.approx(1 - gamma**40, abs=1e-6)
+        assert gamma**half_life == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "x1", "x2"),
+    [
+        ("rmsprop:eps=1e-6,eps_in_sqrt=True", -0.01059867213411372, 1.036e-14),
+        ("adagrad:eps=1e-6,eps_in_sqrt=True", -2.382562771979649, -0.1585905500366697),
+        ("adagrad:lr=2.0,eps=1e-6,eps_in_sqrt=True", -0.002295340252192116, 0),
+        ("sgd", -0.9434666458139824, -7.312316880125978e-05),
+        ("sgd:lr=0.6", -0.3878139681909479, -1673.365108505695),
+        ("sgd:lr=0.6,momentum=0.5", 0.007187866737294238, 0.002553274754712074),
+        ("sgd:lr=0.6,momentum=0.25", -0.1263396302056502, -0.1866322301151672),
+    ],
+)
+def test_trajectory_ends_where_the_textbook_does(optimizer, x1, x2, run):
+    out = run("trajectory", "--optimizer", optimizer)
+    assert f" x1: {x1:.6f}, x2: {x2:.6f}, f:" in out.replace("-0.000000", "0.000000")
+
+
+def test_trajectory_draws_every_function(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    for name in ("quadratic", "booth", "rosenbrock", "beale", "himmelblau", "rastrigin"):
+        paths = "--optimizer", "rmsprop:lr=0.02", "--optimizer", "sgd:lr=1000.0", "--steps", "9"
+        out = run("trajectory", "--function", name, *paths, "--plot", tmp_path / f"{name}.svg")
+        assert "diverged in" in out
+        assert numbers(line(out, "rmsprop:lr=0.02"))[2] < numbers(f"{start_value(name)}")[0]
+    run("trajectory", "--steps", "3", "--gif", tmp_path / "a.gif")
+    assert (tmp_path / "a.gif").read_bytes().startswith(b"GIF89a")
+
+
+def start_value(name):
+    from minigrad.datasets.problems import PROBLEMS
+
+    return float(PROBLEMS[name](*PROBLEMS[name].start))
+
+
+def test_airfoil_losses_lie_between_the_optimum_and_the_textbook(run):
+    out = run("airfoil")
+    (best,) = numbers(out.splitlines()[0])
+    assert best == pytest.approx(0.24168795509193775, abs=1e-12)
+    for name in ("SGD", "momentum", "AdaGrad", "RMSProp", "Adam "):
+        *_, scratch, library, textbook = numbers(line(out, name))
+        assert best < scratch < textbook + 4 * 0.0021
+        assert library == scratch
+
+
+def test_adagrad_stalls_where_rmsprop_follows(run):
+    out = run("adagrad_vs_rmsprop")
+    adagrad, rmsprop = (numbers(line(out, name)) for name in ("AdaGrad  ", "RMSprop "))
+    assert adagrad[0] / rmsprop[0] >= 5
+    assert rmsprop[1] == pytest.approx(2, abs=0.3) and adagrad[1] < 1.7
+    assert adagrad[3] < adagrad[2] < rmsprop[2] / 10
+    assert numbers(line(out, "AdaGrad is"))[0] == pytest.approx(adagrad[0] / rmsprop[0], rel=0.01)
+
+
+def test_conventions_differ_in_their_first_step(run):
+    """At |g| = 1e-5 and ρ = 0.9, in units of lr: |g| / root of 0.1·g² with ε where each has it."""
+    out = run("conventions", "--steps", "1")
+    g, table = 1e-5, out[out.index("first step") :]
+    v = 0.1 * g**2
+    expected = {
+        "torch": g / (np.sqrt(v) + 1e-8),
+        "keras": g / np.sqrt(v + 1e-7),
+        "keras2": g / (np.sqrt(v) + 1e-7),
+        "optax": g / np.sqrt(v + 1e-8),
+        "d2l": g / np.sqrt(v + 1e-6),
+        "tf1": g / np.sqrt(0.9 + v + 1e-10),
+    }
+    for name, step in expected.items():
+        assert numbers(line(table, f"{name} "))[0] == pytest.approx(step, rel=1e-3)
+        assert f"{name}:\nRMSprop(" in out
+    for formula in ("u = g / (√v + 1e-08)", "u = g / √(v + 1e-07)"):
+        assert formula in out
+
+
+def test_char_rnn_beats_letter_frequencies_and_writes_words(run):
+    out = run("char_rnn", "--optimizer", "rmsprop=0.005", "--epochs", 24, "--sample", 400)
+    text = (ROOT / "examples" / "char_rnn.txt").read_text(encoding="utf-8")
+    counts = np.array([text.count(letter) for letter in set(text)]) / len(text)
+    (entropy,) = numbers(out.splitlines()[0])
+    assert entropy == pytest.approx(-np.sum(counts * np.log(counts)), abs=1e-4)
+    reports = re.split(r"rmsprop lr 0.005, epoch \d+: loss ([\d.]+); it writes:\n", out)[1:]
+    losses, samples = [float(x) for x in reports[::2]], reports[1::2]
+    assert losses[-1] < entropy / 2
+    vocabulary = set(re.findall(r"[a-z]{4,}", text.lower()))
+    first, last = (
+        {word for word in re.findall(r"[a-z]{4,}", sample.lower()) if word in vocabulary}
+        for sample in (samples[0], samples[-1])
+    )
+    assert len(last) >= 8 > 3 * len(first)
+
+
+# ---- the gallery ----
+
+
+def gallery():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"(examples/gallery/\w+\.png)", text), re.findall(
+        r"`python (examples/\w+\.py [^`]*--plot (examples/gallery/\w+\.png))`", text
+    )
+
+
+def test_each_picture_of_the_readme_is_small_and_names_its_command(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    shown, commands = gallery()
+    assert 3 <= len({*shown}) == len(commands)
+    for command, picture in commands:
+        content = (ROOT / picture).read_bytes()
+        assert content.startswith(b"\x89PNG") and len(content) < 60_000
+        script, *args = shlex.split(command)
+        monkeypatch.setattr(sys, "argv", [script, *args])
+        runpy.run_path(str(ROOT / script))["parse"]()  # takes the arguments
