@@ -1,0 +1,286 @@
+import csv
+import math
+import os
+import signal
+import sys
+from io import StringIO
+
+import numpy as np
+import pytest
+from nursery import X, Y, make_model
+
+from minigrad import checkpoint, optimizers
+from minigrad.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LambdaCallback,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+)
+from minigrad.layers import Dense
+from minigrad.models import Sequential
+
+
+def fit(model, *callbacks, **more):
+    settings = dict(x=X, y=Y, batch_size=20, epochs=2, verbose=0, callbacks=callbacks)
+    return model.fit(**settings | more).history
+
+
+class Recorder(Callback):
+    def __init__(self, log, name):
+        self.log, self.name = log, name
+
+    def __getattribute__(self, attribute):
+        if attribute.startswith("on_"):
+            return lambda *args: self.log.append((self.name, attribute, args))
+        return super().__getattribute__(attribute)
+
+
+def test_hooks_and_their_order(tmp_path):
+    log, model = [], make_model()
+    history = fit(model, Recorder(log, "a"), Recorder(log, "b"), validation_split=0.5)
+    epoch = ["on_epoch_begin", *["on_batch_begin", "on_batch_end"] * 2, "on_epoch_end"]
+    hooks = ["on_train_begin", *epoch * 2, "on_train_end"]
+    assert [hook for name, hook, _ in log if name == "a"] == hooks
+    assert [name for name, _, _ in log] == ["a", "b"] * len(hooks)
+    numbered = [args[0] for name, hook, args in log if name == "a" and len(args) == 2]
+    assert numbered == [0, 0, 0, 1, 1, 0, 1, 0, 0, 1, 1, 1]
+    last = log[-1][2][0]
+    assert last == {name: numbers[-1] for name, numbers in history.items()}
+    assert set(last) == {"loss", "accuracy", "val_loss", "val_accuracy", "lr"}
+
+
+def test_checkpoints_are_saved_after_all_other_callbacks(tmp_path):
+    def halve(epoch, logs):
+        model.optimizer.lr /= 2
+
+    model = make_model()
+    fit(model, ModelCheckpoint(tmp_path), LambdaCallback(on_epoch_end=halve), epochs=1)
+    assert checkpoint.read(tmp_path)["optimizer"]["hyper"]["lr"] == model.optimizer.lr == 0.0005
+
+
+def test_an_exception_names_the_callback():
+    def fail(batch, logs):
+        raise KeyError("x")
+
+    with pytest.raises(KeyError) as error:
+        fit(make_model(), TerminateOnNaN(), LambdaCallback(on_batch_end=fail))
+    assert error.value.__notes__ == ["in the callback LambdaCallback, on_batch_end"]
+
+
+def test_callbacks_can_stop_the_training():
+    def stop(*_):
+        model.stop_training = True
+
+    for hook, batches in {"on_batch_end": 1, "on_epoch_end": 3}.items():
+        model, log = make_model(), []
+        fit(model, LambdaCallback(**{hook: stop}), Recorder(log, ""))
+        assert [hook for _, hook, _ in log].count("on_batch_end") == batches
+        assert log[-1][1] == "on_train_end"
+    assert len(fit(model)["loss"]) == 2, "the next training begins afresh"
+
+
+# Each callback, on numbers that we choose
+
+
+def walker(lr=1.0):
+    """A model of one weight, which begins at 0 and goes up by lr at each step."""
+    model = Sequential([Dense(1, use_bias=False, input_shape=(1,))], seed=0)
+    model.compile(optimizers.SGD(lr=lr), loss="mae")
+    model.layers[0].kernel.data[:] = 0
+    return model
+
+
+class Follow(Callback):
+    """Puts numbers into the logs, in the place of measured ones."""
+
+    def __init__(self, numbers, name="loss"):
+        self.numbers, self.name = numbers, name
+
+    def on_epoch_end(self, epoch, logs):
+        logs[self.name] = self.numbers[epoch]
+
+
+def watch(callback, numbers, lr=1.0, name="loss"):
+    """The lr of each epoch, of one step each, and the weight at the end."""
+    model = walker(lr)
+    history = model.fit(
+        np.ones((1, 1)),
+        np.full((1, 1), 100.0),
+        epochs=len(numbers),
+        verbose=0,
+        callbacks=[Follow(numbers, name), callback],
+    )
+    return history.history["lr"], model.layers[0].kernel.data.item()
+
+
+@pytest.mark.parametrize(
+    ("settings", "numbers", "epochs", "best"),
+    [
+        ({"patience": 0}, [3, 2, 2, 1], 3, 2),
+        ({"patience": 1}, [3, 2, 2, 1], 3, 2),
+        ({"patience": 2}, [3, 2, 2, 1], 4, 4),
+        ({"patience": 2}, [3, 1, 2, 3, 0], 4, 2),
+        ({"patience": 9}, [3, 1, 2, 3], 4, 2),  # ended by itself
+        ({"patience": 9, "restore_best_weights": False}, [3, 1, 2, 3], 4, 4),
+        ({"patience": 1, "min_delta": 1}, [3, 2.5, 1], 2, 1),
+        ({"patience": 1, "mode": "max"}, [1, 2, 1], 3, 2),
+        ({"patience": 2}, [3, math.nan, math.inf, 1], 3, 1),
+        ({"patience": 9}, [math.nan] * 3, 3, 3),  # no best epoch
+    ],
+)
+def test_early_stopping(settings, numbers, epochs, best):
+    lrs, weight = watch(EarlyStopping("loss", **settings), numbers)
+    assert (len(lrs), weight) == (epochs, best)
+
+
+def test_accuracy_is_better_the_higher_it_is():
+    assert EarlyStopping("val_accuracy").sign == 1
+    assert EarlyStopping("val_loss").sign == EarlyStopping("accuracy", mode="min").sign == -1
+
+
+@pytest.mark.parametrize(
+    ("settings", "numbers", "lrs"),
+    [
+        ({"patience": 1}, [3, 2, 2, 2, 1], [1, 1, 1, 0.5, 0.25]),
+        ({"patience": 2}, [3, 3, 3, 3, 3, 3], [1, 1, 1, 0.5, 0.5, 0.25]),
+        ({"patience": 1, "cooldown": 1}, [3] * 6, [1, 1, 0.5, 0.5, 0.25, 0.25]),
+        ({"patience": 1, "min_lr": 0.4}, [3] * 5, [1, 1, 0.5, 0.4, 0.4]),
+        ({"patience": 1, "min_lr": 2.0}, [3] * 3, [1, 1, 1]),
+        ({"patience": 1, "min_delta": 1.5}, [3, 2, 1], [1, 1, 0.5]),
+    ],
+)
+def test_reduce_lr_on_plateau(settings, numbers, lrs):
+    assert watch(ReduceLROnPlateau("loss", factor=0.5, **settings), numbers)[0] == lrs
+
+
+def test_csv_logger(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("from another day")
+    history = fit(make_model(), CSVLogger(log, separator=";"), validation_split=0.2)
+    rows = list(csv.DictReader(StringIO(log.read_text()), delimiter=";"))
+    assert [row.pop("epoch") for row in rows] == ["0", "1"]
+    assert history == {name: [float(row[name]) for row in rows] for name in rows[0]}
+
+
+def test_terminate_on_nan(tmp_path, capsys):
+    """And the broken state is not saved."""
+    model = walker()
+    poison = LambdaCallback(on_batch_begin=lambda batch, logs: batch == 2 and ruin())
+
+    def ruin():
+        model.layers[0].kernel.data[:] = np.nan
+
+    model.compile(optimizers.SGD(lr=1.0, on_nonfinite="ignore"), loss="mae")
+    model.fit(
+        np.ones((5, 1)),
+        np.ones((5, 1)),
+        batch_size=1,
+        epochs=3,
+        verbose=0,
+        callbacks=[poison, TerminateOnNaN(), ModelCheckpoint(tmp_path, save_freq=1)],
+    )
+    assert capsys.readouterr().out == "TerminateOnNaN: the loss of batch 2 is nan\n"
+    assert checkpoint.read(tmp_path)["progress"]["batch"] == 2
+    assert all(np.isfinite(a).all() for a in checkpoint.read(tmp_path)["model"].values())
+
+
+def test_save_best_only(tmp_path):
+    best = ModelCheckpoint(tmp_path / "best.npz", monitor="loss", save_best_only=True)
+    watch(best, [3, 1, 2, 4])
+    assert checkpoint.read(tmp_path / "best.npz")["model"]["layers.0.kernel"] == 2
+
+
+def test_save_freq_and_keep(tmp_path):
+    fit(make_model(), ModelCheckpoint(tmp_path, save_freq=2, keep=9))
+    names = sorted(path.stem.removeprefix("checkpoint-") for path in tmp_path.iterdir())
+    assert names == ["0000-000002", "0001-000000", "0001-000002", "0002-000000"]
+
+
+def test_another_trainings_checkpoints_are_not_overwritten(tmp_path):
+    fit(make_model(), ModelCheckpoint(tmp_path))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(FileExistsError, match=r"go on with it by fit\(…, resume="):
+        fit(make_model(), ModelCheckpoint(tmp_path))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+# Mistakes are found before training begins
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: EarlyStopping(), ValueError, "'val_loss'; did you mean 'loss'"),
+        (lambda: EarlyStopping("acuracy"), ValueError, "did you mean 'accuracy'"),
+        (lambda: EarlyStopping("loss", mode="mni"), ValueError, "did you mean 'min'"),
+        (lambda: ReduceLROnPlateau("los"), ValueError, "did you mean 'loss'"),
+        (lambda: ReduceLROnPlateau("loss", factor=1.0), ValueError, r"factor must lie in \(0, 1\)"),
+        (lambda: ModelCheckpoint("x", save_best_only=True), ValueError, "did you mean 'loss'"),
+        (lambda: ModelCheckpoint("x", save_freq=0), ValueError, "save_freq must be"),
+        (lambda: ModelCheckpoint("x", save_freq=2, save_best_only=True), ValueError, "save_freq"),
+        (lambda: LambdaCallback(on_epoch_ended=print), ValueError, "did you mean 'on_epoch_end'"),
+        (lambda: EarlyStopping, TypeError, "a callback such as"),
+    ],
+)
+def test_mistakes(make, error, message):
+    model = make_model()
+    before = model.state_dict()
+    with pytest.raises(error, match=message):
+        fit(model, make())
+    assert all(np.array_equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_a_schedule_is_not_overruled():
+    model = make_model(lr=optimizers.CosineDecay(0.1, steps=10))
+    with pytest.raises(ValueError, match="lr must be a number, here it is CosineDecay"):
+        fit(model, ReduceLROnPlateau("loss"))
+
+
+# Ctrl-C
+
+
+class Terminal(StringIO):
+    def isatty(self):
+        return True
+
+
+def press(at, times=1):
+    """Ctrl-C during a batch, pressed several times."""
+    presses = iter(range(times))
+
+    def interrupt(batch, logs):
+        while batch == at and next(presses, None) is not None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return LambdaCallback(on_batch_begin=interrupt)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGINT")
+def test_ctrl_c(tmp_path, monkeypatch):
+    """The bar ends, the batch is saved, the history comes back, and all can go on from there."""
+    whole, model = make_model(), make_model()
+    history = fit(whole, epochs=3)
+    monkeypatch.setattr(sys, "stderr", bar := Terminal())
+    monkeypatch.setattr(sys.modules["tqdm"].tqdm, "monitor_interval", 0)
+    assert fit(model, press(at=1), ModelCheckpoint(tmp_path), epochs=3, verbose=1) == {}
+    assert "epoch 1/3:  67%" in bar.getvalue() and bar.getvalue().endswith("\n")
+    assert checkpoint.latest(tmp_path).name == "checkpoint-0000-000002.npz"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    again = make_model()
+    assert fit(again, press(at=0), epochs=3, resume=tmp_path) == {
+        k: v[:1] for k, v in history.items()
+    }
+    again.save(tmp_path)
+    assert fit(again, epochs=3, resume=tmp_path) == history
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGINT")
+def test_the_second_ctrl_c_is_obeyed_at_once():
+    log = []
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_model(), press(at=1, times=2), Recorder(log, ""))
+    assert [hook for _, hook, _ in log].count("on_batch_end") == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
