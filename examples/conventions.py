@@ -30,7 +30,7 @@ def parse() -> argparse.Namespace:
 def descend(framework: str, args: argparse.Namespace) -> tuple[np.ndarray, str]:
     """w (steps + 1,) in that framework's convention, and what the optimizer says it does."""
     w = Tensor(np.array([1.0]), requires_grad=True)
-    optimizer = RMSprop.as_in(framework, [w], lr=args.lr, rho=args.rho)
+    optimizer = RMSprop.as_in(framework, [("w", w)], lr=args.lr, rho=args.rho)
     path = [1.0]
     for _ in range(args.steps):
         loss = np.sum(args.scale / 2 * w**2)
