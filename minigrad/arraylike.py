@@ -93,6 +93,7 @@ class ArrayLike:
         return f"Tensor({values}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Out of the graph: so does np.array([x, y]) go, where np.stack stays in it."""
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def numpy(self) -> np.ndarray:

@@ -93,7 +93,8 @@ def parameters(function: Any, stand_in: Any = None) -> dict[str, Any]:
         signature = inspect.signature(function)
     except ValueError:  # some of NumPy's functions in C don't tell; ours take the same names
         signature = inspect.signature(stand_in)
-    return {name: p.default for name, p in signature.parameters.items()}
+    named = {name: p.default for name, p in signature.parameters.items()}
+    return {"shape" if name == "newshape" else name: x for name, x in named.items()}  # NumPy 2.0
 
 
 def check_out(function: Callable, out: Any) -> None:

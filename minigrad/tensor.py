@@ -359,8 +359,10 @@ def grad(
     >>> first, grad(first, x)
     (Tensor(27., requires_grad=True), Tensor(18.))
     """
+    if not isinstance(output, Tensor):
+        raise TypeError(f"grad: the output must be a Tensor, received {output!r:.60}")
     single = isinstance(inputs, Tensor)
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    inputs = list((inputs,) if isinstance(inputs, Tensor) else inputs)
     for i, x in enumerate(inputs):
         if not isinstance(x, Tensor) or not x.requires_grad:
             raise ValueError(

@@ -1,6 +1,7 @@
 """gradcheck says what is wrong and where; the program prints the table."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,18 @@ def test_the_table_is_printed_and_complete():
     *rows, last = done.stdout.splitlines()[1:]
     assert all(row.split()[1:3] == ["1,", "2"] for row in rows), done.stdout
     assert len(rows) > 85 and last.startswith("7")
+
+
+def test_the_example_of_a_primitive_of_ones_own(monkeypatch, capsys):
+    path = ROOT / "examples" / "custom_primitive.py"
+    monkeypatch.setattr(sys, "argv", [path.name, "--order", "3"])
+    runpy.run_path(str(path), run_name="__main__")
+    *derivatives, right, wrong = capsys.readouterr().out.splitlines()
+    assert right == "gradcheck of gelu: True" and "a wrong derivative, in output (0,)" in wrong
+    values = np.array([line.split(":")[1].split() for line in derivatives], float)
+    x, density = (
+        np.linspace(-2, 2, 5),
+        np.exp(-(np.linspace(-2, 2, 5) ** 2) / 2) / np.sqrt(2 * np.pi),
+    )
+    np.testing.assert_allclose(values[2], density * (2 - x**2), atol=1e-6)  # GELU″ = φ(x)·(2 − x²)
+    np.testing.assert_allclose(values[3], density * (x**3 - 4 * x), atol=1e-6)

@@ -319,6 +319,7 @@ REFUSED = [
     (lambda: (X * 2).backward(), ValueError, r"scalar is required.*\(2,\).*np\.sum.*gradient="),
     (lambda: Tensor(1.0).backward(), ValueError, r"requires_grad=True"),
     (lambda: (X * 2).backward(np.ones(3)), ValueError, r"shape \(2,\), received \(3,\)"),
+    (lambda: grad(3.0, X), TypeError, r"output must be a Tensor, received 3\.0"),
     (lambda: grad(X[0], [3.0]), ValueError, r"input 0 is 3\.0"),
     (lambda: grad(X[0], [X, N]), ValueError, r"input 1 is Tensor"),
     (lambda: Tensor(3, requires_grad=True), TypeError, r"floating-point.*int64.*astype"),
