@@ -9,7 +9,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from minigrad import no_grad, optimizers, plotting
+from minigrad import checkpoint, no_grad, optimizers, plotting
 from minigrad.datasets import batches, mnist
 from minigrad.functional import cross_entropy
 from minigrad.layers import Dense
@@ -28,8 +28,13 @@ def parse() -> argparse.Namespace:
     add("--batch-size", type=int, default=128, help="images a step (default: 128)")
     add("--hidden", type=int, default=512, help="width of the hidden layer (default: 512)")
     add("--seed", type=int, default=0, help="fixes all that is random (default: 0)")
+    add("--checkpoint", metavar="DIR", help="save after each epoch what it takes to go on")
+    add("--resume", action="store_true", help="go on from the newest checkpoint, if there is one")
     add("--plot", type=plotting.destination, metavar="FILE", help="draw curves and digits to FILE")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.resume and not args.checkpoint:
+        parser.error("--resume needs --checkpoint DIR")
+    return args
 
 
 def flat(images: np.ndarray) -> np.ndarray:
@@ -63,7 +68,14 @@ def main() -> None:
     optimizer = optimizers.get(args.optimizer, **hyper).bind(model.named_parameters())
 
     history: dict[str, list[float]] = {"loss": [], "accuracy": [], "val_accuracy": []}
-    for epoch in range(args.epochs):
+    done = 0
+    if args.resume and checkpoint.latest(args.checkpoint):
+        progress = checkpoint.load(args.checkpoint, model, optimizer, rng)
+        done, history = progress["epoch"], progress["history"]
+    elif args.checkpoint:
+        checkpoint.place(args.checkpoint, epoch=0, batch=0)  # an error now, not after an epoch
+
+    for epoch in range(done, args.epochs):
         start, losses, hits = time.perf_counter(), [], []
         title = f"epoch {epoch + 1}/{args.epochs}"
         for x, y in tqdm(batches(images, labels, args.batch_size, rng), desc=title, disable=None):
@@ -84,7 +96,10 @@ def main() -> None:
                 title, *numbers, time.perf_counter() - start
             )
         )
-    print(f"test accuracy {test_accuracy:.4f}")
+        if args.checkpoint:
+            progress = {"epoch": epoch + 1, "history": history}
+            checkpoint.save(args.checkpoint, model, optimizer, rng, **progress)
+    print(f"test accuracy {history['val_accuracy'][-1]:.4f}")
     if args.plot:
         plotting.save(draw(history, model, test_images, test_labels), args.plot)
 

@@ -120,11 +120,8 @@ class Monitor(Callback):
         self.best, self.wait = -math.inf, 0  # the best number, times the sign; epochs since then
 
     def on_train_begin(self, logs: Logs) -> None:
-        by_name(
-            f"monitor for {type(self).__name__}",
-            self.monitor,
-            dict.fromkeys(self.model.progress.logged),
-        )
+        logged = dict.fromkeys(self.model.progress.logged)
+        by_name(f"monitor for {type(self).__name__}", self.monitor, logged)
 
     def improved(self, logs: Logs) -> bool:
         """Whether this epoch is the best so far; counts the epochs in which none was."""
@@ -151,13 +148,9 @@ class EarlyStopping(Monitor):
     """
 
     def __init__(
-        self,
-        monitor: str = "val_loss",
-        min_delta: float = 0.0,
-        patience: int = 0,
-        mode: str = "auto",
-        restore_best_weights: bool = True,
-    ):
+        self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0,
+        mode: str = "auto", restore_best_weights: bool = True
+    ):  # fmt: skip
         super().__init__(monitor, mode, min_delta)
         self.patience, self.restore_best_weights = patience, restore_best_weights
         self.weights: dict[str, np.ndarray] = {}
@@ -197,15 +190,9 @@ class ReduceLROnPlateau(Monitor):
     """
 
     def __init__(
-        self,
-        monitor: str = "val_loss",
-        factor: float = 0.1,
-        patience: int = 10,
-        mode: str = "auto",
-        min_delta: float = 1e-4,
-        cooldown: int = 0,
-        min_lr: float = 0.0,
-    ):
+        self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10,
+        mode: str = "auto", min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0
+    ):  # fmt: skip
         super().__init__(monitor, mode, min_delta)
         if not 0 < factor < 1:
             raise ValueError(f"ReduceLROnPlateau: factor must lie in (0, 1), received {factor!r}")
@@ -227,22 +214,17 @@ class ReduceLROnPlateau(Monitor):
 class ModelCheckpoint(Monitor):
     """Saves all that `fit(…, resume=path)` needs, after each epoch and when training is stopped.
 
-    path: a folder, of whose files the last `keep` stay; or a file `….npz`.
+    path: a folder, of whose files the last `keep` stay; or a file such as best.npz.
     save_freq: "epoch", or a number of batches.
     save_best_only: save only after epochs in which `monitor` improved.
-    A training that is not resumed refuses a folder with another's checkpoints; a state whose loss
-    is not finite is not saved.
+    A folder with later checkpoints, of another training, is refused before this one begins; a state
+    whose loss is not finite is not saved.
     """
 
     def __init__(
-        self,
-        path: str | Path,
-        monitor: str = "val_loss",
-        save_best_only: bool = False,
-        mode: str = "auto",
-        save_freq: str | int = "epoch",
-        keep: int = 3,
-    ):
+        self, path: str | Path, monitor: str = "val_loss", save_best_only: bool = False,
+        mode: str = "auto", save_freq: str | int = "epoch", keep: int = 3
+    ):  # fmt: skip
         super().__init__(monitor, mode)
         freq_ok = save_freq == "epoch" or (isinstance(save_freq, int) and save_freq > 0)
         if not freq_ok or (save_best_only and save_freq != "epoch"):
@@ -256,13 +238,7 @@ class ModelCheckpoint(Monitor):
     def on_train_begin(self, logs: Logs) -> None:
         if self.save_best_only:
             super().on_train_begin(logs)
-        old = checkpoint.latest(self.path)
-        at_the_start = self.model.progress.epoch == self.model.progress.batch == 0
-        if old and at_the_start:
-            raise FileExistsError(
-                f"ModelCheckpoint: {old} is there from another training; go on with it by "
-                f"fit(…, resume={str(self.path)!r}), or choose another folder"
-            )
+        checkpoint.place(self.path, self.model.progress.epoch, self.model.progress.batch)
 
     def on_batch_end(self, batch: int, logs: Logs) -> None:
         due = self.save_freq != "epoch" and (batch + 1) % int(self.save_freq) == 0

@@ -25,7 +25,7 @@ from .layers import Layer
 
 FORMAT = 1
 INDEX = "checkpoint.json"
-PATTERN = "checkpoint-*-*.npz"  # in a folder: epoch and batch, so that names sort by age
+PATTERN = "checkpoint-??????-????????.npz"  # epoch and batch: the order of names is that of time
 Content = dict[str, Any]  # model, optimizer, …: dicts and lists of arrays and plain values
 
 
@@ -45,8 +45,8 @@ def save(
 ) -> Path:
     """Write all that training needs to go on; the file's path.
 
-    path: a file `….npz`; or a folder, in which each epoch= and batch= gets its own file, and the
-    last `keep` of them stay.
+    path: a file such as run.npz; or a folder (no suffix, or there already), in which each epoch=
+    and batch= gets its own file, and the last `keep` of them stay.
     rng: a generator of yours, beside those in the model's layers.
     progress: plain values (numbers, words, lists, dicts), such as epoch=3, which `load` gives back.
 
@@ -60,7 +60,7 @@ def save(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = save(folder, model, epoch=4)
     ...     file.name, load(folder, model)
-    ('checkpoint-0004-000000.npz', {'epoch': 4})
+    ('checkpoint-000004-00000000.npz', {'epoch': 4})
     """
     if keep < 1:
         raise ValueError(f"checkpoint.save: keep must be at least 1, received {keep!r}")
@@ -68,23 +68,17 @@ def save(
     content: Content = {k: part.state_dict() for k, part in parts.items() if part is not None}
     content["generators"] = [g.bit_generator.state for g in generators(model, rng)]
     content["progress"] = progress
-    path = Path(path)
-    if path.suffix == ".npz":
-        write(path, content)
-        return path
-    epoch, batch = progress.get("epoch", 0), progress.get("batch", 0)
-    file = path / f"checkpoint-{epoch:04}-{batch:06}.npz"
+    file = place(path, progress.get("epoch", 0), progress.get("batch", 0))
     write(file, content)
-    for old in [*sorted(path.glob(PATTERN))[:-keep], *path.glob(PATTERN + ".part")]:
-        old.unlink()
+    if file != Path(path):
+        old, broken_off = sorted(file.parent.glob(PATTERN))[:-keep], PATTERN + ".part"
+        for useless in [*old, *file.parent.glob(broken_off)]:
+            useless.unlink(missing_ok=True)
     return file
 
 
 def load(
-    path: str | Path,
-    model: Layer,
-    optimizer: Any = None,
-    rng: np.random.Generator | None = None,
+    path: str | Path, model: Layer, optimizer: Any = None, rng: np.random.Generator | None = None
 ) -> dict[str, Any]:
     """Put what `save` wrote into a model of the same shape (and an optimizer); the progress.
 
@@ -100,6 +94,19 @@ def load(
 def latest(folder: str | Path) -> Path | None:
     """The newest checkpoint in a folder, if there is one."""
     return max(Path(folder).glob(PATTERN), default=None)
+
+
+def place(path: str | Path, epoch: int, batch: int) -> Path:
+    """The file in which to save; not in a folder where it would not be the latest."""
+    if Path(path).suffix and not Path(path).is_dir():
+        return Path(path)
+    file, newest = Path(path) / f"checkpoint-{epoch:06}-{batch:08}.npz", latest(path)
+    if newest and newest > file:
+        raise FileExistsError(
+            f"the folder {path} holds a later checkpoint, {newest.name}, of another training; "
+            "resume that one, or choose another folder"
+        )
+    return file
 
 
 # What goes where

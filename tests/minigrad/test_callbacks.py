@@ -196,13 +196,13 @@ def test_save_best_only(tmp_path):
 def test_save_freq_and_keep(tmp_path):
     fit(make_model(), ModelCheckpoint(tmp_path, save_freq=2, keep=9))
     names = sorted(path.stem.removeprefix("checkpoint-") for path in tmp_path.iterdir())
-    assert names == ["0000-000002", "0001-000000", "0001-000002", "0002-000000"]
+    assert names == ["000000-00000002", "000001-00000000", "000001-00000002", "000002-00000000"]
 
 
 def test_another_trainings_checkpoints_are_not_overwritten(tmp_path):
     fit(make_model(), ModelCheckpoint(tmp_path))
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(FileExistsError, match=r"go on with it by fit\(…, resume="):
+    with pytest.raises(FileExistsError, match="holds a later checkpoint, checkpoint-000002"):
         fit(make_model(), ModelCheckpoint(tmp_path))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -267,7 +267,7 @@ def test_ctrl_c(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["tqdm"].tqdm, "monitor_interval", 0)
     assert fit(model, press(at=1), ModelCheckpoint(tmp_path), epochs=3, verbose=1) == {}
     assert "epoch 1/3:  67%" in bar.getvalue() and bar.getvalue().endswith("\n")
-    assert checkpoint.latest(tmp_path).name == "checkpoint-0000-000002.npz"
+    assert checkpoint.latest(tmp_path).name == "checkpoint-000000-00000002.npz"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     again = make_model()
     assert fit(again, press(at=0), epochs=3, resume=tmp_path) == {

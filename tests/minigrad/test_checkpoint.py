@@ -148,7 +148,7 @@ def test_the_last_three_stay(tmp_path):
     for epoch in range(5):
         checkpoint.save(tmp_path, model, epoch=epoch)
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == [f"checkpoint-000{i}-000000.npz" for i in (2, 3, 4)] + ["data.npz"]
+    assert names == [f"checkpoint-00000{i}-00000000.npz" for i in (2, 3, 4)] + ["data.npz"]
     assert checkpoint.latest(tmp_path).name == names[2]
     with pytest.raises(ValueError, match="keep must be at least 1, received 0"):
         model.save(tmp_path, keep=0)

@@ -29,7 +29,7 @@ def nursery():
 def test_every_optimizer_resumes_exactly(nursery, tmp_path, optimizer):
     nursery.run(folder=f"{tmp_path}/whole", optimizer=optimizer)
     nursery.run(folder=f"{tmp_path}/parts", optimizer=optimizer, stop_after=10)
-    assert checkpoint.latest(tmp_path / "parts").name == "checkpoint-0001-000004.npz"
+    assert checkpoint.latest(tmp_path / "parts").name == "checkpoint-000001-00000004.npz"
     nursery.run(folder=f"{tmp_path}/parts", optimizer=optimizer)
     assert the_last(tmp_path / "whole") == the_last(tmp_path / "parts")
 
