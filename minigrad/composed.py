@@ -1,16 +1,16 @@
 """NumPy's functions that are composed of the primitives, and so need no derivatives of their own.
 
 In order of difficulty: reductions, shapes, joining and splitting, choosing, products.
-Each takes NumPy's arguments; those that it lacks are refused by name.
+Each has NumPy's signature, less the arguments that are refused by name; the types are NumPy's.
 """
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from .dispatch import ROUTES, bare
 from .primitives import composed, placed
@@ -18,38 +18,37 @@ from .primitives import composed, placed
 # Reductions
 
 
-def prepared(a: Any, dtype: Any, where: Any, neutral: Any) -> Any:
+def prepared(a, dtype, where, neutral):
     """The elements to reduce: in another precision, and those left out made neutral."""
     if dtype is not None:
         a = ROUTES["astype"](a, dtype=dtype)
     return a if where is True else np.where(where, a, neutral)
 
 
-def count(a: Any, axis: Any, where: Any) -> Any:
+def count(a, axis, where):
     """How many elements go into each result, in a's precision; a Python number if all do."""
     if where is not True:
         where = np.broadcast_to(bare(where), a.shape)
         return np.sum(where, axis=axis, keepdims=True, dtype=a.dtype)
-    axes = range(a.ndim) if axis is None else np.atleast_1d(axis)
-    return float(np.prod([a.shape[i] for i in axes]))
+    return math.prod(a.shape[i] for i in axes_of(a, axis))
+
+
+def axes_of(a, axis):
+    """The axes that are meant, each from 0 on: all for None."""
+    return normalize_axis_tuple(range(a.ndim) if axis is None else axis, a.ndim)
 
 
 _sum, _mean, _cumsum = ROUTES[np.sum], ROUTES[np.mean], ROUTES[np.cumsum]
 
 
 @composed(np.sum)
-def sum(
-    a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None,
-    where: Any = True,
-) -> Any:  # fmt: skip
+def sum(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     total = _sum(prepared(a, dtype, where, 0), axis=axis, keepdims=keepdims)
     return total if initial is None else total + initial
 
 
 @composed(np.mean)
-def mean(
-    a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, where: Any = True
-) -> Any:
+def mean(a, axis=None, dtype=None, keepdims=False, where=True):
     a = prepared(a, dtype, True, 0)
     if where is True:
         return _mean(a, axis=axis, keepdims=keepdims)
@@ -58,48 +57,40 @@ def mean(
 
 
 @composed(np.var)
-def var(
-    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False,
-    where: Any = True,
-) -> Any:  # fmt: skip
+def var(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
     a = prepared(a, dtype, True, 0)
     squares = np.square(a - mean(a, axis, keepdims=True, where=where))
     total = sum(squares, axis, keepdims=True, where=where)
     n = count(a, axis, where) - ddof
-    result = total / (np.maximum(n, 0) if np.ndim(n) else max(n, 0))
+    result = total / (np.maximum(n, 0) if np.ndim(n) else float(max(n, 0)))
     return result if keepdims else np.squeeze(result, axis)
 
 
 @composed(np.std)
-def std(
-    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False,
-    where: Any = True,
-) -> Any:  # fmt: skip
+def std(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
     return np.sqrt(var(a, axis, dtype, ddof, keepdims, where))
 
 
 @composed(np.average)
-def average(
-    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False
-) -> Any:
+def average(a, axis=None, weights=None, returned=False, keepdims=False):
     """Σ w·a / Σ w; weights of one axis, or of a's shape."""
     weights = np.ones((1,) * a.ndim, a.dtype) if weights is None else weights
-    if np.shape(weights) != a.shape and np.ndim(weights) == 1 and axis is not None:
-        weights = np.reshape(weights, [-1 if i == axis % a.ndim else 1 for i in range(a.ndim)])
+    if np.ndim(weights) != a.ndim:
+        if axis is None or np.ndim(weights) != 1:
+            raise TypeError("np.average: weights must have a's shape, or be of the one axis given")
+        weights = np.reshape(weights, [-1 if i in axes_of(a, axis) else 1 for i in range(a.ndim)])
     weights = np.broadcast_to(weights, a.shape)
     total = np.sum(weights, axis=axis, keepdims=keepdims)
     result = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
     return (result, total) if returned else result
 
 
-def extreme(function: Callable, pairwise: Callable) -> None:
+def extreme(function, pairwise):
     """np.max or np.min, with the options `initial` and `where`."""
     primitive = ROUTES[function]
 
     @composed(function)
-    def reduce(
-        a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
-    ) -> Any:
+    def reduce(a, axis=None, keepdims=False, initial=None, where=True):
         if where is not True and initial is None:
             raise ValueError(f"np.{function.__name__}: where= needs initial=, for what is left out")
         result = primitive(prepared(a, None, where, initial), axis=axis, keepdims=keepdims)
@@ -112,15 +103,12 @@ ROUTES[np.amax], ROUTES[np.amin] = ROUTES[np.max], ROUTES[np.min]
 
 
 @composed(np.prod)
-def prod(
-    a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None,
-    where: Any = True,
-) -> Any:  # fmt: skip
+def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     """Half the elements times the other half, until one is left: exact where some are 0, too."""
     a = prepared(a, dtype, where, 1)
-    axes = tuple(range(a.ndim)) if axis is None else tuple(np.atleast_1d(axis) % max(a.ndim, 1))
+    axes = axes_of(a, axis)
     rest = [n for i, n in enumerate(a.shape) if i not in axes]
-    x = np.reshape(np.moveaxis(a, axes, range(len(axes))), (int(count(a, axes, True)), *rest))
+    x = np.reshape(np.moveaxis(a, axes, range(len(axes))), (count(a, axes, True), *rest))
     while len(x) > 1:
         half = len(x) // 2
         x = np.concatenate([x[:half] * x[half : 2 * half], x[2 * half :]])
@@ -131,13 +119,13 @@ def prod(
 
 
 @composed(np.cumsum)
-def cumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
+def cumsum(a, axis=None, dtype=None):
     a = np.ravel(a) if axis is None else a
     return _cumsum(prepared(a, dtype, True, 0), axis=axis or 0)
 
 
 @composed(np.linalg.norm)
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+def norm(x, ord=None, axis=None, keepdims=False):
     """Of vectors (Σ|x|^p)^(1/p), ord = p; of matrices Frobenius's. NaN derivative at 0."""
     of_vectors = np.ndim(axis) == 0 and (axis is not None or x.ndim == 1)
     if ord is None or (ord == 2 and of_vectors) or (ord == "fro" and not of_vectors):
@@ -156,13 +144,13 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 
 @composed(np.ravel)
-def ravel(a: Any, order: Any = "C") -> Any:
+def ravel(a, order="C"):
     return np.reshape(a, -1, order=order)
 
 
 @composed(np.moveaxis)
-def moveaxis(a: Any, source: Any, destination: Any) -> Any:
-    sources, targets = ([i % a.ndim for i in np.atleast_1d(x)] for x in (source, destination))
+def moveaxis(a, source, destination):
+    sources, targets = axes_of(a, source), axes_of(a, destination)
     order = [i for i in range(a.ndim) if i not in sources]
     for target, axis in sorted(zip(targets, sources)):
         order.insert(target, axis)
@@ -170,7 +158,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
 
 
 @composed(np.tile)
-def tile(A: Any, reps: Any) -> Any:
+def tile(A, reps):
     reps = tuple(np.atleast_1d(reps).tolist())
     shape = (1,) * (len(reps) - A.ndim) + A.shape
     reps = (1,) * (len(shape) - len(reps)) + reps
@@ -180,7 +168,7 @@ def tile(A: Any, reps: Any) -> Any:
 
 
 @composed(np.pad)
-def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
+def pad(array, pad_width, mode="constant", constant_values=0):
     if mode != "constant":
         raise TypeError(f"np.pad: minigrad supports mode='constant' alone, received {mode!r}")
     widths = np.broadcast_to(pad_width, (array.ndim, 2)).tolist()
@@ -193,35 +181,34 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any
 
 
 @composed(np.stack)
-def stack(arrays: Any, axis: int = 0) -> Any:
+def stack(arrays, axis=0):
     return np.concatenate([np.expand_dims(x, axis) for x in arrays], axis)
 
 
 @composed(np.hstack)
-def hstack(tup: Any) -> Any:
+def hstack(tup):
     rows = [np.reshape(x, -1) if np.ndim(x) == 0 else x for x in tup]
     return np.concatenate(rows, 0 if np.ndim(rows[0]) == 1 else 1)
 
 
 @composed(np.vstack)
-def vstack(tup: Any) -> Any:
+def vstack(tup):
     return np.concatenate([np.reshape(x, (1, -1)) if np.ndim(x) < 2 else x for x in tup])
 
 
 @composed(np.array_split)
-def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list:
+def array_split(ary, indices_or_sections, axis=0):
     n = ary.shape[axis]
     if np.ndim(indices_or_sections):
         inner = list(indices_or_sections)
     else:
         parts = operator.index(indices_or_sections)
         inner = np.cumsum([n // parts + (i < n % parts) for i in range(parts)]).tolist()[:-1]
-    before = (slice(None),) * (axis % ary.ndim)
-    return [ary[(*before, slice(a, b))] for a, b in zip([0, *inner], [*inner, n])]
+    return [along(ary, axis, slice(a, b)) for a, b in zip([0, *inner], [*inner, n])]
 
 
 @composed(np.split)
-def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list:
+def split(ary, indices_or_sections, axis=0):
     if np.ndim(indices_or_sections) == 0 and ary.shape[axis] % indices_or_sections:
         raise ValueError(
             f"np.split: {ary.shape[axis]} rows of axis {axis} don't divide into "
@@ -233,57 +220,57 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list:
 # Choosing among elements
 
 
-def along(a: Any, axis: int, index: Any) -> Any:
+def along(a, axis, index):
     """a[:, …, index, …, :] with the index on that axis."""
-    return a[(slice(None),) * (axis % a.ndim) + (index,)]
+    return a[(slice(None),) * axes_of(a, axis)[0] + (index,)]
 
 
 @composed(np.take)
-def take(a: Any, indices: Any, axis: int | None = None) -> Any:
+def take(a, indices, axis=None):
     indices = np.asarray(bare(indices))
     return np.ravel(a)[indices] if axis is None else along(a, axis, indices)
 
 
 @composed(np.repeat)
-def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
+def repeat(a, repeats, axis=None):
     a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
     return along(a, axis, np.repeat(np.arange(a.shape[axis]), repeats))
 
 
 @composed(np.take_along_axis)
-def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
+def take_along_axis(arr, indices, axis=-1):
     if axis is None:
         return np.ravel(arr)[bare(indices)]
-    index: list = list(np.ogrid[tuple(map(slice, arr.shape))])
+    index = list(np.ogrid[tuple(map(slice, arr.shape))])
     index[axis] = bare(indices)
     return arr[tuple(index)]
 
 
 @composed(np.sort)
-def sort(a: Any, axis: int | None = -1, kind: Any = None, stable: Any = None) -> Any:
+def sort(a, axis=-1, kind=None, stable=None):
     a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
     return take_along_axis(a, np.argsort(a, axis, kind=kind, stable=stable), axis)
 
 
 @composed(np.diagonal)
-def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+def diagonal(a, offset=0, axis1=0, axis2=1):
     a = np.moveaxis(a, (axis1, axis2), (-2, -1))
     rows = np.arange(max(0, -offset), max(0, -offset, min(a.shape[-2], a.shape[-1] - offset)))
     return a[..., rows, rows + offset]
 
 
 @composed(np.trace)
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
+def trace(a, offset=0, axis1=0, axis2=1, dtype=None):
     return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
 @composed(np.tril)
-def tril(m: Any, k: int = 0) -> Any:
+def tril(m, k=0):
     return np.where(np.tri(m.shape[-2], m.shape[-1], k, dtype=bool), m, 0)
 
 
 @composed(np.triu)
-def triu(m: Any, k: int = 0) -> Any:
+def triu(m, k=0):
     return np.where(np.tri(m.shape[-2], m.shape[-1], k - 1, dtype=bool), 0, m)
 
 
@@ -291,30 +278,30 @@ def triu(m: Any, k: int = 0) -> Any:
 
 
 @composed(np.outer)
-def outer(a: Any, b: Any) -> Any:
+def outer(a, b):
     return np.reshape(a, (-1, 1)) * np.reshape(b, -1)
 
 
 @composed(np.dot)
-def dot(a: Any, b: Any) -> Any:
+def dot(a, b):
     if 0 in (np.ndim(a), np.ndim(b)):
         return a * b
     return np.matmul(a, b) if np.ndim(b) <= 2 else np.tensordot(a, b, (-1, -2))
 
 
 @composed(np.tensordot)
-def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+def tensordot(a, b, axes=2):
     """As one matrix product: the axes to be summed go last in a, first in b."""
     if np.ndim(axes) == 0:
         axes = (range(a.ndim - axes, a.ndim), range(axes))
-    of_a, of_b = ([i % x.ndim for i in np.atleast_1d(one)] for x, one in zip((a, b), axes))
+    of_a, of_b = list(axes_of(a, axes[0])), list(axes_of(b, axes[1]))
     if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
         raise ValueError(f"np.tensordot of {a.shape} and {b.shape}: axes {of_a}, {of_b} differ")
     rows = [i for i in range(a.ndim) if i not in of_a]
     columns = [i for i in range(b.ndim) if i not in of_b]
     shape = [a.shape[i] for i in rows] + [b.shape[i] for i in columns]
-    n, m = (int(np.prod(x)) for x in (shape[: len(rows)], shape[len(rows) :]))
-    k = int(np.prod([a.shape[i] for i in of_a]))
+    n, m = math.prod(shape[: len(rows)]), math.prod(shape[len(rows) :])
+    k = math.prod(a.shape[i] for i in of_a)
     left = np.reshape(np.transpose(a, rows + of_a), (n, k))
     right = np.reshape(np.transpose(b, of_b + columns), (k, m))
     return np.reshape(left @ right, shape)

@@ -35,12 +35,11 @@ def trace(tensor: Tensor, model: Layer | None = None, format: str = "dot") -> st
       n0 --> n1
       n1 --> n2
     """
-    writers = {"dot": dot, "mermaid": mermaid}
-    if format not in writers:
-        raise ValueError(f"trace: format must be one of {', '.join(writers)}, received {format!r}")
+    if format not in STYLES:
+        raise ValueError(f"trace: format must be one of {', '.join(STYLES)}, received {format!r}")
     if not isinstance(tensor, Tensor):
         raise TypeError(f"trace: a Tensor is required, received {type(tensor).__name__}")
-    return "\n".join(writers[format](*collect(tensor, model)))
+    return write(*collect(tensor, model), STYLES[format])
 
 
 def collect(tensor: Tensor, model: Layer | None) -> tuple[list[Box], list[tuple[int, int]]]:
@@ -88,35 +87,35 @@ def layer_of(node: Node, layers: list[tuple[str, Layer]]) -> str:
     return f"{name} {type(layer).__name__}"
 
 
-def framed(boxes: list[Box]) -> dict[str, list[tuple[int, Box]]]:
-    """The numbered boxes by their layers, those of none first."""
-    frames: dict[str, list[tuple[int, Box]]] = {"": []}
+STYLES = dict(  # head, operation, array, frame around a layer, its end, arrow, foot
+    dot=(
+        "digraph {\n  node [shape=box]",
+        '  n{i} [label="{box.title}\\n{box.form}"]',
+        '  n{i} [label="{box.title}\\n{box.form}", shape=ellipse]',
+        '  subgraph cluster_{k} {{ label="{title}"',
+        "  }",
+        "  n{a} -> n{b}",
+        ["}"],
+    ),
+    mermaid=(
+        "flowchart TB",
+        '  n{i}["{box.title}<br/>{box.form}"]',
+        '  n{i}(["{box.title}<br/>{box.form}"])',
+        '  subgraph g{k}["{title}"]',
+        "  end",
+        "  n{a} --> n{b}",
+        [],
+    ),
+)
+
+
+def write(boxes: list[Box], arrows: list[tuple[int, int]], style: Any) -> str:
+    head, operation, array, frame, end, arrow, foot = style
+    frames: dict[str, list[str]] = {"": []}  # the boxes of each layer, those of none first
     for i, box in enumerate(boxes):
-        frames.setdefault(box.layer, []).append((i, box))
-    return frames
-
-
-def dot(boxes: list[Box], arrows: list[tuple[int, int]]) -> list[str]:
-    lines = ["digraph {", "  node [shape=box]"]
-    for k, (frame, members) in enumerate(framed(boxes).items()):
-        if frame:
-            lines.append(f'  subgraph cluster_{k} {{ label="{frame}"')
-        for i, box in members:
-            shape = "" if box.is_operation else ", shape=ellipse"
-            lines.append(f'  n{i} [label="{box.title}\\n{box.form}"{shape}]')
-        if frame:
-            lines.append("  }")
-    return [*lines, *(f"  n{a} -> n{b}" for a, b in arrows), "}"]
-
-
-def mermaid(boxes: list[Box], arrows: list[tuple[int, int]]) -> list[str]:
-    lines = ["flowchart TB"]
-    for k, (frame, members) in enumerate(framed(boxes).items()):
-        if frame:
-            lines.append(f'  subgraph g{k}["{frame}"]')
-        for i, box in members:
-            left, right = ("[", "]") if box.is_operation else ("([", "])")
-            lines.append(f'  n{i}{left}"{box.title}<br/>{box.form}"{right}')
-        if frame:
-            lines.append("  end")
-    return lines + [f"  n{a} --> n{b}" for a, b in arrows]
+        line = (operation if box.is_operation else array).format(i=i, box=box)
+        frames.setdefault(box.layer, []).append(line)
+    lines = [head, *frames.pop("")]
+    for k, (title, members) in enumerate(frames.items()):
+        lines += [frame.format(k=k, title=title), *members, end]
+    return "\n".join([*lines, *(arrow.format(a=a, b=b) for a, b in arrows), *foot])
