@@ -8,6 +8,7 @@ from .adagrad import AdaGrad
 from .adam import Adam
 from .adamw import AdamW
 from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value
+from .identify import Match, identify
 from .lion import Lion
 from .nadam import NAdam
 from .optimizer import Optimizer, ema, root
@@ -28,36 +29,9 @@ from .schedules import (
 from .sgd import SGD
 
 __all__ = [
-    "SGD",
-    "AdaGrad",
-    "Adadelta",
-    "Adadelta",
-    "Adam",
-    "AdamW",
-    "AdamW",
-    "Constant",
-    "CosineDecay",
-    "ExponentialDecay",
-    "Group",
-    "InverseTimeDecay",
-    "Join",
-    "LinearWarmup",
-    "Lion",
-    "NAdam",
-    "Lion",
-    "NAdam",
-    "OneCycle",
-    "Optimizer",
-    "Parameter",
-    "RMSprop",
-    "Schedule",
-    "StepDecay",
-    "available",
-    "clip_by_global_norm",
-    "clip_by_norm",
-    "clip_by_value",
-    "ema",
-    "get",
-    "register",
-    "root",
+    "SGD", "AdaGrad", "Adadelta", "Adam", "AdamW", "Constant", "CosineDecay",
+    "ExponentialDecay", "Group", "InverseTimeDecay", "Join", "LinearWarmup", "Lion", "Match",
+    "NAdam", "OneCycle", "Optimizer", "Parameter", "RMSprop", "Schedule", "StepDecay",
+    "available", "clip_by_global_norm", "clip_by_norm", "clip_by_value", "ema", "get",
+    "identify", "register", "root",
 ]

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self, dataclass_transform
 import numpy as np
 
 from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value, square_sum
+from .explain import explain
 from .hyperparameters import Number, asked_by, check, unknown
 from .parameters import Group, collect
 from .schedules import Schedule
@@ -312,5 +313,6 @@ class Optimizer:
 
     # ---- around it, each in a file of its own ----
 
+    explain = explain
     state_dict = state_dict
     load_state_dict = load_state_dict

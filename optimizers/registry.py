@@ -32,15 +32,20 @@ def register(name: str, *aliases: str, override: bool = False) -> Callable[[Any]
         if not issubclass(cls, Optimizer):
             raise TypeError(f"register needs a subclass of Optimizer or a function, received {cls}")
         for n in names:
-            if _registry.get(n, cls) is not cls and not override:
+            if not override and _home(_registry.get(n, cls)) != _home(cls):
                 raise ValueError(
-                    f"the name {n!r} is taken by {_registry[n].__module__}.{_registry[n].__name__};"
+                    f"the name {n!r} is taken by {_home(_registry[n])};"
                     " choose another, or register(…, override=True)"
                 )
         _registry.update(dict.fromkeys(names, cls))
         return cls
 
     return decorate
+
+
+def _home(cls: type[Optimizer]) -> str:
+    """Where a class is defined; a notebook's cell that runs again may register again."""
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _from_function(function: Callable) -> type[Optimizer]:
@@ -75,7 +80,7 @@ def get(optimizer: Any, params: Any = None, /, **hyper: Any) -> Optimizer:
         return optimizer(params, **hyper)
     if not isinstance(optimizer, str):
         raise TypeError(f"an optimizer must be a name, a class or an Optimizer, not {optimizer!r}")
-    return _find(optimizer)(params, **hyper)
+    return find(optimizer)(params, **hyper)
 
 
 def available() -> dict[str, str]:
@@ -90,7 +95,8 @@ def _describe(cls: type[Optimizer]) -> str:
     return " ".join(paragraphs[min(1, len(paragraphs) - 1)].split())
 
 
-def _find(name: str) -> type[Optimizer]:
+def find(name: str) -> type[Optimizer]:
+    """The class of that name; see get."""
     key = name.lower()
     if key not in _registry:
         plug_ins = {entry.name.lower(): entry for entry in entry_points(group=GROUP)}

@@ -1,0 +1,294 @@
+"""Which optimizer walked this path? A search for the rule, the switches and the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from .explain import NEEDS, same_rule
+from .hyperparameters import LIMITS
+from .optimizer import Optimizer
+from .parameters import Parameter
+from .registry import available, find
+
+STARTS = {
+    "lr": 1e-2, "momentum": 0.8, "dampening": 0.2, "weight_decay": 0.05, "lr_decay": 0.03,
+    "initial_accumulator": 0.3, "eps_root": 1e-6, "eps": 1e-7, "momentum_decay": 0.02,
+    "clip_value": 1.0, "clip_norm": 1.0, "clip_global_norm": 1.0,
+}  # fmt: skip
+DECAYS: tuple[dict[str, Any], ...] = ({}, {"weight_decay": 1}, {"weight_decay": 1, "decoupled_weight_decay": True})
+MOMENTA: tuple[dict[str, Any], ...] = (
+    {}, {"momentum": 1}, {"momentum": 1, "nesterov": True}, {"momentum": 1, "dampening": 1},
+    {"momentum": 1, "lr_in_momentum": True},
+    {"momentum": 1, "lr_in_momentum": True, "nesterov": True},
+)  # fmt: skip
+ROUGH = 1e3  # in units of rounding; fitting the first steps any closer would overfit them
+EXTRAS: tuple[dict[str, Any], ...] = (
+    {}, {"maximize": True}, {"clip_value": 1}, {"clip_norm": 1}, {"clip_global_norm": 1},
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Match:
+    """kind(params, lr=…, **hyper) reproduces the path until it `departs` (None: to the end).
+
+    deviation is the largest relative one of any weight; what is `undetermined` in hyper could have
+    another value as well on these data; conventions are the frameworks that have this rule.
+    """
+
+    kind: type[Optimizer]
+    hyper: dict[str, Any]
+    deviation: float
+    departs: int | None
+    undetermined: tuple[str, ...]
+    conventions: tuple[str, ...]
+
+    def __str__(self) -> str:
+        hyper = ", ".join(f"{k}={v!r}" for k, v in self.hyper.items())
+        departs = f", departs at step {self.departs}" if self.departs else ""
+        open_ = f"; undetermined: {', '.join(self.undetermined)}" if self.undetermined else ""
+        return f"{self.kind.__name__}({hyper}): deviation {self.deviation:.1e}{departs}{open_}"
+
+
+def identify(
+    thetas: Sequence[Any], gradients: Sequence[Any], lr: float | Sequence[float] | None = None
+) -> list[Match]:
+    """The optimizers that could have walked θ₀ … θ_T on the gradients g₁ … g_T, best first.
+
+    Each θ and g is an array, or a list of arrays, one for each parameter. lr is a number, one for
+    each step, or None for an unknown constant. All matches that do not depart are possible: the
+    data cannot tell them apart. Takes seconds. Raises ValueError if lengths or shapes differ.
+
+    >>> print(identify([1.0, 0.9, 0.75], [1.0, 1.0], lr=0.1)[0])
+    SGD(momentum=0.5): deviation 0.0e+00
+    """
+    path = _Path(thetas, gradients, lr)
+    found: list[_Candidate] = []
+    for extra in EXTRAS:
+        for structure in sorted(_structures(extra, lr is None), key=lambda s: len(s[2])):
+            candidate = _Candidate(path, *structure)
+            # a number more than what agrees already would explain nothing
+            if not any(c.departs is None and candidate.extends(c) for c in found):
+                candidate.search()
+                found.append(candidate)
+        exact = [c for c in found if c.departs is None and not c.at_an_end()]
+        if exact:
+            break
+    else:
+        found = sorted(found, key=lambda c: c.remoteness)[:20]
+        for candidate in found:
+            candidate.follow()
+    matches = [c.match() for c in exact or found]
+    # agreement, the longer the better; then what takes the fewest words
+    return sorted(matches, key=lambda m: (-(m.departs or 0), len(m.hyper) * bool(exact), m.deviation))
+
+
+def _structures(extra: dict[str, Any], lr_unknown: bool) -> Iterator[tuple[Any, ...]]:
+    """(kind, switches, starts of the free numbers) for everything that could have been."""
+    for kind in map(find, available()):
+        shared = {field.name for field in fields(Optimizer)}
+        own = {k: v for k, v in kind.defaults.items() if k not in shared}
+        options: list[Any] = [
+            [{name: False}, {name: True}] if isinstance(value, bool)
+            else [{}, {name: 1}] if value == 0
+            else [{name: 1}]
+            for name, value in own.items()
+            if isinstance(value, bool | float)
+        ]
+        clipped = any(name.startswith("clip") for name in extra)
+        decays = DECAYS[:1] if clipped else DECAYS
+        options.append(decays if kind.defaults["weight_decay"] == 0 else DECAYS[2:])
+        options.append(MOMENTA if "beta1" not in own else MOMENTA[:1])
+        options.append([extra | ({"lr": 1} if lr_unknown else {})])
+        for parts in product(*options):
+            chosen = {k: v for part in parts for k, v in part.items()}
+            numbers = [k for k, v in chosen.items() if not isinstance(v, bool)]
+            free = {k: STARTS.get(k, kind.defaults[k] or 0.1) for k in numbers}
+            switches = {k: v for k, v in chosen.items() if k not in free}
+            h = kind.defaults | {"weight_decay": 0.0} | switches | free
+            moot = any(switches.get(k) and not h.get(needed) for k, needed in NEEDS.items())
+            if not moot and not any(broken for _, broken in kind.contradictions(h)):
+                yield kind, switches, free
+
+
+class _Path:
+    """The data."""
+
+    def __init__(self, thetas: Sequence[Any], gradients: Sequence[Any], lr: Any) -> None:
+        paths = [[_parts(theta) for theta in thetas], [_parts(g) for g in gradients]]
+        shapes = {tuple(p.shape for p in parts) for path in paths for parts in path}
+        self.steps = len(gradients)
+        if len(thetas) != self.steps + 1 or len(shapes) != 1 or not self.steps:
+            raise ValueError(
+                "identify needs T + 1 thetas and T gradients, all of one shape; received "
+                f"{len(thetas)} and {self.steps}, of shapes {sorted(shapes)}"
+            )
+        self.lrs = None if lr is None else np.broadcast_to(lr, self.steps).tolist()
+        self.start = [p.astype(float) for p in paths[0][0]]
+        self.gradients = [[g.astype(float) for g in parts] for parts in paths[1]]
+        flat = np.stack([np.concatenate([p.ravel() for p in parts]) for parts in paths[0]])
+        eps = np.finfo(flat.dtype if flat.dtype.kind == "f" else float).eps
+        flat = flat.astype(float)
+        self.target = flat[1:]
+        # what rounding may do: some units in the last place of θ, and a little of each step
+        moved = np.abs(np.diff(flat, axis=0))
+        self.tolerance = 8 * eps * np.abs(self.target) + 0.1 * eps**0.5 * moved + 1e-300
+        self.first_steps: dict[Any, tuple[dict[str, float], float]] = {}
+
+
+class _Candidate:
+    """A rule with its switches set, and the search for the numbers that bring it to the data."""
+
+    def __init__(self, path: _Path, kind: Any, switches: dict[str, Any], free: dict[str, float]):
+        self.path, self.kind, self.switches, self.numbers = path, kind, switches, dict(free)
+        params = [Parameter(w.copy()) for w in path.start]
+        off = {"weight_decay": 0.0, "on_nonfinite": "ignore"}
+        self.optimizer = kind(params, **{**off, **switches, **free})
+        self.departs: int | None = None
+
+    def extends(self, other: _Candidate) -> bool:
+        """Whether the other is this one with fewer numbers."""
+        same = self.kind.direction is other.kind.direction
+        return same and self.numbers.keys() > other.numbers.keys()
+
+    def misfit(self, numbers: dict[str, float], steps: int) -> np.ndarray:
+        """(θ − theirs) / tolerance after each step: within ±1 is agreement up to rounding."""
+        o, path = self.optimizer, self.path
+        vars(o).update(numbers, steps=0)
+        for i, name in enumerate(o.parameters):
+            o.parameters[name].data[...] = path.start[i]
+            o.slots[name], o.updates[name] = {}, 0
+        o.allocate()
+        theta = np.empty((steps, path.target.shape[1]))
+        for t in range(steps):
+            if path.lrs:
+                vars(o)["lr"] = path.lrs[t]
+            for p, g in zip(o.parameters.values(), path.gradients[t]):
+                p.grad = g
+            o.step()
+            theta[t] = np.concatenate([p.data.ravel() for p in o.parameters.values()])
+        r = (theta - path.target[:steps]) / path.tolerance[:steps]
+        return np.nan_to_num(r, nan=1e60, posinf=1e60, neginf=-1e60)
+
+    def fit(self, numbers: dict[str, float], names: list[str], steps: int, goal: float) -> Any:
+        """Levenberg's and Marquardt's least squares over some of the numbers, on their lines."""
+
+        def at(z: np.ndarray) -> dict[str, float]:
+            return numbers | {n: _from_line(n, x) for n, x in zip(names, z.tolist())}
+
+        def misfit(z: np.ndarray) -> np.ndarray:
+            return self.misfit(at(z), steps).ravel()
+
+        z = np.array([_to_line(name, numbers[name]) for name in names])
+        for unit in np.eye(len(names)):  # begin with the best of some values far apart
+            trials = [z + d * unit for d in (0, 1, -1, 2.5, -2.5, 5, -5)]
+            z = min(trials, key=lambda z: np.log1p(misfit(z) ** 2).sum())
+        r, damping, stalls = misfit(z), 1e-3, 0.0
+        while names and stalls < (5 if steps == 1 else 25) and np.abs(r).max() > goal:
+            # differences so wide that a number that hardly shows still rises above rounding
+            units = 1e-3 * np.eye(len(names))
+            jacobian = np.stack([misfit(z + d) - misfit(z - d) for d in units], axis=1) / 2e-3
+            scale = np.linalg.norm(jacobian, axis=0) + 1e-300
+            jacobian /= scale
+            square = jacobian.T @ jacobian + (damping + 1e-12) * np.eye(len(names))
+            move = np.linalg.solve(square, -jacobian.T @ r) / scale
+            trial = np.clip(z + np.clip(move, -3, 3), -30, 30)
+            r_trial = misfit(trial)
+            gain = np.linalg.norm(r_trial) / np.linalg.norm(r)
+            stalls += gain > 0.9
+            damping *= 0.1 if gain < 1 else 10
+            if gain < 1:
+                z, r = trial, r_trial
+        return at(z), np.abs(r).max()
+
+    def search(self) -> None:
+        """Fit the first step, then two, then all: most candidates fall at the first."""
+        late = {"momentum", "dampening", "lr_in_momentum"}  # what the first step does not show
+        chosen = self.switches | self.numbers
+        first = (self.kind.direction, *sorted(k for k, v in chosen.items() if v and k not in late))
+        with np.errstate(all="ignore"):
+            if first not in self.path.first_steps:
+                self.path.first_steps[first] = self.fit(self.numbers, [*self.numbers], 1, ROUGH)
+            known, worst = self.path.first_steps[first]
+            self.numbers = self.numbers | {k: v for k, v in known.items() if k in self.numbers}
+            self.remoteness, self.first = (0, worst), self.numbers
+            for steps, goal in ((min(2, self.path.steps), ROUGH), (self.path.steps, 1.0)):
+                if worst < 100 * ROUGH:
+                    self.numbers, worst = self.fit(self.numbers, [*self.numbers], steps, goal)
+                    self.remoteness = -steps, worst
+        self.compare()
+
+    def compare(self) -> None:
+        """Find the first step that the numbers do not reproduce."""
+        wrong = np.abs(self.misfit(self.numbers, self.path.steps)).max(axis=1) > 1
+        self.departs = int(wrong.argmax()) + 1 if wrong.any() else None
+
+    def follow(self) -> None:
+        """Where not all steps can be reproduced, reproduce as many as possible."""
+        with np.errstate(all="ignore"):
+            for steps in range(self.path.steps - 1, 0, -1):
+                self.numbers, worst = self.fit(self.first, [*self.first], steps, 1.0)
+                if worst <= 1:
+                    break
+            self.compare()
+
+    def at_an_end(self) -> bool:
+        """Whether a share went to 0 or 1, where the rule becomes another, simpler one."""
+        shares = [x for name, x in self.numbers.items() if LIMITS.get(name, (0, 0))[1] == 1]
+        return any(not 1e-5 < x < 1 - 1e-5 for x in shares)
+
+    def agrees(self, numbers: dict[str, float]) -> bool:
+        return bool(np.abs(self.misfit(numbers, self.path.steps)).max() <= 1)
+
+    def shorten(self, name: str) -> None:
+        """The number with as few digits as the data allow: 0.9, not 0.8999999998."""
+        x = self.numbers[name]
+        for digits in range(1, 8):
+            for short in (f"{x:.{digits}g}", f"{1 - float(f'{1 - x:.{digits}g}'):.12g}"):
+                legal = 0 < float(short) < LIMITS.get(name, (0, np.inf))[1]
+                if legal and self.agrees(self.numbers | {name: float(short)}):
+                    self.numbers[name] = float(short)
+                    return
+
+    def free_to_move(self, name: str) -> bool:
+        """Whether another value, with all other numbers fitted to it, agrees as well."""
+        moved = self.numbers | {name: _from_line(name, _to_line(name, self.numbers[name]) + 1)}
+        others = [n for n in self.numbers if n != name]
+        return bool(self.fit(moved, others, self.path.steps, 1.0)[1] <= 1)
+
+    def match(self) -> Match:
+        open_: tuple[str, ...] = ()
+        with np.errstate(all="ignore"):
+            if self.departs is None:
+                for name in self.numbers:
+                    self.shorten(name)
+                open_ = tuple(name for name in self.numbers if self.free_to_move(name))
+            r = self.misfit(self.numbers, self.path.steps) * self.path.tolerance
+        deviation = float(np.max(np.abs(r) / np.maximum(np.abs(self.path.target), 1e-300)))
+        h = self.kind.defaults | {"weight_decay": 0.0} | self.switches | self.numbers
+        hyper = {k: v for k, v in h.items() if v != self.kind.defaults[k]}
+        same = tuple(same_rule(self.kind, h))
+        return Match(self.kind, hyper, deviation, self.departs, open_, same)
+
+
+def _parts(theta: Any) -> list[np.ndarray]:
+    """The arrays of the parameters, from one array or a list of them."""
+    several = isinstance(theta, list | tuple) and any(np.ndim(part) for part in theta)
+    return [np.asarray(part) for part in (theta if several else [theta])]
+
+
+def _to_line(name: str, x: float) -> float:
+    """log x, or logit x for what is below 1: the whole line, on which a fit may wander."""
+    if LIMITS.get(name, (0, 0))[1] == 1:
+        x = min(max(x, 1e-13), 1 - 1e-13)
+        return float(np.log(x / (1 - x)))
+    return float(np.log(max(x, 1e-30)))
+
+
+def _from_line(name: str, z: float) -> float:
+    z = min(max(z, -30.0), 30.0)
+    return float(1 / (1 + np.exp(-z)) if LIMITS.get(name, (0, 0))[1] == 1 else np.exp(z))

@@ -1,0 +1,117 @@
+"""identify: five steps of a framework's path are enough to name its rule, switches and numbers."""
+
+import numpy as np
+import pytest
+
+from minigrad import optimizers
+from minigrad.optimizers import Adam, Parameter, RMSprop, identify
+from minigrad.optimizers.explain import NEEDS
+from tests.optimizers.test_golden import CASES, GOLDEN, title
+
+# a few of all cases, of different kinds; every one of them is run by
+#   python -m tests.optimizers.test_identify
+SAMPLE = {
+    "torch-SGD(momentum=0.9,dampening=0.3)",
+    "torch-AdaGrad(lr_decay=0.05)",
+    "keras-RMSprop(weight_decay=0.1)",
+    "optax-Adam(amsgrad=True)",
+    "keras-Adadelta(rho=0.8,eps=0.0001)",
+}
+
+
+def five_steps(i, dtype="float64"):
+    thetas, gradients = GOLDEN[dtype][i][:6], GOLDEN["gradients"][:5].astype(dtype)
+    if "clip_norm" in CASES[i]["ours"]:  # which differs from parameter to parameter
+        thetas, gradients = ([[x[:4], x[4:]] for x in path] for path in (thetas, gradients))
+    return identify(thetas, gradients, lr=GOLDEN["lrs"][:5])
+
+
+def behaviour(kind, hyper):
+    """The hyperparameters that make a difference, as AdamW's are Adam's."""
+    h = kind.defaults | hyper
+    base = Adam if kind is optimizers.AdamW else kind
+    idle = {switch for switch, needed in NEEDS.items() if not h.get(needed)} | {"lr"}
+    changed = {k for k in h if h[k] != base.defaults[k]} - idle
+    return base, {k: h[k] for k in changed}
+
+
+def names(match, case):
+    """Whether the match is the case's own rule, switches and numbers."""
+    truth = getattr(optimizers, case["optimizer"])
+    hyper = truth.conventions[case["framework"]] | case["ours"]
+    kind, found = behaviour(match.kind, match.hyper)
+    expected_kind, expected = behaviour(truth, hyper)
+    open_ = set(match.undetermined)
+    if kind is not expected_kind or found.keys() - open_ != expected.keys() - open_:
+        return False
+    return all(found[k] == pytest.approx(expected[k], rel=1e-3) for k in found.keys() - open_)
+
+
+@pytest.mark.parametrize("i", [i for i, case in enumerate(CASES) if title(case) in SAMPLE])
+def test_five_steps_are_enough(i):
+    best = five_steps(i)[0]
+    assert best.departs is None
+    assert best.deviation < 1e-11
+    assert names(best, CASES[i]), best
+    assert not CASES[i]["ours"] or CASES[i]["framework"] in best.conventions
+
+
+def path(make, gradients, lr):
+    w = Parameter(np.array([1.0, -2.0, 3.0]))
+    optimizer, thetas = make([w], lr=lr), [w.data.copy()]
+    for g in gradients:
+        w.grad = g
+        optimizer.step()
+        thetas.append(w.data.copy())
+    return thetas
+
+
+@pytest.fixture
+def gradients():
+    return np.random.default_rng(0).standard_normal((5, 3)) * [1.0, 1e-4, 10.0]
+
+
+def test_an_unknown_learning_rate_is_found(gradients):
+    thetas = path(lambda p, lr: RMSprop(p, lr=lr, rho=0.8, eps=1e-6), gradients, 0.02)
+    best = identify(thetas, gradients)[0]
+    assert (best.kind, best.departs, best.undetermined) == (RMSprop, None, ())
+    assert best.hyper == pytest.approx({"lr": 0.02, "rho": 0.8, "eps": 1e-6})
+
+
+def test_what_the_data_cannot_tell_is_said_to_be_undetermined():
+    # a single step, in which Adam's means are the gradient and its square, whatever β₁ and β₂
+    g = np.array([[0.5, -2.0, 1e-6]])
+    found = identify(path(Adam, g, 0.1), g, lr=0.1)
+    adam = next(m for m in found if m.kind is Adam and not m.hyper)
+    assert set(adam.undetermined) == {"beta1", "beta2"}
+    assert "undetermined: beta1, beta2" in str(adam)
+
+
+def test_an_unknown_rule_departs_and_says_where(gradients):
+    thetas = path(RMSprop, gradients, 0.1)
+    thetas[3:] = [theta + 0.01 for theta in thetas[3:]]
+    best = identify(thetas, gradients, lr=0.1)[0]
+    assert best.departs == 3
+    assert best.deviation > 1e-3
+    assert "departs at step 3" in str(best)
+
+
+def test_lengths_and_shapes_are_checked(gradients):
+    with pytest.raises(ValueError, match=r"T \+ 1 thetas and T gradients.*received 5 and 5"):
+        identify(np.zeros((5, 3)), gradients, lr=0.1)
+
+
+if __name__ == "__main__":
+    from time import perf_counter
+
+    right, slowest, start = 0, 0.0, perf_counter()
+    for i, case in enumerate(CASES):
+        begin = perf_counter()
+        best = five_steps(i)[0]
+        slowest = max(slowest, perf_counter() - begin)
+        right += names(best, case)
+        if not names(best, case):
+            print(title(case), "→", best, flush=True)
+    seconds = perf_counter() - start
+    print(f"{right} of {len(CASES)} named rightly from 5 steps, {seconds / len(CASES):.1f} s each,")
+    print(f"{slowest:.1f} s at most")
