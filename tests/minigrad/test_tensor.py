@@ -171,6 +171,18 @@ def test_a_sibling_keeps_its_gradient_when_another_accumulates():
     assert by_x.item() == 1
 
 
+def test_gradients_of_intermediates_and_given_ones_are_not_shared():
+    x, given = leaf([1.0, 2.0]), np.ones(2)
+    y = x + 1
+    z = y + 1
+    by_y, by_z = grad(z + 1, [y, z], given)
+    by_y.data[:] = 9
+    assert by_z.tolist() == [1, 1]
+    x.backward(given)
+    x.grad += 1
+    assert given.tolist() == [1, 1]
+
+
 def test_operands_and_given_gradients_are_never_written():
     x, constant, given = leaf([2.0, 3.0]), np.array([4.0, 5.0]), np.array([1.0, 2.0])
     kept = [a.copy() for a in (x.data, constant, given)]
