@@ -193,12 +193,14 @@ def check_dtype(who: str, array: Any, requires_grad: bool = False) -> None:
         )
 
 
-def check_options(who: str, options: dict) -> None:
+def plain_options(who: str, options: dict) -> dict:
+    """Options are no operands: there is no derivative by them."""
     for name, x in options.items():
         if is_recorded(x):
             raise TypeError(
                 f"{who} has no derivative by {name}; to treat it as a constant, pass its .data"
             )
+    return {name: x.data if isinstance(x, ArrayLike) else x for name, x in options.items()}
 
 
 def to_array(who: str, data: Any, requires_grad: bool) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import accumulate
 from math import log as ln
 from string import ascii_letters
 from typing import Any
@@ -253,8 +254,9 @@ def concatenation(count: int) -> Primitive:
 @composed(np.concatenate)
 def concatenate(arrays: Any, axis: int | None = 0) -> Tensor:
     arrays = list(arrays) if axis is not None else [np.reshape(x, -1) for x in arrays]
-    sizes = [(np.shape(x) or (0,))[axis or 0] for x in arrays]
-    return concatenation(len(arrays))(*arrays, axis=axis or 0, ends=np.cumsum(sizes).tolist())
+    axis = axis or 0
+    sizes = [(np.shape(bare(x))[axis:] or (0,))[0] for x in arrays]
+    return concatenation(len(arrays))(*arrays, axis=axis, ends=list(accumulate(sizes)))
 
 
 # Matrix products: with G the gradient of A @ B, A receives G Bᵀ and B receives Aᵀ G

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .arraylike import FLOATS, ArrayLike, Outline, check_dtype, check_options, to_array, unlisted
+from .arraylike import FLOATS, ArrayLike, Outline, check_dtype, plain_options, to_array, unlisted
 from .dispatch import ROUTES, dispatch
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
@@ -145,7 +145,7 @@ class Primitive:
                 arrays.append(x)
                 needs.append(False)
         if options:
-            check_options(self.name, options)
+            options = plain_options(self.name, options)
         try:
             out = self.forward(*arrays, **options)
         except ValueError as error:
@@ -238,8 +238,7 @@ def sweep(
         g = gradient if isinstance(gradient, Tensor) else Tensor(g)
     pending: dict[Any, Any] = {source(output): g}
     heap = [(-output.node.order, output.node)] if output.node else []
-    found = {}
-    watch = _watch.get()
+    found, watch = {}, _watch.get()
     token = _recording.set(create_graph)
     try:
         while heap:

@@ -367,6 +367,8 @@ REFUSED = [
     (lambda: np.exp(X, where=[True, False]), TypeError, r"np\.exp: .*argument where"),
     (lambda: np.add(X, 1, dtype=np.float64), TypeError, r"np\.add: .*argument dtype"),
     (lambda: np.where([True, False], X), TypeError, r"np\.where: .*not object"),
+    (lambda: np.concatenate([X, X], axis=1), ValueError, r"np\.concatenate of .*: axis 1 is out"),
+    (lambda: np.concatenate([X, 1.0]), ValueError, r"np\.concatenate of .* same number of dimensions"),
     (lambda: np.roll(X, shift=X), TypeError, r"np\.roll has no derivative by shift"),
     (lambda: np.exp(X, out=X), TypeError, r"np\.exp\(\.\.\., out=tensor\) would write"),
     (lambda: np.argmax(X, out=N), TypeError, r"np\.argmax\(\.\.\., out=tensor\) would write"),
@@ -387,6 +389,13 @@ def test_bad_input(act, error, message):
     with pytest.raises(error, match=message):
         act()
     assert X.tolist() == [1, 2] and X.grad is None and N.tolist() == [0, 1]
+
+
+def test_constants_among_the_options_are_taken_as_arrays():
+    x = leaf([1.0, 2.0, 3.0])
+    assert np.roll(x, shift=N[1]).tolist() == [3, 1, 2]
+    total = np.sum(x, where=Tensor(np.array([True, False, True])), initial=leaf(5.0))
+    assert total.item() == 9 and total.requires_grad
 
 
 def test_integer_data_made_to_require_a_gradient_afterwards():
