@@ -22,6 +22,7 @@ FORMS: dict[str, Any] = {
 }  # fmt: skip
 # what frameworks leave to their users, so that it makes no convention
 TUNED = {"lr", "rho", "beta1", "beta2", "eps", "momentum", "weight_decay"}
+TUNED |= {"maximize", "nesterov", "centered", "amsgrad"}
 
 # switches that mean nothing while another one is off
 NEEDS = {
@@ -107,11 +108,12 @@ def recurrence(optimizer: Any, h: dict[str, Any], slots: dict[str, Any], shape: 
 def same_rule(cls: Any, h: dict[str, Any]) -> list[str]:
     """The frameworks whose convention the hyperparameters h follow, whatever their numbers."""
     moot = {switch for switch, needed in NEEDS.items() if not h.get(needed)}
-    named = {name for convention in cls.conventions.values() for name in convention}
+    telling = {name for convention in cls.conventions.values() for name in convention}
+    telling |= {name for name, value in cls.defaults.items() if isinstance(value, bool)}
     return [
         framework
         for framework, convention in cls.conventions.items()
-        if all(h[n] == convention.get(n, cls.defaults[n]) for n in named - TUNED - moot)
+        if all(h[n] == convention.get(n, cls.defaults[n]) for n in telling - TUNED - moot)
     ]
 
 

@@ -20,7 +20,9 @@ STARTS = {
     "initial_accumulator": 0.3, "eps_root": 1e-6, "eps": 1e-7, "momentum_decay": 0.02,
     "clip_value": 1.0, "clip_norm": 1.0, "clip_global_norm": 1.0,
 }  # fmt: skip
-DECAYS: tuple[dict[str, Any], ...] = ({}, {"weight_decay": 1}, {"weight_decay": 1, "decoupled_weight_decay": True})
+DECAYS: tuple[dict[str, Any], ...] = (
+    {}, {"weight_decay": 1}, {"weight_decay": 1, "decoupled_weight_decay": True},
+)  # fmt: skip
 MOMENTA: tuple[dict[str, Any], ...] = (
     {}, {"momentum": 1}, {"momentum": 1, "nesterov": True}, {"momentum": 1, "dampening": 1},
     {"momentum": 1, "lr_in_momentum": True},
@@ -83,8 +85,9 @@ def identify(
         for candidate in found:
             candidate.follow()
     matches = [c.match() for c in exact or found]
-    # agreement, the longer the better; then what takes the fewest words
-    return sorted(matches, key=lambda m: (-(m.departs or 0), len(m.hyper) * bool(exact), m.deviation))
+    if exact:  # then what takes the fewest words
+        return sorted(matches, key=lambda m: (len(m.hyper), m.deviation))
+    return sorted(matches, key=lambda m: (-(m.departs or 0), m.deviation))
 
 
 def _structures(extra: dict[str, Any], lr_unknown: bool) -> Iterator[tuple[Any, ...]]:
@@ -220,6 +223,7 @@ class _Candidate:
                 if worst < 100 * ROUGH:
                     self.numbers, worst = self.fit(self.numbers, [*self.numbers], steps, goal)
                     self.remoteness = -steps, worst
+        self.round()
         self.compare()
 
     def compare(self) -> None:
@@ -243,6 +247,15 @@ class _Candidate:
 
     def agrees(self, numbers: dict[str, float]) -> bool:
         return bool(np.abs(self.misfit(numbers, self.path.steps)).max() <= 1)
+
+    def round(self) -> None:
+        """All numbers at once to few digits, as people choose them, if the data agree."""
+        for digits in range(2, 8):
+            short = {name: float(f"{x:.{digits}g}") for name, x in self.numbers.items()}
+            if all(0 < x < LIMITS.get(n, (0, np.inf))[1] for n, x in short.items()):
+                if self.agrees(short):
+                    self.numbers = short
+                    return
 
     def shorten(self, name: str) -> None:
         """The number with as few digits as the data allow: 0.9, not 0.8999999998."""

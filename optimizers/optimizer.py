@@ -122,8 +122,9 @@ class Optimizer:
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.defaults:
             value = check(type(self).__name__, name, value, self.defaults[name], self.steps)
-            for group in self.groups:
-                self.refuse(ChainMap(group.data, {name: value}, vars(self)))
+            if self.defaults.keys() <= vars(self).keys():  # else it is being constructed
+                for own in [group.data for group in self.groups] or [{}]:
+                    self.refuse(ChainMap(own, {name: value}, vars(self)))
         elif name not in self.__dataclass_fields__:
             raise AttributeError(unknown(type(self).__name__, name, self.defaults))
         super().__setattr__(name, value)

@@ -1,0 +1,110 @@
+"""explain() tells the truth: its lines, read as a program, do what the step does."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from minigrad.optimizers import (
+    SGD, AdaGrad, Adadelta, Adam, AdamW, CosineDecay, Lion, NAdam, Optimizer, Parameter, RMSprop,
+)  # fmt: skip
+
+CONFIGURED = [
+    SGD(lr=0.1),
+    SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1, maximize=True),
+    SGD(lr=0.1, momentum=0.9, dampening=0.25, lr_in_momentum=True),
+    AdaGrad(lr=0.1, lr_decay=0.5, initial_accumulator=0.1, weight_decay=0.1),
+    RMSprop(lr=0.1, momentum=0.9, weight_decay=0.1, decoupled_weight_decay=True),
+    RMSprop(lr=0.1, centered=True, eps_in_sqrt=True, bias_correction=True, eps=0.01),
+    Adam(lr=CosineDecay(0.1, 9), weight_decay=0.1),
+    Adam.as_in("keras", amsgrad=True),
+    Adam.as_in("optax", amsgrad=True, eps_root=0.01),
+    AdamW(lr=0.1),
+    Adadelta(lr=0.1),
+    NAdam(lr=0.1),
+    Lion(lr=0.1, weight_decay=0.1),
+]
+
+
+def program(lines):
+    """Python from the lines of an explanation."""
+    text = "\n".join(lines).replace("←", "=").replace("·", "*").replace("−", "-")
+    text = re.sub(r"√(\w+)", r"sqrt(\1)", text.replace("√(", "sqrt("))
+    return text.replace("²", "**2").replace("′", "_").replace("maximum", "max")
+
+
+@pytest.mark.parametrize("optimizer", CONFIGURED, ids=repr)
+def test_the_lines_do_what_the_step_does(optimizer):
+    p = Parameter(np.array([0.8]))
+    optimizer.bind([p])
+    for g in (0.3, -0.7):
+        p.grad = np.array([g])
+        optimizer.step()
+    head, *lines, foot = optimizer.explain().splitlines()
+    assert head == f"{optimizer!r} after 2 steps, for 0:"
+    p.grad, letters = np.array([0.4]), re.findall(r"(\w+) = (\w+)", foot)
+    values = {"w": float(p.data[0]), "g": 0.4}
+    values |= {letter: float(optimizer.slots["0"][slot].item()) for letter, slot in letters}
+    exec(program([line.strip() for line in lines]), vars(math) | {"sign": np.sign}, values)
+    optimizer.step()
+    assert values["w"] == pytest.approx(p.data[0], rel=1e-7)
+    for letter, slot in letters:
+        assert values[letter] == pytest.approx(optimizer.slots["0"][slot].item(), rel=1e-6)
+
+
+def lines_of(optimizer):
+    return [line.strip() for line in optimizer.bind([Parameter(np.ones(2))]).explain().splitlines()]
+
+
+def test_only_what_is_switched_on_is_shown():
+    assert lines_of(SGD(lr=0.5)) == [
+        "SGD(lr=0.5) after 0 steps, for 0:",
+        "w ← w − 0.5·g",
+        "the convention of torch, keras, optax, d2l",
+    ]
+    assert lines_of(RMSprop.as_in("keras", clip_norm=2.0))[1:5] == [
+        "g = g·min(1, 2 / ‖g‖)",
+        "v ← 0.9·v + 0.1·g²",
+        "u = g / √(v + 1e-07)",
+        "w ← w − 0.001·u",
+    ]
+
+
+@pytest.mark.parametrize(
+    "optimizer, frameworks",
+    [
+        (RMSprop(eps=1e-3, rho=0.5), "torch, keras2"),
+        (RMSprop(eps_in_sqrt=True), "keras, optax, d2l"),
+        (RMSprop(eps_in_sqrt=True, momentum=0.5), "d2l"),
+        (RMSprop(eps_in_sqrt=True, momentum=0.5, lr_in_momentum=True), "keras, optax"),
+        (RMSprop.as_in("tf1"), "tf1"),
+        (Adam(), "torch, optax, d2l"),
+        (Adam(amsgrad=True), "torch, d2l"),
+        (Adam(eps_hat=True), "keras"),
+        (Adam(eps_in_sqrt=True), "none of the frameworks known here"),
+    ],
+)
+def test_the_convention_is_named(optimizer, frameworks):
+    assert lines_of(optimizer)[-1].endswith(f"the convention of {frameworks}")
+
+
+def test_every_group_has_its_own_lines():
+    groups = [{"params": [Parameter(np.ones(2))], "lr": 0.5}, {"params": [Parameter(np.ones(2))]}]
+    text = SGD(groups, lr=0.25).explain()
+    assert "for 0:\n    w ← w − 0.5·g\n" in text
+    assert "for 1:\n    w ← w − 0.25·g\n" in text
+
+
+def test_what_cannot_be_traced_is_told_by_its_docstring():
+    class Normed(Optimizer):
+        """u = g / ‖g‖"""
+
+        def direction(self, g, slots):
+            return g / np.linalg.norm(g)
+
+    assert lines_of(Normed())[1] == "u = g / ‖g‖"
+
+
+def test_without_parameters_it_says_so():
+    assert SGD(lr=0.5).explain() == "SGD(lr=0.5), without parameters yet"

@@ -1,0 +1,158 @@
+"""The registry, and plug-ins from other packages."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from minigrad.optimizers import (
+    SGD, AdaGrad, Optimizer, Parameter, RMSprop, available, get, register, registry,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch):
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Makes an importable, installed distribution that offers an optimizer."""
+
+    def make(name, value, code):
+        (tmp_path / f"{name}.py").write_text(code)
+        info = tmp_path / f"{name}-1.5.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n")
+        (info / "entry_points.txt").write_text(f"[minigrad.optimizers]\n{value}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+
+    yield make
+    for module in [m for m in sys.modules if m.startswith("plugged_")]:
+        del sys.modules[module]
+
+
+def test_names_classes_and_instances():
+    assert type(get("rmsprop")) is RMSprop
+    assert get("RMSProp", lr=0.5).lr == 0.5
+    assert type(get(AdaGrad, lr=0.5)) is AdaGrad
+    optimizer = SGD(lr=0.5)
+    assert get(optimizer) is optimizer
+    params = [Parameter(np.ones(1))]
+    assert list(get("sgd", params).parameters) == ["0"]
+    assert get(optimizer, params).parameters
+
+
+@pytest.mark.parametrize(
+    "call, error, text",
+    [
+        (lambda: get("rmsporp"), ValueError, "unknown optimizer 'rmsporp'; did you mean 'rmsprop'"),
+        (lambda: get("zzz"), ValueError, r"unknown optimizer 'zzz' \(there are: adadelta, adagr"),
+        (lambda: get(3), TypeError, "must be a name, a class or an Optimizer, not 3"),
+        (lambda: get(SGD(), lr=1.0), TypeError, "made already; set lr on it instead"),
+        (lambda: get("sgd", epsilon=1.0), TypeError, "SGD has no hyperparameter 'epsilon'"),
+        (lambda: register("sgd")(RMSprop), ValueError, "'sgd' is taken by minigrad.optimizers.sgd"),
+        (lambda: register("x", "Adam")(RMSprop), ValueError, "the name 'adam' is taken"),
+        (lambda: register("x")(int), TypeError, "a subclass of Optimizer or a function"),
+        (lambda: register("x")(3), TypeError, "needs a class or a function, received 3"),
+    ],
+)
+def test_refusals(call, error, text):
+    before = dict(registry._registry)
+    with pytest.raises(error, match=text):
+        call()
+    assert registry._registry == before
+
+
+def test_aliases_and_override():
+    @register("half_sgd", "HSGD")
+    class Half(Optimizer):
+        """u = g / 2
+
+        Half of what is asked.
+        """
+
+        def direction(self, g, slots):
+            return g / 2
+
+    assert type(get("hsgd")) is Half
+    assert available()["half_sgd"] == "Half of what is asked."
+    assert "hsgd" not in available()
+    register("sgd", override=True)(Half)
+    assert type(get("SGD")) is Half
+
+
+def test_every_optimizer_has_one_line_about_it():
+    lines = available()
+    assert list(lines) == sorted(lines)
+    assert {"sgd", "adagrad", "rmsprop", "adam", "adamw", "adadelta", "nadam", "lion"} <= set(lines)
+    assert all(20 < len(line) < 120 and "\n" not in line for line in lines.values())
+
+
+def test_a_function_is_an_optimizer_with_all_there_is():
+    @register("scaled")
+    def scaled(g, slots, *, t, factor=2.0, lr=0.5):
+        """u = factor·g / t"""
+        return factor * g / t
+
+    w = Parameter(np.array([1.0]), np.array([1.0]))
+    optimizer = scaled([w], momentum=0.5, factor=lambda t: 2.0 + t)
+    assert repr(scaled()) == "scaled(lr=0.5)"
+    optimizer.step()
+    optimizer.step()  # u: 2/1, 3/2; b: 2, 1 + 1.5
+    assert w.data[0] == 1 - 0.5 * 2 - 0.5 * 2.5
+    with pytest.raises(TypeError, match="no hyperparameter 'factr'; did you mean 'factor'"):
+        get("scaled", factr=1.0)
+
+
+def test_a_function_with_any_keywords_gets_all_of_them():
+    seen = {}
+
+    @register("nosy")
+    def nosy(g, slots, **hyper):
+        seen.update(hyper)
+        return g
+
+    nosy([Parameter(np.ones(1), np.ones(1))], lr=0.25).step()
+    assert (seen["lr"], seen["t"], seen["momentum"]) == (0.25, 1, 0.0)
+
+
+def test_a_cell_that_runs_again_may_register_again():
+    for _ in range(2):
+
+        @register("again")
+        def again(g, slots):
+            return g
+
+
+def test_an_installed_package_is_found_by_name_without_an_import(package):
+    package("plugged_good", "from_afar = plugged_good:direction", "def direction(g, slots): return g")
+    assert "plugged_good" not in sys.modules
+    assert type(get("From_Afar", lr=0.5)).__name__ == "direction"
+    assert "from_afar" in available()
+
+
+def test_a_package_may_register_its_optimizer_itself(package):
+    code = (
+        "from minigrad.optimizers import Optimizer, register\n"
+        "@register('own_name')\nclass Own(Optimizer):\n    def direction(self, g, slots): return g\n"
+    )
+    package("plugged_own", "own_name = plugged_own:Own", code)
+    assert type(get("own_name")).__name__ == "Own"
+
+
+@pytest.mark.parametrize(
+    "code, text",
+    [
+        ("raise RuntimeError('out of order')", "RuntimeError: out of order"),
+        ("", "AttributeError"),
+        ("direction = 3", "TypeError: register needs a class or a function"),
+    ],
+)
+def test_a_broken_package_is_named(package, code, text):
+    package("plugged_bad", "bad = plugged_bad:direction", code)
+    with pytest.raises(ImportError, match=f"'bad' of plugged_bad 1.5 .* does not load: {text}"):
+        get("bad")
+    assert type(get("sgd")) is SGD  # a name that is known asks no package
+    with pytest.raises(ValueError, match="did you mean 'bad'"):
+        get("badd")
