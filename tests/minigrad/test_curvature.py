@@ -1,9 +1,12 @@
 """Second derivatives, and the learning rate at which gradient descent diverges."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from minigrad import Tensor, grad, hessian, hessian_vector_product, jacobian, largest_curvature
+from minigrad.datasets import airfoil
 
 A = np.array([[2.0, -1.0, 0.5], [-1.0, 3.0, 0.0], [0.5, 0.0, 1.0]])
 
@@ -71,3 +74,17 @@ def test_gradient_descent_is_stable_up_to_two_over_lambda():
         return np.linalg.norm(x.data)
 
     assert distance(0.99 * limit) < 1e-3 < 1e3 < distance(1.01 * limit)
+
+
+def test_the_airfoil_measurements_allow_953(monkeypatch):
+    """The textbook's standardised 1,500 rows; a plain run beyond 2/λ diverges."""
+    shared = Path(__file__).parents[3] / "shared" / "data"
+    if not shared.is_dir():
+        pytest.skip("the measurements are not in ../shared/data")
+    monkeypatch.setattr(airfoil, "MIRRORS", ())
+    monkeypatch.setenv("MINIGRAD_DATA", str(shared))
+    table = np.column_stack(airfoil.load_data())
+    table = ((table - table.mean(0)) / table.std(0))[:1500]
+    w, b = leaf(np.zeros(5)), leaf(0.0)
+    loss = np.mean(np.square(table[:, :5] @ w + b - table[:, 5])) / 2
+    assert 2 / largest_curvature(loss, [w, b]) == pytest.approx(0.953, abs=5e-4)
