@@ -159,12 +159,16 @@ def misfits(saved: Mapping[str, Any], own: Mapping[str, np.ndarray]) -> list[str
     """What keeps saved arrays from taking the place of one's own, in words."""
     wrong = [f"{name} is missing" for name in own if name not in saved]
     for name, array in saved.items():
-        form = (array.shape, array.dtype.name) if isinstance(array, np.ndarray) else ("no array",)
         if name not in own:
             wrong.append(f"{name} is unknown")
-        elif form != (own[name].shape, own[name].dtype.name):
-            wrong.append(f"{name} needs {own[name].dtype} {own[name].shape}, received {form}")
+        elif kind(array) != kind(own[name]):
+            wrong.append(f"{name} must be {kind(own[name])}, received {kind(array)}")
     return wrong
+
+
+def kind(array: Any) -> str:
+    """What an array is, in words."""
+    return f"{array.dtype.name} {array.shape}" if isinstance(array, np.ndarray) else repr(array)
 
 
 @contextmanager
@@ -248,6 +252,11 @@ def unpack(file: BinaryIO, size: int) -> Content:
     with ZipFile(file) as archive:
         members = directory(archive, size)
 
+        def take(name: str) -> ZipInfo:
+            if name not in members:
+                raise CheckpointError(f"its member {name} is missing")
+            return members.pop(name)
+
         def fetch(thing: Any, name: str) -> Any:
             if isinstance(thing, list):
                 return [fetch(value, f"{name}/{i}") for i, value in enumerate(thing)]
@@ -255,16 +264,16 @@ def unpack(file: BinaryIO, size: int) -> Content:
                 return thing
             if thing.keys() != {"crc-32"}:
                 return {key: fetch(value, f"{name}/{key}") for key, value in thing.items()}
-            member = members.pop(name.removeprefix("/") + ".npy")
+            member = take(name.removeprefix("/") + ".npy")
             if member.CRC != thing["crc-32"]:
                 raise CheckpointError(f"{member.filename} is not the array that the index says")
             return parse(archive.read(member))
 
-        content = fetch(json.loads(archive.read(members.pop(INDEX))), "")
+        content = fetch(json.loads(archive.read(take(INDEX))), "")
     if members:
         raise CheckpointError(f"these members have no place in the index: {', '.join(members)}")
-    if content["format"] != FORMAT:
-        raise CheckpointError(f"its format is {content['format']!r}, not {FORMAT}")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"its index is not one of format {FORMAT}")
     for section, kind in {"model": dict, "generators": list, "progress": dict}.items():
         if not isinstance(content.setdefault(section, kind()), kind):
             raise CheckpointError(f"its section {section} is no {kind.__name__}")
@@ -290,9 +299,9 @@ def parse(raw: bytes) -> np.ndarray:
     if np.lib.format.read_magic(file) != (1, 0):
         raise CheckpointError("its arrays must be of the .npy version 1.0")
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    start, kind = file.tell(), f"{dtype} {shape}"
+    start = file.tell()
     if dtype.kind not in "fbiu" or any(n < 0 for n in shape):
-        raise CheckpointError(f"it holds an array of {kind}; numbers are required")
+        raise CheckpointError(f"it holds an array of {dtype} {shape}; numbers are required")
     if math.prod(shape) * dtype.itemsize != len(raw) - start:
-        raise CheckpointError(f"it holds an array of {kind} in {len(raw) - start} bytes")
+        raise CheckpointError(f"it holds an array of {dtype} {shape} in {len(raw) - start} bytes")
     return np.frombuffer(raw, dtype, offset=start).reshape(shape, order="F" if fortran else "C")
