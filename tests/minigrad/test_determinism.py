@@ -11,6 +11,7 @@ from nursery import Nursery, X, Y, make_model, the_last, train
 
 import minigrad
 from minigrad import Tensor
+from minigrad.anomaly import AnomalyError, detect_anomaly
 from minigrad.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
 
 
@@ -94,3 +95,14 @@ def test_no_grad_is_of_one_thread():
     with ThreadPoolExecutor(1) as pool, minigrad.no_grad():
         assert not (Tensor(3.0, requires_grad=True) * 2.0).requires_grad
         assert pool.submit(derivative).result() == 6
+
+
+def test_anomaly_mode_is_of_one_thread():
+    def negative():
+        with np.errstate(invalid="ignore"):
+            return np.log(Tensor(-1.0, requires_grad=True)).item()
+
+    with ThreadPoolExecutor(1) as pool, detect_anomaly():
+        assert np.isnan(pool.submit(negative).result())
+        with pytest.raises(AnomalyError):
+            negative()
