@@ -167,15 +167,16 @@ class _Candidate:
             o.slots[name], o.updates[name] = {}, 0
         o.allocate()
         theta = np.empty((steps, path.target.shape[1]))
-        for t in range(steps):
-            if path.lrs:
-                vars(o)["lr"] = path.lrs[t]
-            for p, g in zip(o.parameters.values(), path.gradients[t]):
-                p.grad = g
-            o.step()
-            theta[t] = np.concatenate([p.data.ravel() for p in o.parameters.values()])
-        r = (theta - path.target[:steps]) / path.tolerance[:steps]
-        return np.nan_to_num(r, nan=1e60, posinf=1e60, neginf=-1e60)
+        with np.errstate(all="ignore"):
+            for t in range(steps):
+                if path.lrs:
+                    vars(o)["lr"] = path.lrs[t]
+                for p, g in zip(o.parameters.values(), path.gradients[t]):
+                    p.grad = g
+                o.step()
+                theta[t] = np.concatenate([p.data.ravel() for p in o.parameters.values()])
+            r = (theta - path.target[:steps]) / path.tolerance[:steps]
+        return np.clip(np.nan_to_num(r, nan=1e60), -1e60, 1e60)
 
     def fit(self, numbers: dict[str, float], names: list[str], steps: int, goal: float) -> Any:
         """Levenberg's and Marquardt's least squares over some of the numbers, on their lines."""
@@ -213,16 +214,15 @@ class _Candidate:
         late = {"momentum", "dampening", "lr_in_momentum"}  # what the first step does not show
         chosen = self.switches | self.numbers
         first = (self.kind.direction, *sorted(k for k, v in chosen.items() if v and k not in late))
-        with np.errstate(all="ignore"):
-            if first not in self.path.first_steps:
-                self.path.first_steps[first] = self.fit(self.numbers, [*self.numbers], 1, ROUGH)
-            known, worst = self.path.first_steps[first]
-            self.numbers = self.numbers | {k: v for k, v in known.items() if k in self.numbers}
-            self.remoteness, self.first = (0, worst), self.numbers
-            for steps, goal in ((min(2, self.path.steps), ROUGH), (self.path.steps, 1.0)):
-                if worst < 100 * ROUGH:
-                    self.numbers, worst = self.fit(self.numbers, [*self.numbers], steps, goal)
-                    self.remoteness = -steps, worst
+        if first not in self.path.first_steps:
+            self.path.first_steps[first] = self.fit(self.numbers, [*self.numbers], 1, ROUGH)
+        known, worst = self.path.first_steps[first]
+        self.numbers = self.numbers | {k: v for k, v in known.items() if k in self.numbers}
+        self.remoteness, self.first = (0, worst), self.numbers
+        for steps, goal in ((min(2, self.path.steps), ROUGH), (self.path.steps, 1.0)):
+            if worst < 100 * ROUGH:
+                self.numbers, worst = self.fit(self.numbers, [*self.numbers], steps, goal)
+                self.remoteness = -steps, worst
         self.round()
         self.compare()
 
@@ -233,12 +233,11 @@ class _Candidate:
 
     def follow(self) -> None:
         """Where not all steps can be reproduced, reproduce as many as possible."""
-        with np.errstate(all="ignore"):
-            for steps in range(self.path.steps - 1, 0, -1):
-                self.numbers, worst = self.fit(self.first, [*self.first], steps, 1.0)
-                if worst <= 1:
-                    break
-            self.compare()
+        for steps in range(self.path.steps - 1, 0, -1):
+            self.numbers, worst = self.fit(self.first, [*self.first], steps, 1.0)
+            if worst <= 1:
+                break
+        self.compare()
 
     def at_an_end(self) -> bool:
         """Whether a share went to 0 or 1, where the rule becomes another, simpler one."""
@@ -252,10 +251,10 @@ class _Candidate:
         """All numbers at once to few digits, as people choose them, if the data agree."""
         for digits in range(2, 8):
             short = {name: float(f"{x:.{digits}g}") for name, x in self.numbers.items()}
-            if all(0 < x < LIMITS.get(n, (0, np.inf))[1] for n, x in short.items()):
-                if self.agrees(short):
-                    self.numbers = short
-                    return
+            legal = all(0 < x < LIMITS.get(n, (0, np.inf))[1] for n, x in short.items())
+            if legal and self.agrees(short):
+                self.numbers = short
+                return
 
     def shorten(self, name: str) -> None:
         """The number with as few digits as the data allow: 0.9, not 0.8999999998."""
@@ -275,12 +274,11 @@ class _Candidate:
 
     def match(self) -> Match:
         open_: tuple[str, ...] = ()
-        with np.errstate(all="ignore"):
-            if self.departs is None:
-                for name in self.numbers:
-                    self.shorten(name)
-                open_ = tuple(name for name in self.numbers if self.free_to_move(name))
-            r = self.misfit(self.numbers, self.path.steps) * self.path.tolerance
+        if self.departs is None:
+            for name in self.numbers:
+                self.shorten(name)
+            open_ = tuple(name for name in self.numbers if self.free_to_move(name))
+        r = self.misfit(self.numbers, self.path.steps) * self.path.tolerance
         deviation = float(np.max(np.abs(r) / np.maximum(np.abs(self.path.target), 1e-300)))
         h = self.kind.defaults | {"weight_decay": 0.0} | self.switches | self.numbers
         hyper = {k: v for k, v in h.items() if v != self.kind.defaults[k]}

@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 
 from minigrad.optimizers import (
-    SGD, AdaGrad, Adadelta, Adam, AdamW, CosineDecay, Lion, NAdam, Optimizer, Parameter, RMSprop,
-)  # fmt: skip
+    SGD,
+    Adadelta,
+    AdaGrad,
+    Adam,
+    AdamW,
+    CosineDecay,
+    Lion,
+    NAdam,
+    Optimizer,
+    Parameter,
+    RMSprop,
+)
 
 CONFIGURED = [
     SGD(lr=0.1),

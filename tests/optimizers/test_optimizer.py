@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from minigrad.optimizers import (
-    SGD, AdaGrad, Adam, AdamW, CosineDecay, Optimizer, Parameter, RMSprop, StepDecay,
-)  # fmt: skip
+    SGD,
+    AdaGrad,
+    Adam,
+    AdamW,
+    CosineDecay,
+    Optimizer,
+    Parameter,
+    RMSprop,
+    StepDecay,
+)
 
 
 def parameter(*values, grad=1.0, dtype=float):
@@ -211,7 +219,7 @@ def test_wrong_hyperparameters(kind, wrong, error, text):
 
 
 def test_only_params_is_positional():
-    with pytest.raises(TypeError, match="only params is positional; write lr=0.1"):
+    with pytest.raises(TypeError, match=r"only params is positional; write lr=0.1"):
         SGD([parameter(1.0)], 0.1)
 
 
@@ -307,7 +315,7 @@ def test_a_schedule_gone_wrong_changes_nothing():
     optimizer = RMSprop([{"params": [parameter(1.0)]}, {"params": [parameter(2.0)], "lr": lr}])
     optimizer.step()
     before = snapshot(optimizer)
-    with pytest.raises(ValueError, match="lr at step 1 must be .* received nan"):
+    with pytest.raises(ValueError, match=r"lr at step 1 must be .* received nan"):
         optimizer.step()
     assert all(map(np.array_equal, before, snapshot(optimizer)))
     assert optimizer.steps == 1
@@ -332,7 +340,7 @@ def test_weights_come_back_from_as_in():
     assert RMSprop.as_in("torch", [A]).rho == 0.99
     assert RMSprop.as_in("tf1", initial_accumulator=0.5).initial_accumulator == 0.5
     assert AdamW.as_in("optax").weight_decay == 1e-4
-    with pytest.raises(ValueError, match="'tf1' has no Adam; .*: torch, keras, optax, d2l"):
+    with pytest.raises(ValueError, match=r"'tf1' has no Adam; .*: torch, keras, optax, d2l"):
         Adam.as_in("tf1")
 
 

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from minigrad.optimizers import (
-    SGD, AdaGrad, Optimizer, Parameter, RMSprop, available, get, register, registry,
-)  # fmt: skip
+    SGD,
+    AdaGrad,
+    Optimizer,
+    Parameter,
+    RMSprop,
+    available,
+    get,
+    register,
+    registry,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +134,8 @@ def test_a_cell_that_runs_again_may_register_again():
 
 
 def test_an_installed_package_is_found_by_name_without_an_import(package):
-    package("plugged_good", "from_afar = plugged_good:direction", "def direction(g, slots): return g")
+    code = "def direction(g, slots): return g"
+    package("plugged_good", "from_afar = plugged_good:direction", code)
     assert "plugged_good" not in sys.modules
     assert type(get("From_Afar", lr=0.5)).__name__ == "direction"
     assert "from_afar" in available()
@@ -135,7 +144,8 @@ def test_an_installed_package_is_found_by_name_without_an_import(package):
 def test_a_package_may_register_its_optimizer_itself(package):
     code = (
         "from minigrad.optimizers import Optimizer, register\n"
-        "@register('own_name')\nclass Own(Optimizer):\n    def direction(self, g, slots): return g\n"
+        "@register('own_name')\nclass Own(Optimizer):\n"
+        "    def direction(self, g, slots): return g\n"
     )
     package("plugged_own", "own_name = plugged_own:Own", code)
     assert type(get("own_name")).__name__ == "Own"

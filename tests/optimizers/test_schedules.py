@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 
 from minigrad.optimizers import (
-    SGD, Constant, CosineDecay, ExponentialDecay, InverseTimeDecay, Join, LinearWarmup, OneCycle,
-    Parameter, StepDecay,
-)  # fmt: skip
+    SGD,
+    Constant,
+    CosineDecay,
+    ExponentialDecay,
+    InverseTimeDecay,
+    Join,
+    LinearWarmup,
+    OneCycle,
+    Parameter,
+    StepDecay,
+)
 from minigrad.optimizers.schedules import from_plain
 
 BY_HAND = [

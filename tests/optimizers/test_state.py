@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 
 from minigrad.optimizers import (
-    SGD, Adam, CosineDecay, Join, LinearWarmup, NAdam, Parameter, RMSprop, StepDecay, register,
-)  # fmt: skip
+    SGD,
+    Adam,
+    CosineDecay,
+    Join,
+    LinearWarmup,
+    NAdam,
+    Parameter,
+    RMSprop,
+    StepDecay,
+    register,
+)
 
 
 def build(kind=RMSprop, **hyper):
