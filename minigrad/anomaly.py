@@ -15,8 +15,7 @@ from .arraylike import Outline
 from .dispatch import bare
 from .tensor import Node, _watch
 
-HERE = os.path.dirname(__file__)
-NUMPY = os.path.dirname(np.__file__)
+LIBRARIES = tuple(os.path.dirname(path) + os.sep for path in (__file__, np.__file__))
 
 
 class AnomalyError(ArithmeticError):
@@ -91,7 +90,7 @@ def describe(x: Any) -> str:
 def users_line() -> str:
     """The innermost line of the program that is neither ours nor NumPy's."""
     frame: Any = sys._getframe(1)
-    while frame.f_back and frame.f_code.co_filename.startswith((HERE, NUMPY)):
+    while frame.f_back and frame.f_code.co_filename.startswith(LIBRARIES):
         frame = frame.f_back
     name, line = frame.f_code.co_filename, frame.f_lineno
     text = linecache.getline(name, line).strip()
