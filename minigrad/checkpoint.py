@@ -198,12 +198,12 @@ def write(path: Path, content: Content) -> None:
                 return [store(value, f"{name}/{i}") for i, value in enumerate(thing)]
             if not isinstance(thing, np.ndarray):
                 return thing.item() if isinstance(thing, np.generic) else thing
-            member = name.removeprefix("/") + ".npy"
-            if member in archive.namelist():
-                raise ValueError(f"checkpoint: two arrays would be called {member!r}; rename one")
-            with archive.open(ZipInfo(member), "w", force_zip64=True) as npy:
+            member = ZipInfo(name.removeprefix("/") + ".npy")
+            if "\0" in name or member.filename in archive.namelist():
+                raise ValueError(f"checkpoint: {name!r} cannot be the name of an array; rename it")
+            with archive.open(member, "w", force_zip64=True) as npy:
                 np.lib.format.write_array(npy, thing, (1, 0), allow_pickle=False)
-            return {"crc-32": archive.getinfo(member).CRC}
+            return {"crc-32": member.CRC}
 
         index = {"format": FORMAT} | store(content, "")
         archive.writestr(ZipInfo(INDEX), json.dumps(index))

@@ -89,7 +89,7 @@ def test_the_same_content_is_the_same_file(tmp_path):
     assert files[0] == files[1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     st.recursive(
         st.one_of(
@@ -107,7 +107,7 @@ def test_the_same_content_is_the_same_file(tmp_path):
         ),
         lambda inner: (
             st.lists(inner, max_size=3)
-            | st.dictionaries(st.text(st.characters(exclude_characters="/"), max_size=4), inner)
+            | st.dictionaries(st.text(st.characters(exclude_characters="/\0"), max_size=4), inner)
         ),
         max_leaves=8,
     )
@@ -194,8 +194,10 @@ def test_what_is_not_plain_is_refused_before_it_is_lost(tmp_path):
     for value in (object(), np.array([None]), {1, 2}):
         with pytest.raises((TypeError, ValueError)):
             checkpoint.save(path, trained(), extra=value)
-    with pytest.raises(ValueError, match="two arrays would be called 'progress/a/b"):
-        checkpoint.save(path, trained(), **{"a/b": np.ones(1), "a": {"b": np.ones(1)}})
+    a_b = {"a/b": np.ones(1), "a": {"b": np.ones(1)}}
+    for names in (a_b, {"a\0b": np.ones(1)}):
+        with pytest.raises(ValueError, match=r"'/progress/a.*b' cannot be the name of an array"):
+            checkpoint.save(path, trained(), **names)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["file.npz"]
 
 
