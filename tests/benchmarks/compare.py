@@ -1,0 +1,376 @@
+"""The same work side by side: minigrad, NumPy by hand, and whichever frameworks are installed.
+
+    pip install -e .[bench]
+    python tests/benchmarks/compare.py                                    all of it
+    python tests/benchmarks/compare.py --only epoch --frameworks minigrad numpy --repetitions 5
+
+Each framework runs in a process of its own on two threads (see frameworks.py). They take turns,
+case by case, so that a machine whose speed drifts is fair to all; a first, uncounted run warms up.
+What counts is the ratio of the medians, beside it the smallest and largest ratio within one turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from frameworks import FRAMEWORKS, MNIST, PACKAGES
+
+WORKER = Path(__file__).with_name("frameworks.py")
+OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam")
+SUITES = ("epoch", "small", "step", "import", "whole", "scaling")
+NEAR = ("minigrad", "numpy", "torch")  # who takes part where a suite has many cases
+BYTES = ("minigrad", "numpy", "torch", "jax", "mygrad", "autograd")  # who can scale each batch
+THREADS = {f"{name}_NUM_THREADS": "2" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")}
+
+# (case, whose time is divided by whose, at most)
+TARGETS = [
+    ("epoch rmsprop", "numpy", 1.08),
+    ("epoch rmsprop", "matmul", 1.6),
+    *((f"epoch {o}", "torch", 0.9 if o == "rmsprop" else 1.0) for o in OPTIMIZERS),
+    ("epoch rmsprop", "mygrad", 0.85),
+    ("epoch rmsprop", "keras-tensorflow", 0.5),
+    ("epoch rmsprop", "keras-jax", 0.5),
+    ("epoch rmsprop", "jax", 1.15),
+    ("whole float32", "jax", 0.8),
+    *((f"small batch {n}", "torch", 0.8) for n in (1, 8, 32)),
+    *((f"step rmsprop {n}", "numpy", 1.1) for n in (400_000, 10_000_000)),
+    ("import", "numpy", 1.5),
+    ("peak bytes", "torch", 0.5),
+]
+
+
+class Results:
+    """Seconds (or MiB) by case and framework, one number a repetition."""
+
+    def __init__(self) -> None:
+        self.cases: dict[str, dict[str, list[float]]] = {}
+
+    def add(self, case: str, framework: str, number: float | None) -> None:
+        if number is not None:
+            self.cases.setdefault(case, {}).setdefault(framework, []).append(number)
+
+    def has(self, case: str, *frameworks: str) -> bool:
+        return all(f in self.cases.get(case, {}) for f in frameworks)
+
+    def median(self, case: str, framework: str) -> float:
+        return statistics.median(self.cases[case][framework])
+
+    def ratio(self, case: str, other: str) -> tuple[float, float, float]:
+        """Ours by theirs: of the medians; the smallest and largest within one turn."""
+        pairs = [a / b for a, b in zip(self.cases[case]["minigrad"], self.cases[case][other])]
+        of_medians = self.median(case, "minigrad") / self.median(case, other)
+        return of_medians, min(pairs), max(pairs)
+
+
+class Worker:
+    """A framework in a process of its own, which waits for jobs."""
+
+    def __init__(self, framework: str):
+        command = [sys.executable, str(WORKER), framework]
+        pipes: dict[str, Any] = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            command, text=True, env=os.environ | THREADS, stderr=subprocess.DEVNULL, **pipes
+        )
+
+    def seconds(self, job: dict[str, Any]) -> float | None:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        while answer := self.process.stdout.readline():
+            if answer.strip() == "null" or answer[0].isdigit():  # else it is talk
+                return json.loads(answer)
+        raise RuntimeError(f"{self.process.args}: failed at {job}; run it by hand to see why")
+
+    def close(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def take_turns(
+    jobs: dict[str, dict], who: list[str], repetitions: int, pause: float, results: Results
+) -> None:
+    """Every case by every framework, one after the other, and all of that again."""
+    workers: dict[str, Worker] = {}
+    for case, job in jobs.items():
+        for _ in range(repetitions):
+            for framework in who:
+                if framework not in workers:
+                    workers[framework] = Worker(framework)
+                time.sleep(pause)
+                results.add(case, framework, workers[framework].seconds(job))
+        print(f"  {case}", file=sys.stderr)
+    for worker in workers.values():
+        worker.close()
+
+
+# The suites
+
+
+def training(optimizer: str, sizes: list[int], batch: int, count: int) -> dict[str, Any]:
+    return dict(kind="train", optimizer=optimizer, sizes=sizes, batch=batch, count=count)
+
+
+def epoch_jobs(examples: int) -> dict[str, dict]:
+    return {f"epoch {o}": training(o, MNIST, 128, examples) for o in OPTIMIZERS}
+
+
+def small_jobs(examples: int) -> dict[str, dict]:
+    """784-32-10 with SGD, where overhead rules."""
+    steps = examples // 60
+    return {f"small batch {n}": training("sgd", [784, 32, 10], n, n * steps) for n in (1, 8, 32)}
+
+
+def step_jobs(examples: int) -> dict[str, dict]:
+    """A step alone, repeated until it can be measured."""
+    return {
+        f"step {o} {n}": dict(kind="step", optimizer=o, size=n, times=max(4, 400 * examples // n))
+        for n in (10_000, 100_000, 400_000, 1_000_000, 10_000_000)
+        for o in OPTIMIZERS
+    }
+
+
+def scaling_jobs(examples: int) -> dict[str, dict]:
+    """How the cost of a step grows with the batch, the width and the depth."""
+    steps = max(2, examples // 2000)
+    jobs = {}
+    for n in (1, 4, 16, 64, 256, 1024, 4096):
+        jobs[f"batch {n}"] = training("rmsprop", MNIST, n, n * min(steps, 60_000 // n))
+    for n in (32, 128, 512, 2048, 4096):
+        jobs[f"width {n}"] = training("rmsprop", [784, n, 10], 128, 128 * steps)
+    for n in (1, 3, 10, 30, 100):
+        jobs[f"depth {n}"] = training("rmsprop", [784, *[64] * n, 10], 128, 128 * steps)
+    return jobs
+
+
+def import_times(who: list[str], repetitions: int, results: Results) -> None:
+    """The import alone, in a fresh process each; without the time that Python itself needs."""
+    for i in range(repetitions + 1):
+        for name in who:
+            imports = ", ".join(PACKAGES[name])
+            code = f"import time; t = time.perf_counter(); import {imports}; "
+            command = [sys.executable, "-c", code + "print(time.perf_counter() - t)"]
+            backend = {"KERAS_BACKEND": name.partition("-")[2]} if "keras" in name else {}
+            run = subprocess.run(
+                command, env=os.environ | THREADS | backend, capture_output=True, text=True
+            )
+            if i:  # the first one fills the disk's cache
+                results.add("import", name, float(run.stdout.split()[-1]))
+
+
+def whole_processes(who: list[str], repetitions: int, examples: int, results: Results) -> None:
+    """From the start of a process to a trained epoch, import included; and its peak memory."""
+    for form in ("float32", "bytes"):
+        for i in range(repetitions + 1):
+            for name in who:
+                if form == "bytes" and name not in BYTES:
+                    continue
+                command = [sys.executable, str(WORKER), name, "rmsprop", form, str(examples)]
+                start = time.perf_counter()
+                process = subprocess.Popen(
+                    command, env=os.environ | THREADS, stderr=subprocess.DEVNULL
+                )
+                _, status, usage = os.wait4(process.pid, 0)
+                process.returncode = os.waitstatus_to_exitcode(status)
+                if i and not process.returncode:
+                    results.add(f"whole {form}", name, time.perf_counter() - start)
+                    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+                    results.add(f"peak {form}", name, usage.ru_maxrss / unit)
+        print(f"  whole process, {form}", file=sys.stderr)
+
+
+# The report
+
+
+def machine() -> str:
+    """What it ran on."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [s for s in info.read_text().splitlines() if s.startswith("model name")]
+        name = models[0].partition(":")[2].strip() if models else name
+    versions = []
+    names = ("numpy", "scipy", "torch", "jax", "optax", "keras", "tensorflow-cpu", "tensorflow")
+    for package in (*names, "mygrad", "autograd", "scikit-learn"):
+        try:
+            versions.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return (
+        f"{name}, {os.cpu_count()} processors, two threads each; Python "
+        f"{platform.python_version()}; {', '.join(versions)}"
+    )
+
+
+def busy() -> float | None:
+    """Seconds that all processors together have worked so far, where the system tells."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+    user, nice, system, _, _, irq, soft, *_ = map(int, stat.read_text().split()[1:9])
+    return (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK")
+
+
+def ours() -> float:
+    """Seconds that this program and its finished workers have worked."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def table(title: str, cases: list[str], results: Results, per: Callable[[str], float]) -> str:
+    """Medians, a case a line; behind them how far the values lie apart, in percent."""
+    cases = [case for case in cases if case in results.cases]
+    who = [f for f in FRAMEWORKS if any(results.has(case, f) for case in cases)]
+    if not cases:
+        return ""
+    lines = [f"### {title}", "", "| | " + " | ".join(who) + " |", "|---" * (len(who) + 1) + "|"]
+    for case in cases:
+        cells = []
+        for f in who:
+            if not results.has(case, f):
+                cells.append("–")
+                continue
+            numbers = results.cases[case][f]
+            middle = statistics.median(numbers)
+            apart = (max(numbers) - min(numbers)) / middle
+            cells.append(f"{middle * per(case):.4g} ±{50 * apart:.0f}%")
+        lines.append(f"| {case} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def targets(results: Results) -> str:
+    lines = ["### Targets", "", "| ours / | case | at most | measured | turn by turn | |"]
+    lines.append("|---" * 6 + "|")
+    for case, other, limit in TARGETS:
+        if results.has(case, "minigrad", other):
+            middle, least, most = results.ratio(case, other)
+            met = "met" if middle <= limit else "**not met**"
+            spread = f"{least:.2f} … {most:.2f}"
+            lines.append(f"| {other} | {case} | {limit} | {middle:.3f} | {spread} | {met} |")
+    return "\n".join(lines) + "\n"
+
+
+def report(results: Results, jobs: dict[str, dict]) -> str:
+    """All tables as Markdown."""
+
+    def starting(word: str) -> list[str]:
+        return [case for case in results.cases if case.startswith(word + " ")]
+
+    def steps(case: str) -> float:
+        return jobs[case]["count"] / jobs[case]["batch"]
+
+    per_step = lambda case: 1e6 / steps(case)  # noqa: E731
+    per_parameter = lambda case: 1e9 / jobs[case]["size"] / jobs[case]["times"]  # noqa: E731
+    seconds = lambda case: 1.0  # noqa: E731
+    parts = [
+        targets(results),
+        table("Epoch: seconds", starting("epoch"), results, seconds),
+        table("784-32-10, SGD: µs a step", starting("small"), results, per_step),
+        table("Optimizer's step: ns a parameter", starting("step"), results, per_parameter),
+        table("Import: ms", ["import"], results, lambda case: 1e3),
+        table("Whole process: seconds", starting("whole"), results, seconds),
+        table("Peak memory: MiB", starting("peak"), results, seconds),
+        table("Batch size, 784-512-10: µs a step", starting("batch"), results, per_step),
+        table("Width, 784-n-10: µs a step", starting("width"), results, per_step),
+        table("Depth, n layers of 64: µs a step", starting("depth"), results, per_step),
+    ]
+    return "\n".join(filter(None, parts))
+
+
+def draw(results: Results, jobs: dict[str, dict], path: str) -> None:
+    """The epoch as bars, and how cost grows as lines."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 3, figsize=(12, 6.5), layout="constrained")
+    names = [f for f in FRAMEWORKS if results.has("epoch rmsprop", f)]
+    for i, f in enumerate(names):
+        color = "C3" if f == "minigrad" else "0.7"
+        axes[0, 0].barh(i, results.median("epoch rmsprop", f), color=color)
+    axes[0, 0].set(yticks=range(len(names)), yticklabels=names, xlabel="epoch, RMSprop [s]")
+    axes[0, 0].invert_yaxis()
+    grown = [("small batch", "784-32-10, SGD: batch"), ("batch", "784-512-10: batch")]
+    grown += [("width", "784-n-10: width n"), ("depth", "depth"), ("step rmsprop", "parameters")]
+    for ax, (kind, label) in zip(axes.flat[1:], grown):
+        cases = [case for case in results.cases if case.startswith(kind + " ")]
+        for f in NEAR:
+            at = [case for case in cases if results.has(case, f)]
+            n = [int(case.split()[-1]) for case in at]
+            if kind == "step rmsprop":
+                cost = [results.median(c, f) * 1e9 / jobs[c]["times"] / m for c, m in zip(at, n)]
+            else:
+                per = [jobs[c]["batch"] / jobs[c]["count"] for c in at]
+                cost = [results.median(c, f) * 1e6 * s for c, s in zip(at, per)]
+            color = "C3" if f == "minigrad" else None
+            ax.loglog(n, cost, marker="o", markersize=3, label=f, color=color)
+        ax.set(xlabel=label, ylabel="ns a parameter" if "step" in kind else "µs a step")
+        ax.legend(fontsize="small")
+    figure.savefig(path, dpi=80)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--only", nargs="+", choices=SUITES, default=SUITES, help="which suites (default: all)")
+    add("--frameworks", nargs="+", choices=FRAMEWORKS, default=list(FRAMEWORKS), help="which")
+    add("--repetitions", type=int, default=3, help="counted runs of each (default: 3)")
+    add("--examples", type=int, default=60_000, help="images in an epoch; fewer for a quick look")
+    add("--pause", type=float, default=0.3, help="seconds for threads to fall asleep in between")
+    add("--output", help="a file for the tables, too")
+    add("--picture", help="a file for a picture (needs matplotlib)")
+    args = parser.parse_args()
+
+    who = [f for f in args.frameworks if all(map(find_spec, PACKAGES[f]))]
+    near = [f for f in who if f in NEAR]
+    products = {"matmul"}  # no framework: nothing to import, nothing to train
+    results, jobs = Results(), {}
+    began, worked, used, load = time.perf_counter(), busy(), ours(), os.getloadavg()[0]
+    suites = {
+        "epoch": (epoch_jobs, who),
+        "small": (small_jobs, [f for f in who if f != "matmul"]),
+        "step": (step_jobs, near),
+        "scaling": (scaling_jobs, near),
+    }
+    for suite in args.only:
+        print(suite, file=sys.stderr)
+        if suite == "import":
+            import_times([f for f in who if f not in products], args.repetitions, results)
+        elif suite == "whole":
+            real = [f for f in who if f not in products]
+            whole_processes(real, args.repetitions, args.examples, results)
+        else:
+            make, members = suites[suite]
+            mine = make(args.examples)
+            jobs |= mine
+            take_turns(mine, members, args.repetitions, args.pause, results)
+    seconds = time.perf_counter() - began
+    text = f"{machine()}.\n\n{args.repetitions} repetitions in {seconds:.0f} s"
+    text += f"; load at the start {load:.2f}"
+    now = busy()
+    if worked is not None and now is not None:
+        others = max(0.0, now - worked - (ours() - used)) / seconds
+        text += f"; other programs kept {others:.2f} processors busy meanwhile"
+    text += ".\n\n" + report(results, jobs)
+    print(text)
+    if args.output:
+        Path(args.output).write_text(text)
+    if args.picture:
+        draw(results, jobs, args.picture)
+
+
+if __name__ == "__main__":
+    main()

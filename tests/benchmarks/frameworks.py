@@ -1,0 +1,488 @@
+"""The same network, trained by each framework as its own examples would write it.
+
+In order of difficulty: the data, then minigrad, what it is made of, and the others. A class here
+has two methods: __init__(sizes, optimizer, x, y) makes the network, with ReLU between its layers;
+run(batch, count) trains it on `count` examples and returns the last loss. Each does the same
+float32 work: shuffled batches, softmax cross-entropy, a step at PyTorch's default lr.
+
+    python tests/benchmarks/frameworks.py minigrad        one job a line on stdin, see `serve`
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import os
+import sys
+import time
+import warnings
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).resolve().parents[2] / "datasets" / "data" / "mnist"
+MNIST = [784, 512, 10]
+LR = {"sgd": 1e-2, "adagrad": 1e-2, "rmsprop": 1e-3, "adam": 1e-3}
+RHO, BETA1, BETA2, EPS = 0.9, 0.9, 0.999, 1e-8
+
+
+def mnist(scaled: bool) -> tuple[Any, Any]:
+    """60,000 images (N, 784) and labels; scaled to 0 … 1 in float32, or bytes as they come."""
+    import numpy as np
+
+    read = lambda name: np.frombuffer(gzip.decompress((DATA / name).read_bytes()), np.uint8)  # noqa: E731
+    images = read("train-images-idx3-ubyte.gz")[16:].reshape(-1, 784)
+    labels = read("train-labels-idx1-ubyte.gz")[8:].astype(np.int64)
+    return (np.divide(images, 255, dtype=np.float32) if scaled else images), labels
+
+
+def initial(sizes: list[int]) -> list[tuple[Any, Any]]:
+    """(kernel, bias) of each layer, Glorot uniform."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    layers = []
+    for n, m in pairwise(sizes):
+        limit = math.sqrt(6 / (n + m))
+        kernel = rng.uniform(-limit, limit, (n, m)).astype(np.float32)
+        layers.append((kernel, np.zeros(m, np.float32)))
+    return layers
+
+
+class Minigrad:
+    def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
+        import numpy as np
+
+        from minigrad import optimizers
+        from minigrad.layers import Dense
+        from minigrad.models import Sequential
+
+        hidden = [Dense(n, activation="relu") for n in sizes[1:-1]]
+        self.model = Sequential([*hidden, Dense(sizes[-1])], seed=0)
+        self.model(np.zeros((1, sizes[0]), np.float32))
+        self.optimizer = optimizers.get(optimizer, lr=LR[optimizer])
+        self.optimizer.bind(self.model.named_parameters())
+        self.x, self.y, self.rng = x, y, np.random.default_rng(0)
+
+    def run(self, batch: int, count: int) -> float:
+        from minigrad.datasets import batches
+        from minigrad.functional import cross_entropy
+
+        for x, y in batches(self.x[:count], self.y[:count], batch, self.rng):
+            loss = cross_entropy(self.model(as_float(x)), y)
+            loss.backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        return loss.item()
+
+
+def as_float(x: Any) -> Any:
+    """Bytes scaled to 0 … 1; floats as they are."""
+    import numpy as np
+
+    return x if x.dtype == np.float32 else np.divide(x, 255, dtype=np.float32)
+
+
+class NumPy:
+    """By hand: the gradients worked out on paper, the formulas as the textbook has them."""
+
+    def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
+        import numpy as np
+
+        self.layers = initial(sizes)
+        self.parameters = [p for layer in self.layers for p in layer]
+        self.update = HandWritten(self.parameters, optimizer)
+        self.x, self.y, self.rng = x, y, np.random.default_rng(0)
+
+    def run(self, batch: int, count: int) -> float:
+        order = self.rng.permutation(count)
+        for i in range(0, count, batch):
+            rows = order[i : i + batch]
+            loss, gradients = self.gradients(as_float(self.x[rows]), self.y[rows])
+            self.update.step(gradients)
+        return loss
+
+    def gradients(self, x: Any, y: Any) -> tuple[float, list[Any]]:
+        import numpy as np
+
+        inputs = []
+        for w, b in self.layers[:-1]:
+            inputs.append(x)
+            x = np.maximum(x @ w + b, 0)
+        inputs.append(x)
+        w, b = self.layers[-1]
+        z = x @ w + b
+        z -= z.max(axis=1, keepdims=True)
+        p = np.exp(z)
+        p /= p.sum(axis=1, keepdims=True)
+        each = np.arange(len(y))
+        loss = -float(np.log(p[each, y]).mean())
+        p[each, y] -= 1
+        g = p / len(y)
+        gradients: list[Any] = []
+        for i in reversed(range(len(inputs))):
+            gradients = [inputs[i].T @ g, g.sum(axis=0), *gradients]
+            if i:
+                g = (g @ self.layers[i][0].T) * (inputs[i] > 0)
+        return loss, gradients
+
+
+class HandWritten:
+    """The four optimizers as in-place NumPy formulas."""
+
+    def __init__(self, parameters: list[Any], optimizer: str):
+        import numpy as np
+
+        self.formula = getattr(self, optimizer)
+        self.slots = [(w, np.zeros_like(w), np.zeros_like(w)) for w in parameters]
+        self.lr, self.t = LR[optimizer], 0
+
+    def step(self, gradients: list[Any]) -> None:
+        self.t += 1
+        for g, (w, m, v) in zip(gradients, self.slots):
+            self.formula(w, g, m, v)
+
+    def sgd(self, w: Any, g: Any, m: Any, v: Any) -> None:
+        w -= self.lr * g
+
+    def adagrad(self, w: Any, g: Any, m: Any, v: Any) -> None:
+        import numpy as np
+
+        v += g * g
+        w -= self.lr * g / (np.sqrt(v) + EPS)
+
+    def rmsprop(self, w: Any, g: Any, m: Any, v: Any) -> None:
+        import numpy as np
+
+        v *= RHO
+        v += (1 - RHO) * g * g
+        w -= self.lr * g / (np.sqrt(v) + EPS)
+
+    def adam(self, w: Any, g: Any, m: Any, v: Any) -> None:
+        import numpy as np
+
+        m *= BETA1
+        m += (1 - BETA1) * g
+        v *= BETA2
+        v += (1 - BETA2) * g * g
+        m_hat, v_hat = m / (1 - BETA1**self.t), v / (1 - BETA2**self.t)
+        w -= self.lr * m_hat / (np.sqrt(v_hat) + EPS)
+
+
+class Matmul:
+    """The matrix products of the forward and backward pass and nothing else: the floor."""
+
+    def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
+        self.kernels, self.x = [w for w, _ in initial(sizes)], x
+
+    def run(self, batch: int, count: int) -> float:
+        for i in range(0, count, batch):
+            inputs = [self.x[i : min(i + batch, count)]]
+            for w in self.kernels:
+                inputs.append(inputs[-1] @ w)
+            g = inputs.pop()
+            for x, w in zip(reversed(inputs), reversed(self.kernels)):
+                x.T @ g
+                if w is not self.kernels[0]:
+                    g = g @ w.T
+        return 0.0
+
+
+class PyTorch:
+    """Eager, with the optimizers' default implementations."""
+
+    def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
+        import torch
+
+        torch.set_num_threads(2)
+        modules: list[Any] = []
+        for n, m in pairwise(sizes):
+            modules += [torch.nn.Linear(n, m), torch.nn.ReLU()]
+        self.model = torch.nn.Sequential(*modules[:-1])
+        self.optimizer = torch_optimizer(optimizer, self.model.parameters())
+        self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
+
+    def run(self, batch: int, count: int) -> float:
+        import torch
+
+        order = torch.randperm(count)
+        for i in range(0, count, batch):
+            rows = order[i : i + batch]
+            x = self.x[rows]
+            x = x if x.dtype == torch.float32 else x.float() / 255
+            loss = torch.nn.functional.cross_entropy(self.model(x), self.y[rows])
+            loss.backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        return loss.item()
+
+
+def torch_optimizer(name: str, parameters: Any) -> Any:
+    from torch import optim
+
+    return {
+        "sgd": lambda: optim.SGD(parameters, LR["sgd"]),
+        "adagrad": lambda: optim.Adagrad(parameters, LR["adagrad"], eps=EPS),
+        "rmsprop": lambda: optim.RMSprop(parameters, LR["rmsprop"], RHO, EPS),
+        "adam": lambda: optim.Adam(parameters, LR["adam"], (BETA1, BETA2), EPS),
+    }[name]()
+
+
+class Jax:
+    """JAX and optax: the whole step compiled, data access included, buffers donated."""
+
+    def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
+        import jax
+        import jax.numpy as jnp
+        import numpy as np
+        import optax
+
+        rule = optax_rule(optimizer)
+
+        def loss_of(layers: Any, x: Any, y: Any) -> Any:
+            *hidden, (w, b) = layers
+            for kernel, bias in hidden:
+                x = jax.nn.relu(x @ kernel + bias)
+            return optax.softmax_cross_entropy_with_integer_labels(x @ w + b, y).mean()
+
+        def step(layers: Any, state: Any, x: Any, y: Any) -> Any:
+            loss, gradients = jax.value_and_grad(loss_of)(layers, x, y)
+            updates, state = rule.update(gradients, state, layers)
+            return optax.apply_updates(layers, updates), state, loss
+
+        self.step = jax.jit(step, donate_argnums=(0, 1))
+        self.layers = jax.tree.map(jnp.asarray, initial(sizes))
+        self.state = rule.init(self.layers)
+        self.x, self.y, self.rng = x, y, np.random.default_rng(0)
+
+    def run(self, batch: int, count: int) -> float:
+        order = self.rng.permutation(count)
+        for i in range(0, count, batch):
+            rows = order[i : i + batch]
+            x, y = as_float(self.x[rows]), self.y[rows]
+            self.layers, self.state, loss = self.step(self.layers, self.state, x, y)
+        return float(loss)
+
+
+def optax_rule(name: str) -> Any:
+    import optax
+
+    return {
+        "sgd": lambda: optax.sgd(LR["sgd"]),
+        "adagrad": lambda: optax.adagrad(LR["adagrad"]),
+        "rmsprop": lambda: optax.rmsprop(LR["rmsprop"], RHO, EPS),
+        "adam": lambda: optax.adam(LR["adam"], BETA1, BETA2, EPS),
+    }[name]()
+
+
+class Keras:
+    """Keras's own fit, on the backend named."""
+
+    def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any, backend: str):
+        os.environ |= {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        import keras
+
+        hidden = [keras.layers.Dense(n, activation="relu") for n in sizes[1:-1]]
+        self.model = keras.Sequential([keras.Input((sizes[0],)), *hidden])
+        self.model.add(keras.layers.Dense(sizes[-1]))
+        lr = {"learning_rate": LR[optimizer]}
+        rule = keras.optimizers.get({"class_name": optimizer, "config": lr})
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self.model.compile(optimizer=rule, loss=loss)
+        self.x, self.y = as_float(x), y
+
+    def run(self, batch: int, count: int) -> float:
+        x, y = self.x[:count], self.y[:count]
+        return self.model.fit(x, y, batch_size=batch, verbose=0).history["loss"][-1]
+
+
+class MyGrad:
+    """Its own layers and gradients; the step by hand, since it comes without optimizers."""
+
+    def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
+        import mygrad
+        import numpy as np
+
+        self.layers = [(mygrad.tensor(w), mygrad.tensor(b)) for w, b in initial(sizes)]
+        self.parameters = [p for layer in self.layers for p in layer]
+        self.update = HandWritten([p.data for p in self.parameters], optimizer)
+        self.x, self.y, self.rng = x, y, np.random.default_rng(0)
+
+    def run(self, batch: int, count: int) -> float:
+        from mygrad.nnet import softmax_crossentropy
+        from mygrad.nnet.activations import relu
+
+        order = self.rng.permutation(count)
+        for i in range(0, count, batch):
+            rows = order[i : i + batch]
+            x = as_float(self.x[rows])
+            for w, b in self.layers[:-1]:
+                x = relu(x @ w + b)
+            w, b = self.layers[-1]
+            loss = softmax_crossentropy(x @ w + b, self.y[rows])
+            loss.backward()
+            self.update.step([p.grad for p in self.parameters])
+            for p in self.parameters:
+                p.null_grad()
+        return loss.item()
+
+
+class Autograd:
+    """HIPS autograd; the step by hand."""
+
+    def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
+        import autograd.numpy as anp
+        import numpy as np
+        from autograd import value_and_grad
+        from autograd.scipy.special import logsumexp
+
+        def loss_of(parameters: Any, x: Any, y: Any) -> Any:
+            *hidden, w, b = parameters
+            for kernel, bias in zip(hidden[::2], hidden[1::2]):
+                x = anp.maximum(x @ kernel + bias, 0)
+            z = x @ w + b
+            return anp.mean(logsumexp(z, axis=1) - z[np.arange(len(y)), y])
+
+        self.value_and_grad = value_and_grad(loss_of)
+        self.parameters = [p for layer in initial(sizes) for p in layer]
+        self.update = HandWritten(self.parameters, optimizer)
+        self.x, self.y, self.rng = x, y, np.random.default_rng(0)
+
+    def run(self, batch: int, count: int) -> float:
+        order = self.rng.permutation(count)
+        for i in range(0, count, batch):
+            rows = order[i : i + batch]
+            x, y = as_float(self.x[rows]), self.y[rows]
+            loss, gradients = self.value_and_grad(self.parameters, x, y)
+            self.update.step(gradients)
+        return float(loss)
+
+
+class ScikitLearn:
+    """MLPClassifier, which has SGD and Adam."""
+
+    def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
+        from sklearn.neural_network import MLPClassifier
+
+        if optimizer not in ("sgd", "adam"):
+            raise NotImplementedError(optimizer)
+        options = {"solver": optimizer, "momentum": 0.0, "alpha": 0.0, "random_state": 0}
+        lr = LR[optimizer]
+        self.model = MLPClassifier(tuple(sizes[1:-1]), learning_rate_init=lr, **options)
+        self.x, self.y, self.classes = as_float(x), y, list(range(sizes[-1]))
+
+    def run(self, batch: int, count: int) -> float:
+        self.model.batch_size = min(batch, count)
+        self.model.partial_fit(self.x[:count], self.y[:count], classes=self.classes)
+        return self.model.loss_
+
+
+FRAMEWORKS = {
+    "minigrad": Minigrad,
+    "numpy": NumPy,
+    "matmul": Matmul,
+    "torch": PyTorch,
+    "jax": Jax,
+    "keras-tensorflow": partial(Keras, backend="tensorflow"),
+    "keras-jax": partial(Keras, backend="jax"),
+    "mygrad": MyGrad,
+    "autograd": Autograd,
+    "sklearn": ScikitLearn,
+}
+PACKAGES = {  # what must be installed for it
+    "minigrad": ["minigrad"],
+    "numpy": ["numpy"],
+    "matmul": ["numpy"],
+    "torch": ["torch"],
+    "jax": ["jax", "optax"],
+    "keras-tensorflow": ["keras", "tensorflow"],
+    "keras-jax": ["keras", "jax"],
+    "mygrad": ["mygrad"],
+    "autograd": ["autograd"],
+    "sklearn": ["sklearn"],
+}
+
+
+# A step alone
+
+
+def stepper(framework: str, optimizer: str, size: int) -> Any:
+    """A function that updates `size` parameters, whose gradients do not change."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    w, g = (rng.standard_normal(size, np.float32) for _ in range(2))
+    if framework == "numpy":
+        update = HandWritten([w], optimizer)
+        return lambda: update.step([g])
+    if framework == "minigrad":
+        from minigrad import optimizers
+
+        p = optimizers.Parameter(w, g)
+        return optimizers.get(optimizer, lr=LR[optimizer]).bind([p]).step
+    if framework == "torch":
+        import torch
+
+        torch.set_num_threads(2)
+        parameter = torch.nn.Parameter(torch.from_numpy(w))
+        parameter.grad = torch.from_numpy(g)
+        return torch_optimizer(optimizer, [parameter]).step
+    raise NotImplementedError(framework)
+
+
+# The worker
+
+
+def serve(framework: str) -> None:
+    """Do the jobs on stdin, one a line: JSON in, seconds out (null for what it does not have).
+
+    The first time a job comes, it is done once more before, unmeasured, to warm up; what was made
+    for it is kept, so that a repetition goes on training.
+    """
+    ready: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    for line in sys.stdin:
+        try:
+            if line not in ready:
+                ready[line] = prepare(framework, json.loads(line), data)
+                ready[line]()
+            start = time.perf_counter()
+            ready[line]()
+            print(json.dumps(time.perf_counter() - start), flush=True)
+        except NotImplementedError:
+            print("null", flush=True)
+
+
+def prepare(framework: str, job: dict[str, Any], data: dict[str, Any]) -> Any:
+    """The job as a function without arguments."""
+    if job["kind"] == "step":
+        step, times = stepper(framework, job["optimizer"], job["size"]), range(job["times"])
+        return lambda: [step() for _ in times]
+    import numpy as np
+
+    if not data:
+        data["x"], data["y"] = mnist(scaled=True)
+    x, y = data["x"], data["y"]
+    if job["sizes"][0] != 784:
+        x = np.ascontiguousarray(x[:, : job["sizes"][0]])
+    trainer = FRAMEWORKS[framework](job["sizes"], job["optimizer"], x, y)
+    return lambda: trainer.run(job["batch"], job["count"])
+
+
+def once(framework: str, optimizer: str, form: str, count: int) -> None:
+    """All of it in a fresh process: import, read the images, train."""
+    x, y = mnist(scaled=form == "float32")
+    FRAMEWORKS[framework](MNIST, optimizer, x, y).run(128, count)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    if hasattr(os, "sched_setaffinity"):  # XLA takes as many threads as there are processors
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    name, *job = sys.argv[1:]
+    if job:
+        once(name, job[0], job[1], int(job[2]))
+    else:
+        serve(name)
