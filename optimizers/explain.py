@@ -98,7 +98,7 @@ def recurrence(optimizer: Any, h: dict[str, Any], slots: dict[str, Any], shape: 
         k: Symbol(log, LETTERS.get(k, k), name=LETTERS.get(k, k)) if a.shape == shape else a.copy()
         for k, a in slots.items()
     }
-    twin._update(w, g, arrays, h, {k: h[k] for k in optimizer.asks["direction"]})
+    twin.update(w, g, arrays, h, {k: h[k] for k in optimizer.asks["direction"]})
     for symbol in (*arrays.values(), w):
         if isinstance(symbol, Symbol):
             symbol.settle()

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from .clipping import clip_by_global_norm
 from .explain import NEEDS, same_rule
 from .hyperparameters import LIMITS
 from .optimizer import Optimizer
-from .parameters import Parameter
 from .registry import available, find
 
 STARTS = {
@@ -73,8 +73,7 @@ def identify(
     for extra in EXTRAS:
         for structure in sorted(_structures(extra, lr is None), key=lambda s: len(s[2])):
             candidate = _Candidate(path, *structure)
-            # a number more than what agrees already would explain nothing
-            if not any(c.departs is None and candidate.extends(c) for c in found):
+            if not any(c.departs is None and c.explains(candidate) for c in found):
                 candidate.search()
                 found.append(candidate)
         exact = [c for c in found if c.departs is None and not c.at_an_end()]
@@ -148,37 +147,40 @@ class _Candidate:
 
     def __init__(self, path: _Path, kind: Any, switches: dict[str, Any], free: dict[str, float]):
         self.path, self.kind, self.switches, self.numbers = path, kind, switches, dict(free)
-        params = [Parameter(w.copy()) for w in path.start]
-        off = {"weight_decay": 0.0, "on_nonfinite": "ignore"}
-        self.optimizer = kind(params, **{**off, **switches, **free})
+        self.fixed = kind.defaults | {"weight_decay": 0.0} | switches
+        self.rule = kind()
         self.departs: int | None = None
 
-    def extends(self, other: _Candidate) -> bool:
-        """Whether the other is this one with fewer numbers."""
+    def explains(self, other: _Candidate) -> bool:
+        """Whether the other only adds numbers to this one, or needs three more to do as well."""
         same = self.kind.direction is other.kind.direction
-        return same and self.numbers.keys() > other.numbers.keys()
+        contained = same and self.numbers.keys() < other.numbers.keys()
+        return contained or len(self.numbers) + 3 <= len(other.numbers)
 
     def misfit(self, numbers: dict[str, float], steps: int) -> np.ndarray:
         """(θ − theirs) / tolerance after each step: within ±1 is agreement up to rounding."""
-        o, path = self.optimizer, self.path
-        vars(o).update(numbers, steps=0)
-        for i, name in enumerate(o.parameters):
-            o.parameters[name].data[...] = path.start[i]
-            o.slots[name], o.updates[name] = {}, 0
-        o.allocate()
+        rule, path, h = self.rule, self.path, self.fixed | numbers
+        weights = [w.copy() for w in path.start]
+        slots = [rule.fresh(w, h) for w in weights]
+        asked = dict.fromkeys(rule.asks["direction"])
         theta = np.empty((steps, path.target.shape[1]))
         with np.errstate(all="ignore"):
-            for t in range(steps):
-                if path.lrs:
-                    vars(o)["lr"] = path.lrs[t]
-                for p, g in zip(o.parameters.values(), path.gradients[t]):
-                    p.grad = g
-                o.step()
-                theta[t] = np.concatenate([p.data.ravel() for p in o.parameters.values()])
+            for t, g in enumerate(path.gradients[:steps]):
+                h["t"] = t + 1
+                h["lr"] = path.lrs[t] if path.lrs else h["lr"]
+                if h["clip_global_norm"]:
+                    g = clip_by_global_norm(g, h["clip_global_norm"])[0]
+                for name in asked:
+                    asked[name] = h[name]
+                for i, w in enumerate(weights):
+                    rule.update(w, rule.clip(g[i], h), slots[i], h, asked)
+                theta[t] = np.concatenate([w.ravel() for w in weights])
             r = (theta - path.target[:steps]) / path.tolerance[:steps]
-        return np.clip(np.nan_to_num(r, nan=1e60), -1e60, 1e60)
+        return np.fmin(np.fmax(r, -1e60), 1e60)  # which also make numbers of NaNs
 
-    def fit(self, numbers: dict[str, float], names: list[str], steps: int, goal: float) -> Any:
+    def fit(
+        self, numbers: dict[str, float], names: list[str], steps: int, goal: float, patience=25
+    ) -> Any:
         """Levenberg's and Marquardt's least squares over some of the numbers, on their lines."""
 
         def at(z: np.ndarray) -> dict[str, float]:
@@ -192,10 +194,10 @@ class _Candidate:
             trials = [z + d * unit for d in (0, 1, -1, 2.5, -2.5, 5, -5)]
             z = min(trials, key=lambda z: np.log1p(misfit(z) ** 2).sum())
         r, damping, stalls = misfit(z), 1e-3, 0.0
-        while names and stalls < (5 if steps == 1 else 25) and np.abs(r).max() > goal:
+        while names and stalls < patience and np.abs(r).max() > goal:
             # differences so wide that a number that hardly shows still rises above rounding
-            units = 1e-3 * np.eye(len(names))
-            jacobian = np.stack([misfit(z + d) - misfit(z - d) for d in units], axis=1) / 2e-3
+            units = 1e-2 * np.eye(len(names))
+            jacobian = np.stack([misfit(z + d) - misfit(z - d) for d in units], axis=1) / 2e-2
             scale = np.linalg.norm(jacobian, axis=0) + 1e-300
             jacobian /= scale
             square = jacobian.T @ jacobian + (damping + 1e-12) * np.eye(len(names))
@@ -215,15 +217,17 @@ class _Candidate:
         chosen = self.switches | self.numbers
         first = (self.kind.direction, *sorted(k for k, v in chosen.items() if v and k not in late))
         if first not in self.path.first_steps:
-            self.path.first_steps[first] = self.fit(self.numbers, [*self.numbers], 1, ROUGH)
+            self.path.first_steps[first] = self.fit(self.numbers, [*self.numbers], 1, ROUGH, 5)
         known, worst = self.path.first_steps[first]
         self.numbers = self.numbers | {k: v for k, v in known.items() if k in self.numbers}
         self.remoteness, self.first = (0, worst), self.numbers
-        for steps, goal in ((min(2, self.path.steps), ROUGH), (self.path.steps, 1.0)):
-            if worst < 100 * ROUGH:
+        stages = ((min(2, self.path.steps), ROUGH, 1e2), (self.path.steps, 1.0, 1e4))
+        for steps, goal, hopeful in stages:
+            if worst < hopeful * ROUGH:
                 self.numbers, worst = self.fit(self.numbers, [*self.numbers], steps, goal)
                 self.remoteness = -steps, worst
-        self.round()
+        if worst < ROUGH:
+            self.simplify()
         self.compare()
 
     def compare(self) -> None:
@@ -247,24 +251,22 @@ class _Candidate:
     def agrees(self, numbers: dict[str, float]) -> bool:
         return bool(np.abs(self.misfit(numbers, self.path.steps)).max() <= 1)
 
-    def round(self) -> None:
-        """All numbers at once to few digits, as people choose them, if the data agree."""
-        for digits in range(2, 8):
-            short = {name: float(f"{x:.{digits}g}") for name, x in self.numbers.items()}
-            legal = all(0 < x < LIMITS.get(n, (0, np.inf))[1] for n, x in short.items())
-            if legal and self.agrees(short):
-                self.numbers = short
-                return
+    def simplify(self) -> None:
+        """Give each number the fewest digits with which the others can still reach agreement.
 
-    def shorten(self, name: str) -> None:
-        """The number with as few digits as the data allow: 0.9, not 0.8999999998."""
-        x = self.numbers[name]
-        for digits in range(1, 8):
-            for short in (f"{x:.{digits}g}", f"{1 - float(f'{1 - x:.{digits}g}'):.12g}"):
-                legal = 0 < float(short) < LIMITS.get(name, (0, np.inf))[1]
-                if legal and self.agrees(self.numbers | {name: float(short)}):
-                    self.numbers[name] = float(short)
-                    return
+        People choose 0.9; a fit that ends at 0.8999999998 is off by what the others make up for.
+        """
+        rest = [*self.numbers]
+        for name in [*rest]:
+            x, others = self.numbers[name], [n for n in rest if n != name]
+            for digits in range(1, 8):
+                short = float(f"{x:.{digits}g}")
+                if 0 < short < LIMITS.get(name, (0, np.inf))[1]:
+                    trial = self.numbers | {name: short}
+                    trial, worst = self.fit(trial, others, self.path.steps, 1.0, patience=3)
+                    if worst <= 1:
+                        self.numbers, rest = trial, others
+                        break
 
     def free_to_move(self, name: str) -> bool:
         """Whether another value, with all other numbers fitted to it, agrees as well."""
@@ -275,12 +277,10 @@ class _Candidate:
     def match(self) -> Match:
         open_: tuple[str, ...] = ()
         if self.departs is None:
-            for name in self.numbers:
-                self.shorten(name)
             open_ = tuple(name for name in self.numbers if self.free_to_move(name))
         r = self.misfit(self.numbers, self.path.steps) * self.path.tolerance
         deviation = float(np.max(np.abs(r) / np.maximum(np.abs(self.path.target), 1e-300)))
-        h = self.kind.defaults | {"weight_decay": 0.0} | self.switches | self.numbers
+        h = self.fixed | self.numbers
         hyper = {k: v for k, v in h.items() if v != self.kind.defaults[k]}
         same = tuple(same_rule(self.kind, h))
         return Match(self.kind, hyper, deviation, self.departs, open_, same)

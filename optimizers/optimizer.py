@@ -187,11 +187,12 @@ class Optimizer:
         """Make the slots that the hyperparameters call for and that are not there yet."""
         for group in self.groups:
             for name in group.names:
-                w = self.parameters[name].data
-                fresh = self.init(w, **{k: group[k] for k in self.asks["init"] if k != "t"})
-                if group["momentum"] != 0:
-                    fresh["momentum_buffer"] = np.zeros_like(w)
-                self.slots[name] = fresh | self.slots[name]
+                self.slots[name] = self.fresh(self.parameters[name].data, group) | self.slots[name]
+
+    def fresh(self, w: np.ndarray, h: Any) -> dict[str, np.ndarray]:
+        """All slots of a parameter that has not moved yet."""
+        slots = self.init(w, **{k: h[k] for k in self.asks["init"] if k != "t"})
+        return slots | {"momentum_buffer": np.zeros_like(w)} if h["momentum"] != 0 else slots
 
     def zero_grad(self) -> None:
         """Forget all gradients: every parameter's grad becomes None."""
@@ -231,8 +232,8 @@ class Optimizer:
                 h["t"] = self.updates[name]
                 asked = {k: h[k] for k in self.asks["direction"]}
                 w, slots = self.parameters[name].data, self.slots[name]
-                for part in self._blocks(w, self._clip(gradients[name], h), slots):
-                    self._update(*part, h, asked)
+                for part in self._blocks(w, self.clip(gradients[name], h), slots):
+                    self.update(*part, h, asked)
         self.steps += 1
 
     def _gradients(self) -> dict[str, np.ndarray]:
@@ -269,7 +270,7 @@ class Optimizer:
         return h
 
     @staticmethod
-    def _clip(g: np.ndarray, h: dict[str, Any]) -> np.ndarray:
+    def clip(g: np.ndarray, h: dict[str, Any]) -> np.ndarray:
         if h["clip_value"]:
             return clip_by_value(g, h["clip_value"])
         return clip_by_norm(g, h["clip_norm"]) if h["clip_norm"] else g
@@ -286,7 +287,7 @@ class Optimizer:
             part = slice(i, i + BLOCK)
             yield w[part], g[part], {k: slot[part] for k, slot in zip(slots, flat)}
 
-    def _update(self, w: Any, g: Any, slots: Any, h: dict[str, Any], asked: Any) -> None:
+    def update(self, w: Any, g: Any, slots: Any, h: dict[str, Any], asked: Any) -> None:
         """One parameter through the links, in their order."""
         if h["weight_decay"] != 0 and h["decoupled_weight_decay"]:
             w *= 1 - h["lr"] * h["weight_decay"]
