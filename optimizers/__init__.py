@@ -8,10 +8,11 @@ from .adagrad import AdaGrad
 from .adam import Adam
 from .adamw import AdamW
 from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value
+from .common import ema, root
 from .identify import Match, identify
 from .lion import Lion
 from .nadam import NAdam
-from .optimizer import Optimizer, ema, root
+from .optimizer import Optimizer
 from .parameters import Group, Parameter
 from .registry import available, get, register
 from .rmsprop import RMSprop

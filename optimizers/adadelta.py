@@ -1,11 +1,10 @@
 """Adadelta: RMSprop whose step size is the size of its own recent steps."""
 
-from __future__ import annotations
-
 import numpy as np
 
+from .common import KERAS, ema
 from .hyperparameters import Number
-from .optimizer import Optimizer, ema
+from .optimizer import Optimizer
 from .registry import register
 
 
@@ -27,9 +26,7 @@ class Adadelta(Optimizer):
     elementwise = True
     conventions = {
         "torch": dict(lr=1.0, rho=0.9, eps=1e-6),
-        "keras": dict(
-            lr=1e-3, rho=0.95, eps=1e-7, lr_in_momentum=True, decoupled_weight_decay=True
-        ),
+        "keras": KERAS | dict(lr=1e-3, rho=0.95, eps=1e-7),
         "optax": dict(rho=0.9, eps=1e-6),
         "d2l": dict(rho=0.9, eps=1e-5),
     }

@@ -1,11 +1,10 @@
 """AdaGrad: every coordinate gets a step size of its own, which only ever shrinks."""
 
-from __future__ import annotations
-
 import numpy as np
 
+from .common import KERAS, root
 from .hyperparameters import Number
-from .optimizer import Optimizer, root
+from .optimizer import Optimizer
 from .registry import register
 
 
@@ -33,10 +32,7 @@ class AdaGrad(Optimizer):
     elementwise = True
     conventions = {
         "torch": dict(lr=1e-2, eps=1e-10),
-        "keras": dict(
-            lr=1e-3, eps=1e-7, eps_in_sqrt=True, initial_accumulator=0.1, lr_in_momentum=True,
-            decoupled_weight_decay=True,
-        ),
+        "keras": KERAS | dict(lr=1e-3, eps=1e-7, eps_in_sqrt=True, initial_accumulator=0.1),
         "optax": dict(eps=1e-7, eps_in_sqrt=True, initial_accumulator=0.1),
         "d2l": dict(lr=0.1, eps=1e-6, eps_in_sqrt=True),
     }

@@ -1,7 +1,5 @@
 """AdamW: Adam whose weight decay does not pass through the gradient."""
 
-from __future__ import annotations
-
 from .adam import Adam
 from .hyperparameters import Number
 from .registry import register

@@ -1,23 +1,26 @@
 """Gradient clipping, by value, by norm, and by the norm of all gradients together.
 
 The base class does the same inside a step: `clip_value=`, `clip_norm=`, `clip_global_norm=`.
-None of them writes into a gradient, and a gradient within the limit is handed back as it is.
+None of them writes into a gradient.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite, sqrt
+from math import hypot, isfinite
 
 import numpy as np
 
 
-def square_sum(g: np.ndarray) -> float:
-    """Σ g² as one reduction, in float64 only if float32 overflows; inf or NaN if an element is."""
+def norm(g: np.ndarray) -> float:
+    """‖g‖ in one reduction, and in others only if that overflows; inf or NaN if an element is."""
     flat = g.ravel(order="K")
     with np.errstate(over="ignore", invalid="ignore"):
         total = float(np.dot(flat, flat))
-        return total if isfinite(total) else float(np.sum(np.square(flat, dtype=np.float64)))
+        if isfinite(total):
+            return total**0.5
+        largest = float(np.abs(flat).max())
+        return largest * norm(flat / flat.dtype.type(largest)) if isfinite(largest) else largest
 
 
 def clip_by_value(g: np.ndarray, limit: float) -> np.ndarray:
@@ -46,7 +49,5 @@ def clip_by_global_norm(
     >>> clip_by_global_norm([np.array([3.0]), np.array([4.0])], 1.0)
     ([array([0.6]), array([0.8])], 5.0)
     """
-    norm = sqrt(sum(square_sum(g) for g in gradients))
-    if norm <= limit:
-        return list(gradients), norm
-    return [g * (limit / norm) for g in gradients], norm
+    total = hypot(*map(norm, gradients))
+    return [g * (limit / total) if total > limit else g for g in gradients], total

@@ -113,7 +113,7 @@ def _structures(extra: dict[str, Any], lr_unknown: bool) -> Iterator[tuple[Any, 
             switches = {k: v for k, v in chosen.items() if k not in free}
             h = kind.defaults | {"weight_decay": 0.0} | switches | free
             moot = any(switches.get(k) and not h.get(needed) for k, needed in NEEDS.items())
-            if not moot and not any(broken for _, broken in kind.contradictions(h)):
+            if not moot and not any(kind.contradictions(h).values()):
                 yield kind, switches, free
 
 

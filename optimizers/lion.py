@@ -1,11 +1,10 @@
 """Lion: only the sign of a momentum; every coordinate moves by lr."""
 
-from __future__ import annotations
-
 import numpy as np
 
+from .common import KERAS, ema
 from .hyperparameters import Number
-from .optimizer import Optimizer, ema
+from .optimizer import Optimizer
 from .registry import register
 
 
@@ -27,7 +26,7 @@ class Lion(Optimizer):
     decoupled_weight_decay: bool = True
     elementwise = True
     conventions = {
-        "keras": dict(lr=1e-3, lr_in_momentum=True),
+        "keras": KERAS | dict(lr=1e-3),
         "optax": dict(weight_decay=1e-3),
     }
 

@@ -1,11 +1,10 @@
 """NAdam: Adam that looks ahead, as Nesterov's momentum does."""
 
-from __future__ import annotations
-
 import numpy as np
 
+from .common import KERAS, ema
 from .hyperparameters import Number
-from .optimizer import Optimizer, ema
+from .optimizer import Optimizer
 from .registry import register
 
 
@@ -32,9 +31,7 @@ class NAdam(Optimizer):
     constant_momentum: bool = False
     conventions = {
         "torch": dict(lr=2e-3, eps=1e-8, momentum_decay=4e-3),
-        "keras": dict(
-            lr=1e-3, eps=1e-7, momentum_decay=1.0, lr_in_momentum=True, decoupled_weight_decay=True
-        ),
+        "keras": KERAS | dict(lr=1e-3, eps=1e-7, momentum_decay=1.0),
         "optax": dict(eps=1e-8, constant_momentum=True),
     }
 
@@ -42,9 +39,7 @@ class NAdam(Optimizer):
         moments = {name: np.zeros_like(w) for name in ("first_moment", "second_moment")}
         return moments | {"mu_product": np.ones(())}
 
-    def direction(
-        self, g, slots, *, t, beta1, beta2, eps, momentum_decay, constant_momentum
-    ):
+    def direction(self, g, slots, *, t, beta1, beta2, eps, momentum_decay, constant_momentum):
         def mu(t):
             return beta1 * (1 - (0 if constant_momentum else 0.96 ** (momentum_decay * t) / 2))
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
 
-from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value, square_sum
+from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value, norm
 from .explain import explain
 from .hyperparameters import Number, asked_by, check, unknown
 from .parameters import Group, collect
@@ -25,29 +25,17 @@ BLOCK = 1 << 17  # elements that stay in the processor's cache through all opera
 WHOLE = ("clip_global_norm", "on_nonfinite")  # what no group can have for itself
 
 
-def root(v: np.ndarray, eps: float, eps_in_sqrt: bool) -> np.ndarray:
-    """√v + ε, or √(v + ε): the one line about which the frameworks differ most."""
-    return np.sqrt(v + eps) if eps_in_sqrt else np.sqrt(v) + eps
-
-
-def ema(mean: np.ndarray, x: np.ndarray, rho: float) -> np.ndarray:
-    """mean ← ρ·mean + (1 − ρ)·x in place: an exponential moving average, the fading memory."""
-    mean *= rho
-    mean += (1 - rho) * x
-    return mean
-
-
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 @dataclass(kw_only=True, repr=False, eq=False)
 class Optimizer:
-    """g → maximize → clipping → L2 → direction → momentum → decoupled decay → w ← w − lr·u
+    """g → clipping → maximize → L2 → direction → momentum → decoupled decay → w ← w − lr·u
 
     A subclass declares its hyperparameters as fields (it becomes a keyword-only dataclass by
     itself) and defines `direction`, and `init` if it keeps state. Both ask for hyperparameters by
     keyword; `direction` may also ask for t, the number of this parameter's updates, from 1.
 
-    maximize                g ← −g
     clip_value, clip_norm, clip_global_norm    see clipping.py; at most one of them
+    maximize                g ← −g
     weight_decay = λ        g ← g + λ·w (L2), or w ← w − lr·λ·w with decoupled_weight_decay
     momentum = μ            b ← μ·b + u;  u ← b, or u + μ·b with nesterov
     lr_in_momentum          b ← μ·b + lr·u;  w ← w − b: an older step keeps the lr it was made with
@@ -106,10 +94,7 @@ class Optimizer:
 
     @classmethod
     def as_in(cls, framework: str, params: Any = None, /, **overrides: Any) -> Self:
-        """This optimizer with the defaults and switches of another framework.
-
-        Raises ValueError if it is not there. Where that framework has no default lr, ours holds.
-        """
+        """This optimizer as another framework has it; where it has no default lr, ours holds."""
         if framework not in cls.conventions:
             have = ", ".join(cls.conventions) or "none"
             raise ValueError(f"{framework!r} has no {cls.__name__}; those that have it: {have}")
@@ -132,19 +117,19 @@ class Optimizer:
             self.allocate()
 
     @classmethod
-    def contradictions(cls, h: Any) -> list[tuple[str, Any]]:
-        """Pairs of a rule and whether the hyperparameters h break it."""
+    def contradictions(cls, h: Any) -> dict[str, Any]:
+        """Rules, and whether the hyperparameters h break them."""
         clips = [name for name in ("clip_value", "clip_norm", "clip_global_norm") if h[name]]
-        return [
-            ("nesterov needs a momentum", h["nesterov"] and h["momentum"] == 0),
-            ("nesterov needs dampening=0", h["nesterov"] and h["dampening"] != 0),
-            ("dampening needs a momentum", h["dampening"] != 0 and h["momentum"] == 0),
-            (f"choose one of {' and '.join(clips)}", len(clips) > 1),
-        ]
+        return {
+            "nesterov needs a momentum": h["nesterov"] and h["momentum"] == 0,
+            "nesterov needs dampening=0": h["nesterov"] and h["dampening"] != 0,
+            "dampening needs a momentum": h["dampening"] != 0 and h["momentum"] == 0,
+            f"choose one of {' and '.join(clips)}": len(clips) > 1,
+        }
 
     def refuse(self, h: Any) -> None:
         """Raise if some of the hyperparameters h contradict each other."""
-        for rule, broken in self.contradictions(h):
+        for rule, broken in self.contradictions(h).items():
             if broken:
                 raise ValueError(f"{type(self).__name__}: these switches contradict: {rule}")
 
@@ -176,9 +161,8 @@ class Optimizer:
             if list(map(id, named.values())) == list(map(id, self.parameters.values())):
                 return self
             raise RuntimeError(f"{self!r} already has its parameters; make a new optimizer")
-        groups = [Group(self, list(members), overrides) for members, overrides in collected]
-        self.parameters, self.groups = named, groups
-        self.updates = dict.fromkeys(named, 0)
+        self.groups = [Group(self, list(members), overrides) for members, overrides in collected]
+        self.parameters, self.updates = named, dict.fromkeys(named, 0)
         self.slots = {name: {} for name in named}
         self.allocate()
         return self
@@ -227,7 +211,7 @@ class Optimizer:
             clipped, _ = clip_by_global_norm(list(gradients.values()), limit)
             gradients = dict(zip(gradients, clipped))
         for group, h in zip(self.groups, hypers):
-            for name in gradients.keys() & set(group.names):
+            for name in [name for name in group.names if name in gradients]:
                 self.updates[name] += 1
                 h["t"] = self.updates[name]
                 asked = {k: h[k] for k in self.asks["direction"]}
@@ -241,23 +225,22 @@ class Optimizer:
         given = {n: p.grad for n, p in self.require_parameters().items() if p.grad is not None}
         if not given:
             raise RuntimeError(f"{self!r}: no parameter has a gradient; call loss.backward() first")
+        policy, finite = self.on_nonfinite, True
         for name, g in given.items():
-            w = self.parameters[name].data
+            w, who = self.parameters[name].data, f"{type(self).__name__}: the gradient of {name!r}"
             got = (g.dtype, g.shape) if isinstance(g, np.ndarray) else type(g).__name__
             if got != (w.dtype, w.shape):
                 raise ValueError(
-                    f"{type(self).__name__}: the gradient of {name!r} must be an array of "
-                    f"{w.dtype} and shape {w.shape}, as the parameter is; received {got}"
+                    f"{who} must be an array of {w.dtype} and shape {w.shape}, like the parameter; "
+                    f"received {got}"
                 )
-        for name, g in given.items():
-            if self.on_nonfinite != "ignore" and not isfinite(square_sum(g)):
-                if self.on_nonfinite == "skip":
-                    return {}
+            finite = finite and (policy == "ignore" or isfinite(norm(g)))
+            if not finite and policy == "raise":
                 raise FloatingPointError(
-                    f"{type(self).__name__}: the gradient of {name!r} has an inf or NaN, and the "
-                    'step was not taken; lower lr, clip, or choose on_nonfinite="skip"'
+                    f"{who} has an inf or NaN, and the step was not taken; lower lr, clip, or "
+                    'choose on_nonfinite="skip"'
                 )
-        return given
+        return given if finite else {}
 
     def _at(self, group: Group) -> dict[str, Any]:
         """The group's hyperparameters at this step, those of schedules checked."""

@@ -18,12 +18,8 @@ _registry: dict[str, type[Optimizer]] = {}
 def register(name: str, *aliases: str, override: bool = False) -> Callable[[Any], type[Optimizer]]:
     """Give an optimizer class, or a plain function `direction(g, slots, **hyper)`, its names.
 
-    A function's keyword parameters are the hyperparameters; it makes its slots as it goes.
-    Raises ValueError for a name that is taken, unless override=True.
-
-    >>> @register("signum", override=True)    # doctest: +SKIP
-    ... def signum(g, slots, *, beta=0.9):
-    ...     return np.sign(ema(slots.setdefault("mean", np.zeros_like(g)), g, beta))
+    A function's keyword parameters are its hyperparameters, and it makes its slots as it goes: see
+    examples/custom_optimizer.py. ValueError for a name that is taken, unless override=True.
     """
     names = [n.lower() for n in (name, *aliases)]
 

@@ -1,13 +1,10 @@
 """RMSprop: AdaGrad with a fading memory, so that it never stalls."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 
+from .common import KERAS, ema, root
 from .hyperparameters import Number
-from .optimizer import Optimizer, ema, root
+from .optimizer import Optimizer
 from .registry import register
 
 
@@ -17,10 +14,9 @@ class RMSprop(Optimizer):
 
     Divides by the root of a fading mean of squared gradients, so every step is of about lr.
 
-    eps_in_sqrt             u = g / √(v + ε)
-    centered                m ← ρ·m + (1 − ρ)·g, and v − m², not below 0, in place of v
-    initial_accumulator     v₀
-    bias_correction         v / (1 − ρᵗ) and m / (1 − ρᵗ) in place of v and m
+    eps_in_sqrt         u = g / √(v + ε);  initial_accumulator is v₀
+    centered            m ← ρ·m + (1 − ρ)·g, and v − m², not below 0, in place of v
+    bias_correction     v / (1 − ρᵗ) and m / (1 − ρᵗ) in place of v and m
 
     >>> from minigrad.optimizers import Parameter
     >>> w = Parameter(np.array([1.0]), grad=np.array([7.0]))
@@ -40,22 +36,19 @@ class RMSprop(Optimizer):
     elementwise = True
     conventions = {
         "torch": dict(lr=1e-2, rho=0.99, eps=1e-8),
-        "keras": dict(
-            lr=1e-3, eps=1e-7, eps_in_sqrt=True, lr_in_momentum=True, decoupled_weight_decay=True
-        ),
+        "keras": KERAS | dict(lr=1e-3, eps=1e-7, eps_in_sqrt=True),
         "keras2": dict(lr=1e-3, eps=1e-7),
         "optax": dict(eps=1e-8, eps_in_sqrt=True, lr_in_momentum=True),
         "d2l": dict(lr=1e-2, eps=1e-6, eps_in_sqrt=True),
-        "tf1": dict(
-            lr=1e-2, eps=1e-10, eps_in_sqrt=True, initial_accumulator=1.0, lr_in_momentum=True
-        ),
+        "tf1": dict(lr=1e-2, eps=1e-10, eps_in_sqrt=True, initial_accumulator=1.0)
+        | dict(lr_in_momentum=True),
     }
 
     @classmethod
-    def contradictions(cls, h: Any) -> list[tuple[str, Any]]:
-        biased = h["bias_correction"] and h["initial_accumulator"] != 0
+    def contradictions(cls, h):
         rule = "bias_correction undoes a start at 0, so initial_accumulator must be 0"
-        return [*super().contradictions(h), (rule, biased)]
+        broken = h["bias_correction"] and h["initial_accumulator"] != 0
+        return super().contradictions(h) | {rule: broken}
 
     def init(self, w, *, initial_accumulator, centered):
         slots = {"mean_square": np.full_like(w, initial_accumulator)}

@@ -1,7 +1,6 @@
 """Gradient descent, with and without momentum: the first optimizer to read."""
 
-from __future__ import annotations
-
+from .common import KERAS
 from .hyperparameters import Number
 from .optimizer import Optimizer
 from .registry import register
@@ -28,7 +27,7 @@ class SGD(Optimizer):
     elementwise = True
     conventions = {
         "torch": dict(lr=1e-3),
-        "keras": dict(lr=1e-2, lr_in_momentum=True, decoupled_weight_decay=True),
+        "keras": KERAS | dict(lr=1e-2),
         "optax": dict(),
         "d2l": dict(lr=1e-2),
     }
