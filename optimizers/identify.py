@@ -20,17 +20,18 @@ STARTS = {
     "initial_accumulator": 0.3, "eps_root": 1e-6, "eps": 1e-7, "momentum_decay": 0.02,
     "clip_value": 1.0, "clip_norm": 1.0, "clip_global_norm": 1.0,
 }  # fmt: skip
+FREE = object()  # a number that is to be fitted
 DECAYS: tuple[dict[str, Any], ...] = (
-    {}, {"weight_decay": 1}, {"weight_decay": 1, "decoupled_weight_decay": True},
+    {}, {"weight_decay": FREE}, {"weight_decay": FREE, "decoupled_weight_decay": True},
 )  # fmt: skip
 MOMENTA: tuple[dict[str, Any], ...] = (
-    {}, {"momentum": 1}, {"momentum": 1, "nesterov": True}, {"momentum": 1, "dampening": 1},
-    {"momentum": 1, "lr_in_momentum": True},
-    {"momentum": 1, "lr_in_momentum": True, "nesterov": True},
+    {}, {"momentum": FREE}, {"momentum": FREE, "nesterov": True},
+    {"momentum": FREE, "dampening": FREE}, {"momentum": FREE, "lr_in_momentum": True},
+    {"momentum": FREE, "lr_in_momentum": True, "nesterov": True},
 )  # fmt: skip
 ROUGH = 1e3  # in units of rounding; fitting the first steps any closer would overfit them
 EXTRAS: tuple[dict[str, Any], ...] = (
-    {}, {"maximize": True}, {"clip_value": 1}, {"clip_norm": 1}, {"clip_global_norm": 1},
+    {}, {"maximize": True}, {"clip_value": FREE}, {"clip_norm": FREE}, {"clip_global_norm": FREE},
 )  # fmt: skip
 
 
@@ -90,31 +91,40 @@ def identify(
 
 
 def _structures(extra: dict[str, Any], lr_unknown: bool) -> Iterator[tuple[Any, ...]]:
-    """(kind, switches, starts of the free numbers) for everything that could have been."""
+    """(kind, what is set, starts of the free numbers) for everything that could have been."""
+    shared = {field.name for field in fields(Optimizer)}
+    links = extra | ({"lr": FREE} if lr_unknown else {})
+    clipped = any(name.startswith("clip") for name in extra)
     for kind in map(find, available()):
-        shared = {field.name for field in fields(Optimizer)}
-        own = {k: v for k, v in kind.defaults.items() if k not in shared}
-        options: list[Any] = [
+        own = {k: v for k, v in kind.defaults.items() if k not in shared and v is not None}
+        # all numbers as some framework has them, or every switch both ways and all numbers free
+        frames = [own] + [own | convention for convention in kind.conventions.values()]
+        known = [{k: v for k, v in f.items() if k in own and _matters(k, f)} for f in frames]
+        ways: list[list[dict[str, Any]]] = [
             [{name: False}, {name: True}] if isinstance(value, bool)
-            else [{}, {name: 1}] if value == 0
-            else [{name: 1}]
+            else [{name: 0.0}, {name: FREE}] if value == 0
+            else [{name: FREE}]
             for name, value in own.items()
-            if isinstance(value, bool | float)
-        ]
-        clipped = any(name.startswith("clip") for name in extra)
-        decays = DECAYS[:1] if clipped else DECAYS
-        options.append(decays if kind.defaults["weight_decay"] == 0 else DECAYS[2:])
-        options.append(MOMENTA if "beta1" not in own else MOMENTA[:1])
-        options.append([extra | ({"lr": 1} if lr_unknown else {})])
-        for parts in product(*options):
-            chosen = {k: v for part in parts for k, v in part.items()}
-            numbers = [k for k, v in chosen.items() if not isinstance(v, bool)]
-            free = {k: STARTS.get(k, kind.defaults[k] or 0.1) for k in numbers}
-            switches = {k: v for k, v in chosen.items() if k not in free}
-            h = kind.defaults | {"weight_decay": 0.0} | switches | free
-            moot = any(switches.get(k) and not h.get(needed) for k, needed in NEEDS.items())
+        ]  # fmt: skip
+        unknown = [{k: v for way in p for k, v in way.items()} for p in product(*ways)]
+        decays = DECAYS[2:] if kind.defaults["weight_decay"] else DECAYS[: 1 if clipped else None]
+        momenta = MOMENTA[:1] if "beta1" in own else MOMENTA
+        rules: list[dict[str, Any]] = known + unknown if own else [{}]
+        for parts in product(rules, decays, momenta):
+            chosen = {k: v for part in (*parts, links) for k, v in part.items()}
+            free = {
+                k: STARTS.get(k, kind.defaults[k] or 0.1) for k, v in chosen.items() if v is FREE
+            }
+            fixed = {k: v for k, v in chosen.items() if v is not FREE}
+            h = kind.defaults | {"weight_decay": 0.0} | fixed | free
+            moot = any(fixed.get(k) and not _matters(k, h) for k in NEEDS)
             if not moot and not any(kind.contradictions(h).values()):
-                yield kind, switches, free
+                yield kind, fixed, free
+
+
+def _matters(name: str, h: dict[str, Any]) -> bool:
+    """Whether this switch is not idle for want of another."""
+    return name not in NEEDS or bool(h.get(NEEDS[name]))
 
 
 class _Path:
@@ -214,8 +224,8 @@ class _Candidate:
     def search(self) -> None:
         """Fit the first step, then two, then all: most candidates fall at the first."""
         late = {"momentum", "dampening", "lr_in_momentum"}  # what the first step does not show
-        chosen = self.switches | self.numbers
-        first = (self.kind.direction, *sorted(k for k, v in chosen.items() if v and k not in late))
+        fixed = ((k, v) for k, v in self.switches.items() if v and k not in late)
+        first = (self.kind.direction, *sorted(fixed), *sorted(self.numbers.keys() - late))
         if first not in self.path.first_steps:
             self.path.first_steps[first] = self.fit(self.numbers, [*self.numbers], 1, ROUGH, 5)
         known, worst = self.path.first_steps[first]
@@ -276,11 +286,14 @@ class _Candidate:
 
     def match(self) -> Match:
         open_: tuple[str, ...] = ()
+        h = self.fixed | self.numbers
         if self.departs is None:
+            shared = {field.name for field in fields(Optimizer)}
+            own = {k: v for k, v in h.items() if k not in shared and type(v) is float and v}
+            self.numbers = own | self.numbers
             open_ = tuple(name for name in self.numbers if self.free_to_move(name))
         r = self.misfit(self.numbers, self.path.steps) * self.path.tolerance
         deviation = float(np.max(np.abs(r) / np.maximum(np.abs(self.path.target), 1e-300)))
-        h = self.fixed | self.numbers
         hyper = {k: v for k, v in h.items() if v != self.kind.defaults[k]}
         same = tuple(same_rule(self.kind, h))
         return Match(self.kind, hyper, deviation, self.departs, open_, same)

@@ -21,7 +21,7 @@ SAMPLE = {
 
 def five_steps(i, dtype="float64"):
     thetas, gradients = GOLDEN[dtype][i][:6], GOLDEN["gradients"][:5].astype(dtype)
-    if "clip_norm" in CASES[i]["ours"]:  # which differs from parameter to parameter
+    if {"clip_norm", "clip_global_norm"} & CASES[i]["ours"].keys():  # which see the parameters
         thetas, gradients = ([[x[:4], x[4:]] for x in path] for path in (thetas, gradients))
     return identify(thetas, gradients, lr=GOLDEN["lrs"][:5])
 
@@ -53,7 +53,7 @@ def test_five_steps_are_enough(i):
     assert best.departs is None
     assert best.deviation < 1e-11
     assert names(best, CASES[i]), best
-    assert not CASES[i]["ours"] or CASES[i]["framework"] in best.conventions
+    assert CASES[i]["framework"] in best.conventions
 
 
 def path(make, gradients, lr):
@@ -88,12 +88,12 @@ def test_what_the_data_cannot_tell_is_said_to_be_undetermined():
 
 
 def test_an_unknown_rule_departs_and_says_where(gradients):
-    thetas = path(RMSprop, gradients, 0.1)
-    thetas[3:] = [theta + 0.01 for theta in thetas[3:]]
-    best = identify(thetas, gradients, lr=0.1)[0]
-    assert best.departs == 3
+    thetas = path(RMSprop, gradients[:3], 0.1)
+    thetas[2:] = [theta + 0.01 for theta in thetas[2:]]
+    best = identify(thetas, gradients[:3], lr=0.1)[0]
+    assert best.departs == 2
     assert best.deviation > 1e-3
-    assert "departs at step 3" in str(best)
+    assert "departs at step 2" in str(best)
 
 
 def test_lengths_and_shapes_are_checked(gradients):
@@ -104,14 +104,15 @@ def test_lengths_and_shapes_are_checked(gradients):
 if __name__ == "__main__":
     from time import perf_counter
 
-    right, slowest, start = 0, 0.0, perf_counter()
+    first, right, slowest, start = 0, 0, 0.0, perf_counter()
     for i, case in enumerate(CASES):
         begin = perf_counter()
-        best = five_steps(i)[0]
+        found = [match for match in five_steps(i) if match.departs is None]
         slowest = max(slowest, perf_counter() - begin)
-        right += names(best, case)
-        if not names(best, case):
-            print(title(case), "→", best, flush=True)
-    seconds = perf_counter() - start
-    print(f"{right} of {len(CASES)} named rightly from 5 steps, {seconds / len(CASES):.1f} s each,")
-    print(f"{slowest:.1f} s at most")
+        good = [names(match, case) for match in found]
+        first, right = first + good[:1].count(True), right + any(good)
+        if not good or not good[0]:
+            print(title(case), "→", *found, sep="\n    ", flush=True)
+    seconds = (perf_counter() - start) / len(CASES)
+    print(f"{right} of {len(CASES)} named rightly from 5 steps, {first} of them first of all;")
+    print(f"{seconds:.1f} s each, {slowest:.1f} s at most")
