@@ -12,6 +12,12 @@ import numpy as np
 from .tensor import Tensor, primitive
 
 
+def real(x: Any) -> Any:
+    """x as floating-point numbers: lists and whole numbers become float32."""
+    x = x if isinstance(x, (Tensor, np.ndarray)) else np.asarray(x, np.float32)
+    return x if x.dtype.kind == "f" else x.astype(np.float32)
+
+
 @primitive(lambda g, out, _: g * (out > 0))
 def relu(x: Any) -> Any:
     """max(x, 0), with derivative 0 at 0 as in PyTorch and Keras.
@@ -75,6 +81,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
     >>> softmax(Tensor([0.0, 0.0, 1000.0]))
     Tensor([0., 0., 1.])
     """
+    x = real(x)
     p = _softmax(x, axis=axis)
     if not isinstance(x, Tensor) or axis % x.ndim != x.ndim - 1:
         return p
@@ -102,7 +109,7 @@ def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
     >>> logsumexp(Tensor([1000.0, 1000.0]))
     Tensor(1000.6932)
     """
-    return _logsumexp(x, axis=axis, keepdims=keepdims)
+    return _logsumexp(real(x), axis=axis, keepdims=keepdims)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
@@ -137,9 +144,13 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     >>> cross_entropy(z, [0, 1]), cross_entropy(softmax(z), [[1.0, 0.0], [0.0, 1.0]])
     (Tensor(0.12692805), Tensor(0.12692805))
     """
-    if isinstance(logits, Probabilities):
-        logits = logits.logits
+    logits = real(logits.logits if isinstance(logits, Probabilities) else logits)
     labels = np.asarray(labels)
+    if logits.ndim == 0 or logits.shape[-1] < 2:
+        raise ValueError(
+            f"cross_entropy: logits (…, classes) of 2 or more classes are required, received shape "
+            f"{logits.shape}; for two classes, let the last layer have 2 units"
+        )
     if labels.dtype.kind in "iub" and labels.shape != logits.shape:
         labels = one_hot(labels, logits)
     if labels.shape != logits.shape:
@@ -164,7 +175,7 @@ def one_hot(labels: np.ndarray, logits: Any) -> np.ndarray:
             f"cross_entropy: labels must lie in 0 … {classes - 1} for {classes} classes; "
             f"received {labels.min()} … {labels.max()}"
         )
-    return (labels[..., None] == np.arange(classes, dtype=labels.dtype)).astype(logits.dtype)
+    return (labels[..., None] == np.arange(classes)).astype(logits.dtype)
 
 
 def mean_squared_error(prediction: Any, target: Any) -> Any:
@@ -173,7 +184,8 @@ def mean_squared_error(prediction: Any, target: Any) -> Any:
     >>> mean_squared_error(Tensor([1.0, 2.0]), [1.0, 4.0])
     Tensor(2.)
     """
-    return np.mean(np.square(prediction - matching("mean_squared_error", prediction, target)))
+    prediction, target = matching("mean_squared_error", prediction, target)
+    return np.mean(np.square(prediction - target))
 
 
 def mean_absolute_error(prediction: Any, target: Any) -> Any:
@@ -182,11 +194,13 @@ def mean_absolute_error(prediction: Any, target: Any) -> Any:
     >>> mean_absolute_error(Tensor([1.0, 2.0]), [1.0, 4.0])
     Tensor(1.)
     """
-    return np.mean(np.abs(prediction - matching("mean_absolute_error", prediction, target)))
+    prediction, target = matching("mean_absolute_error", prediction, target)
+    return np.mean(np.abs(prediction - target))
 
 
 def matching(who: str, prediction: Any, target: Any) -> Any:
-    """The target in the dtype of the prediction, if its shape is the same."""
+    """Both in the dtype of the prediction, if their shapes are the same."""
+    prediction = real(prediction)
     if not isinstance(target, Tensor):
         target = np.asarray(target, prediction.dtype)
     if target.shape != prediction.shape:
@@ -194,7 +208,7 @@ def matching(who: str, prediction: Any, target: Any) -> Any:
             f"{who}: prediction and target need the same shape; received {prediction.shape} and "
             f"{target.shape}. Reshape the target, for instance with y.reshape({prediction.shape})"
         )
-    return target
+    return prediction, target
 
 
 def dropout(x: Any, rate: float, rng: np.random.Generator) -> Any:
@@ -206,5 +220,6 @@ def dropout(x: Any, rate: float, rng: np.random.Generator) -> Any:
     >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, np.random.default_rng(0))
     Tensor([2., 2., 2., 0.])
     """
+    x = real(x)
     keep = rng.random(x.shape, dtype=np.float32) >= rate
     return x * (keep / np.asarray(1 - rate, x.dtype))

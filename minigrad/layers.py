@@ -47,7 +47,11 @@ class Layer:
     rng: Any = None  # a numpy Generator; a model sets its own, for all that is random
 
     def __init__(self, input_shape: tuple[int, ...] | None = None):
-        self.input_shape = None if input_shape is None else tuple(input_shape)
+        if isinstance(input_shape, (int, np.integer)):
+            input_shape = (input_shape,)
+        if input_shape is not None:
+            who = f"{type(self).__name__}: each of input_shape"
+            self.input_shape = tuple(positive(who, n) for n in input_shape)
 
     def __call__(self, x: Any, *state: Any) -> Tensor:
         x = x if isinstance(x, Tensor) else Tensor(x)
@@ -184,7 +188,7 @@ class Dropout(Layer):
 
     def __init__(self, rate: float, input_shape: tuple[int, ...] | None = None):
         super().__init__(input_shape)
-        if not 0 <= rate < 1:
+        if not isinstance(rate, (float, int, np.number)) or not 0 <= rate < 1:
             raise ValueError(f"Dropout: rate must lie in [0, 1), received {rate!r}")
         self.rate = rate
 
@@ -233,10 +237,18 @@ class Dense(Layer):
                 f"Dense({self.units}): input of shape (batch, features) is required; "
                 "give a single example as x[None]"
             )
-        kernel = self.kernel_initializer((input_shape[-1], self.units), self.rng)
-        self.kernel = Tensor(kernel, requires_grad=True)
+        self.kernel = self.parameter(self.kernel_initializer, (input_shape[-1], self.units))
         if self.use_bias:
-            self.bias = Tensor(self.bias_initializer((self.units,), self.rng), requires_grad=True)
+            self.bias = self.parameter(self.bias_initializer, (self.units,))
+
+    def parameter(self, initializer: Callable, shape: tuple[int, ...]) -> Tensor:
+        array = np.asarray(initializer(shape, self.rng))
+        if array.shape != shape:
+            raise ValueError(
+                f"Dense({self.units}): an initializer must give the shape {shape}, "
+                f"received {array.shape}"
+            )
+        return Tensor(array, requires_grad=True)
 
     def forward(self, x: Tensor) -> Any:
         inputs = self.kernel.shape[0]
@@ -303,6 +315,11 @@ class SimpleRNN(Layer):
         self.units, self.return_sequences = positive("SimpleRNN: units", units), return_sequences
 
     def build(self, input_shape: tuple[int, ...]) -> None:
+        if len(input_shape) != 2:
+            raise ValueError(
+                f"SimpleRNN({self.units}): input of shape (batch, time, features) is required, "
+                f"received (batch, {', '.join(map(str, input_shape))})"
+            )
         kernel = initializers.glorot_uniform((input_shape[-1], self.units), self.rng)
         orthogonal = np.linalg.qr(self.rng.standard_normal((self.units, self.units)))[0]
         self.kernel = Tensor(kernel, requires_grad=True)

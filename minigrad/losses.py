@@ -48,6 +48,11 @@ def accuracy(prediction: Any, target: Any) -> float:
     0.5
     """
     prediction, target = np.asarray(prediction), np.asarray(target)
+    if prediction.ndim < 2 or prediction.shape[-1] < 2:
+        raise ValueError(
+            "accuracy: a row with a number for each of 2 or more classes is required for each "
+            f"example, received shape {prediction.shape}"
+        )
     if target.shape == prediction.shape:
         target = np.argmax(target, axis=-1)
     if target.shape != prediction.shape[:-1]:
@@ -69,8 +74,8 @@ METRICS: dict[str, Callable] = {
 
 
 def get(loss: Any) -> Callable:
-    """A loss by its name; a function or object is handed through, a class is called."""
-    if isinstance(loss, type):
+    """A loss by its name; a function or object is handed through, one of the classes is called."""
+    if loss in (MeanSquaredError, CategoricalCrossentropy):
         return loss()
     return loss if callable(loss) else by_name("loss", loss, LOSSES)
 

@@ -206,14 +206,17 @@ def clip(
     return bounded(a, a_min if min is None else min, a_max if max is None else max)
 
 
+ONCE = (int, np.integer, slice, type(None), type(Ellipsis))  # what picks no element twice
+
+
 def place(g: np.ndarray, index: Any, shape: tuple) -> np.ndarray:
     """Zeros of that shape, with g added at [index]: an index that repeats adds up."""
     x = np.zeros(shape, g.dtype)
     parts = index if isinstance(index, tuple) else (index,)
-    if any(isinstance(i, (list, np.ndarray)) and np.asarray(i).dtype != bool for i in parts):
-        np.add.at(x, index, g)
-    else:
+    if all(isinstance(i, ONCE) or np.asarray(i).dtype == bool for i in parts):
         x[index] = g
+    else:
+        np.add.at(x, index, g)
     return x
 
 

@@ -29,7 +29,8 @@ class Tensor(ArrayLike):
     """An array that takes part in differentiation: NumPy's functions and operators work on it.
 
     data: an array (its dtype is kept), or a number or list (these become float32).
-    requires_grad: whether `backward` shall fill `.grad`, an array of the same shape and dtype.
+    requires_grad: whether `backward` shall fill `.grad`, an array of the same shape and dtype;
+    then the data are copied.
     Integers can't require a gradient; complex, object and float16 data are refused (TypeError).
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -43,7 +44,9 @@ class Tensor(ArrayLike):
     __slots__ = ("data", "grad", "requires_grad", "node", "__weakref__")
 
     def __init__(self, data: Any, requires_grad: bool = False):
-        self.data: np.ndarray = to_array("Tensor", data, requires_grad)
+        array = to_array("Tensor", data, requires_grad)
+        # optimizers write into a parameter, and not into the array that it was made from
+        self.data: np.ndarray = array.copy() if requires_grad else array
         self.grad: np.ndarray | None = None
         self.requires_grad = requires_grad
         self.node: Node | None = None  # what made it; None for a leaf
@@ -106,8 +109,8 @@ class Node:
             return [x.data if isinstance(x, Tensor) else x for x in self.operands], self.out
         if self.out is None:
             return self.operands, None
-        out = Tensor(self.out, requires_grad=True)
-        out.node = self
+        out = wrap(self.out)
+        out.requires_grad, out.node = True, self
         return self.operands, out
 
 

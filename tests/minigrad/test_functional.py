@@ -132,3 +132,28 @@ def test_dropout_keeps_the_expectation():
     x = functional.dropout(Tensor(np.ones(100_000)), 0.3, np.random.default_rng(0)).data
     assert set(np.unique(x)) == {0, 1 / 0.7}
     assert np.mean(x == 0) == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / 100_000))
+
+
+def test_whole_numbers_become_float32():
+    counts = np.array([[1, 2, 250]], np.uint8)
+    for x in (counts, Tensor(counts), counts.tolist()):
+        p = functional.softmax(x)
+        np.testing.assert_allclose(
+            np.asarray(p), scipy.special.softmax([[1.0, 2, 250]], axis=-1), atol=1e-7
+        )
+        assert p.dtype == np.float32
+    assert functional.mean_squared_error(np.array([1, 2]), [1.5, 2.5]) == 0.25
+    assert functional.cross_entropy(counts, [2]).item() == pytest.approx(0, abs=1e-6)
+    kept = functional.dropout(Tensor(counts), 0.2, np.random.default_rng(0)).data
+    assert np.isin(kept, np.float32([0, 1, 2, 250]) / np.float32(0.8)).all()
+
+
+@pytest.mark.parametrize("logits", [np.zeros((3, 1)), np.zeros(())])
+def test_cross_entropy_needs_two_classes(logits):
+    with pytest.raises(ValueError, match="2 or more classes are required"):
+        functional.cross_entropy(Tensor(logits), np.zeros((3, 1)))
+
+
+def test_cross_entropy_takes_narrow_labels_of_many_classes():
+    z = Tensor(np.zeros((1, 300)))
+    assert functional.cross_entropy(z, np.array([7], np.uint8)).item() == pytest.approx(np.log(300))

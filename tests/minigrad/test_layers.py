@@ -128,3 +128,23 @@ def test_initializers_have_their_variance(name):
     variance = {"zeros": 0, "ones": 0, "glorot": 2 / 500, "he": 2 / 300}[name.split("_")[0]]
     assert w.dtype == np.float32
     assert np.var(w) == pytest.approx(variance, rel=0.03)
+
+
+def test_input_shape_as_a_number_and_what_it_may_not_be():
+    assert Dense(2, input_shape=784).input_shape == (784,)
+    for wrong in ((None, 7), (-1,), "784"):
+        with pytest.raises(ValueError, match="each of input_shape must be a positive integer"):
+            Dense(2, input_shape=wrong)
+
+
+def test_an_initializer_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"must give the shape \(2,\), received \(\)"):
+        Dense(2, bias_initializer=lambda shape, rng: 0.0)(np.ones((1, 3)))
+
+
+def test_a_parameter_is_not_the_array_it_began_with():
+    w = np.ones((3, 2), np.float32)
+    layer = Dense(2, kernel_initializer=lambda shape, rng: w)
+    layer(np.ones((1, 3)))
+    layer.kernel.data += 1
+    assert np.all(w == 1)

@@ -35,3 +35,9 @@ def test_by_name_as_class_as_object_as_function():
 def test_unknown_names(get, name, message):
     with pytest.raises(ValueError, match=message):
         get(name)
+
+
+@pytest.mark.parametrize("prediction", [[[0.9], [0.1]], [3.0, 1.0], 1.0])
+def test_accuracy_needs_two_classes(prediction):
+    with pytest.raises(ValueError, match="2 or more classes is required"):
+        losses.accuracy(prediction, prediction)

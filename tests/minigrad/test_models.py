@@ -38,9 +38,7 @@ def test_the_same_seed_gives_the_same_bits():
     runs = []
     for verbose in (0, 2):
         model = classifier(seed=3)
-        history = model.fit(
-            X, np.eye(2)[LABELS], epochs=3, verbose=verbose, validation_split=0.25
-        )
+        history = model.fit(X, np.eye(2)[LABELS], epochs=3, verbose=verbose, validation_split=0.25)
         runs.append((model.state_dict(), history.history))
     assert runs[0][1] == runs[1][1]
     assert all(np.array_equal(v, runs[1][0][k]) for k, v in runs[0][0].items())

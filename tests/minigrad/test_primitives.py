@@ -251,3 +251,12 @@ def test_the_same_expression_associated_differently(first, second, third):
     apart = gradients(lambda a, b, c: ((c + b) + a) + a * (b * c))
     for one, other in zip(together, apart):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("index", [((0, 0, 1), slice(None)), ((0, 0), (1, 1)), ((0, 0, 1),)])
+def test_an_index_of_tuples_that_repeat_adds_up(index):
+    x = Tensor(np.ones((3, 2)), requires_grad=True)
+    np.sum(x[index]).backward()
+    expected = np.zeros((3, 2))
+    np.add.at(expected, index, 1)
+    np.testing.assert_array_equal(x.grad, expected)
