@@ -30,9 +30,7 @@ MOMENTA: tuple[dict[str, Any], ...] = (
     {"momentum": FREE, "lr_in_momentum": True, "nesterov": True},
 )  # fmt: skip
 ROUGH = 1e3  # in units of rounding; fitting the first steps any closer would overfit them
-EXTRAS: tuple[dict[str, Any], ...] = (
-    {}, {"maximize": True}, {"clip_value": FREE}, {"clip_norm": FREE}, {"clip_global_norm": FREE},
-)  # fmt: skip
+CLIPS = (None, "clip_value", "clip_norm", "clip_global_norm")
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,10 @@ def identify(
     """
     path = _Path(thetas, gradients, lr)
     found: list[_Candidate] = []
-    for extra in EXTRAS:
-        for structure in sorted(_structures(extra, lr is None), key=lambda s: len(s[2])):
+    uphill = {"maximize": True} if path.rises else {}
+    for clip in CLIPS[: 3 if len(path.start) == 1 else 4]:
+        links = uphill | ({clip: FREE} if clip else {}) | ({"lr": FREE} if lr is None else {})
+        for structure in sorted(_structures(links), key=lambda s: len(s[2])):
             candidate = _Candidate(path, *structure)
             if not any(c.departs is None and c.explains(candidate) for c in found):
                 candidate.search()
@@ -90,11 +90,10 @@ def identify(
     return sorted(matches, key=lambda m: (-(m.departs or 0), m.deviation))
 
 
-def _structures(extra: dict[str, Any], lr_unknown: bool) -> Iterator[tuple[Any, ...]]:
+def _structures(links: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     """(kind, what is set, starts of the free numbers) for everything that could have been."""
     shared = {field.name for field in fields(Optimizer)}
-    links = extra | ({"lr": FREE} if lr_unknown else {})
-    clipped = any(name.startswith("clip") for name in extra)
+    clipped = any(name.startswith("clip") for name in links)
     for kind in map(find, available()):
         own = {k: v for k, v in kind.defaults.items() if k not in shared and v is not None}
         # all numbers as some framework has them, or every switch both ways and all numbers free
@@ -149,6 +148,8 @@ class _Path:
         # what rounding may do: some units in the last place of θ, and a little of each step
         moved = np.abs(np.diff(flat, axis=0))
         self.tolerance = 8 * eps * np.abs(self.target) + 0.1 * eps**0.5 * moved + 1e-300
+        slope = np.concatenate([g.ravel() for g in self.gradients[0]])
+        self.rises = np.sign(slope * (flat[1] - flat[0])).sum() > 0
         self.first_steps: dict[Any, tuple[dict[str, float], float]] = {}
 
 
