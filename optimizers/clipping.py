@@ -15,10 +15,10 @@ import numpy as np
 def norm(g: np.ndarray) -> float:
     """‖g‖ in one reduction, and in others only if that overflows; inf or NaN if an element is."""
     flat = g.ravel(order="K")
+    total = float(np.vdot(flat, flat))  # unlike np.dot, it warns of nothing
+    if isfinite(total):
+        return total**0.5
     with np.errstate(over="ignore", invalid="ignore"):
-        total = float(np.dot(flat, flat))
-        if isfinite(total):
-            return total**0.5
         largest = float(np.abs(flat).max())
         return largest * norm(flat / flat.dtype.type(largest)) if isfinite(largest) else largest
 

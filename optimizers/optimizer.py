@@ -21,8 +21,24 @@ from .parameters import Group, collect
 from .schedules import Schedule
 from .state import load_state_dict, state_dict
 
-BLOCK = 1 << 17  # elements that stay in the processor's cache through all operations of a step
+BLOCK = 1 << 16  # elements that stay in the processor's cache through all operations of a step
 WHOLE = ("clip_global_norm", "on_nonfinite")  # what no group can have for itself
+
+
+class Today:
+    """A hyperparameter as an attribute: where it is a schedule, its value at this step."""
+
+    def __init__(self, name: str, default: Any) -> None:
+        self.name, self.default = name, default
+
+    def __get__(self, optimizer: Any, owner: Any = None) -> Any:
+        if optimizer is None:
+            return self.default
+        value = vars(optimizer)[self.name]
+        return value(optimizer.steps) if isinstance(value, Schedule) else value
+
+    def __set__(self, optimizer: Any, value: Any) -> None:
+        vars(optimizer)[self.name] = value
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
@@ -79,6 +95,8 @@ class Optimizer:
         dataclass(kw_only=True, repr=False, eq=False)(cls)
         cls.defaults = {f.name: f.default for f in fields(cls) if f.init}
         cls.asks = {name: asked_by(cls, getattr(cls, name)) for name in ("init", "direction")}
+        for name, default in cls.defaults.items():
+            setattr(cls, name, Today(name, default))
 
     def __new__(cls, *args: Any, **hyper: Any) -> Self:
         if len(args) > 1:
@@ -99,10 +117,6 @@ class Optimizer:
             have = ", ".join(cls.conventions) or "none"
             raise ValueError(f"{framework!r} has no {cls.__name__}; those that have it: {have}")
         return cls(params, **{**cls.conventions[framework], **overrides})
-
-    def __getattribute__(self, name: str) -> Any:
-        value = super().__getattribute__(name)
-        return value(self.steps) if isinstance(value, Schedule) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.defaults:
@@ -227,18 +241,18 @@ class Optimizer:
             raise RuntimeError(f"{self!r}: no parameter has a gradient; call loss.backward() first")
         policy, finite = self.on_nonfinite, True
         for name, g in given.items():
-            w, who = self.parameters[name].data, f"{type(self).__name__}: the gradient of {name!r}"
+            w = self.parameters[name].data
             got = (g.dtype, g.shape) if isinstance(g, np.ndarray) else type(g).__name__
             if got != (w.dtype, w.shape):
                 raise ValueError(
-                    f"{who} must be an array of {w.dtype} and shape {w.shape}, like the parameter; "
-                    f"received {got}"
+                    f"{type(self).__name__}: the gradient of {name!r} must be an array of "
+                    f"{w.dtype} and shape {w.shape}, like the parameter; received {got}"
                 )
             finite = finite and (policy == "ignore" or isfinite(norm(g)))
             if not finite and policy == "raise":
                 raise FloatingPointError(
-                    f"{who} has an inf or NaN, and the step was not taken; lower lr, clip, or "
-                    'choose on_nonfinite="skip"'
+                    f"{type(self).__name__}: the gradient of {name!r} has an inf or NaN, and the "
+                    'step was not taken; lower lr, clip, or choose on_nonfinite="skip"'
                 )
         return given if finite else {}
 
@@ -261,8 +275,8 @@ class Optimizer:
     def _blocks(self, w: Any, g: Any, slots: dict[str, Any]) -> Iterator[tuple[Any, Any, Any]]:
         """(w, g, slots) whole or, since memory is the bottleneck, in pieces that fit the cache."""
         arrays = (w, g, *slots.values())
-        alike = all(a.shape == w.shape and a.flags.c_contiguous for a in arrays)
-        if not (self.elementwise and alike and w.size > BLOCK):
+        whole = w.size <= BLOCK or not self.elementwise
+        if whole or any(a.shape != w.shape or not a.flags.c_contiguous for a in arrays):
             yield w, g, slots
             return
         w, g, *flat = (a.reshape(-1) for a in arrays)
