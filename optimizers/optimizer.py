@@ -122,9 +122,9 @@ class Optimizer:
     def as_in(cls, framework: str, params: Any = None, /, **overrides: Any) -> Self:
         """This optimizer as another framework has it; where it has no default lr, ours holds."""
         if framework not in cls.conventions:
-            have = ", ".join(cls.conventions) or "none"
-            raise ValueError(f"{framework!r} has no {cls.__name__}; those that have it: {have}")
-        return cls(params, **{**cls.conventions[framework], **overrides})
+            have = f"those that have it: {', '.join(cls.conventions) or 'none'}"
+            raise ValueError(f"{framework!r} has no {cls.__name__}; {have}")
+        return cls(params, **(cls.conventions[framework] | overrides))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.defaults:
@@ -179,9 +179,9 @@ class Optimizer:
         """
         collected = collect(type(self).__name__, params)
         named = {name: p for members, _ in collected for name, p in members.items()}
+        if [*map(id, named.values())] == [*map(id, self.parameters.values())]:
+            return self
         if self.parameters:
-            if list(map(id, named.values())) == list(map(id, self.parameters.values())):
-                return self
             raise RuntimeError(f"{self!r} already has its parameters; make a new optimizer")
         self.groups = [Group(self, list(members), overrides) for members, overrides in collected]
         self.parameters, self.updates = named, dict.fromkeys(named, 0)
@@ -225,8 +225,7 @@ class Optimizer:
 
         Everything is checked first: an error, whatever its kind, leaves all arrays as they were.
         """
-        gradients = self._gradients()
-        hypers = [self._at(group) for group in self.groups]
+        gradients, hypers = self._gradients(), [self._at(group) for group in self.groups]
         if not gradients:
             return
         if limit := hypers[0]["clip_global_norm"]:
@@ -270,10 +269,9 @@ class Optimizer:
         """The group's hyperparameters at this step, those of schedules checked."""
         raw, t = vars(self) | group.data, self.steps
         h = {name: raw[name] for name in self.defaults}
-        for name, value in h.items():
-            if isinstance(value, Schedule):
-                who, default = f"{name} at step {t}", self.defaults[name]
-                h[name] = check(type(self).__name__, who, value(t), default)
+        for name in [name for name, value in h.items() if isinstance(value, Schedule)]:
+            at = f"{name} at step {t}"
+            h[name] = check(type(self).__name__, at, h[name](t), self.defaults[name])
         return h
 
     @staticmethod

@@ -29,10 +29,8 @@ def register(name: str, *aliases: str, override: bool = False) -> Callable[[Any]
             raise TypeError(f"register needs a subclass of Optimizer or a function, received {cls}")
         for n in names:
             if not override and _home(_registry.get(n, cls)) != _home(cls):
-                raise ValueError(
-                    f"the name {n!r} is taken by {_home(_registry[n])};"
-                    " choose another, or register(…, override=True)"
-                )
+                taken = f"the name {n!r} is taken by {_home(_registry[n])}"
+                raise ValueError(f"{taken}; choose another, or register(…, override=True)")
         _registry.update(dict.fromkeys(names, cls))
         return cls
 
@@ -87,8 +85,8 @@ def available() -> dict[str, str]:
 
 def _describe(cls: type[Optimizer]) -> str:
     """The docstring's first paragraph in words: the second one, where the first is a formula."""
-    paragraphs = (inspect.getdoc(cls) or cls.__name__).split("\n\n")
-    return " ".join(paragraphs[min(1, len(paragraphs) - 1)].split())
+    formula, words = [*(inspect.getdoc(cls) or cls.__name__).split("\n\n"), ""][:2]
+    return " ".join((words or formula).split())
 
 
 def find(name: str) -> type[Optimizer]:
@@ -112,7 +110,5 @@ def _load(key: str, entry: EntryPoint) -> None:
             register(key)(thing)
     except Exception as error:
         maker = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unknown package"
-        raise ImportError(
-            f"the optimizer {key!r} of {maker} ({entry.value}) does not load: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+        who, what = f"the optimizer {key!r} of {maker}", f"{type(error).__name__}: {error}"
+        raise ImportError(f"{who} ({entry.value}) does not load: {what}") from error
