@@ -15,3 +15,10 @@ def ema(mean: np.ndarray, x: np.ndarray, rho: float) -> np.ndarray:
 def root(v: np.ndarray, eps: float, eps_in_sqrt: bool) -> np.ndarray:
     """√v + ε, or √(v + ε): the one line about which the frameworks differ most."""
     return np.sqrt(v + eps) if eps_in_sqrt else np.sqrt(v) + eps
+
+
+def forget_traces(slots: dict[str, np.ndarray]) -> None:
+    """Let what has faded below the normal range be 0: such numbers slow the processor down."""
+    for slot in slots.values():
+        if slot.dtype.kind == "f":
+            slot[np.abs(slot) < np.finfo(slot.dtype).tiny] = 0

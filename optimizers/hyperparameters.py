@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .schedules import as_schedule
+from .schedules import Schedule, as_schedule
 
 Number = float | Callable[[int], float]
 
@@ -94,3 +94,19 @@ def asked_by(owner: Any, function: Callable) -> list[str]:
     for name in set(names) - {*owner.defaults, "t"}:
         raise TypeError(unknown(owner.__name__, name, owner.defaults))
     return names
+
+
+class Today:
+    """A hyperparameter as an attribute: where it is a schedule, its value at this step."""
+
+    def __init__(self, name: str, default: Any) -> None:
+        self.name, self.default = name, default
+
+    def __get__(self, optimizer: Any, owner: Any = None) -> Any:
+        if optimizer is None:
+            return self.default
+        value = vars(optimizer)[self.name]
+        return value(optimizer.steps) if isinstance(value, Schedule) else value
+
+    def __set__(self, optimizer: Any, value: Any) -> None:
+        vars(optimizer)[self.name] = value

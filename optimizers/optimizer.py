@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Self, dataclass_transform
 import numpy as np
 
 from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value, norm
+from .common import forget_traces
 from .explain import explain
-from .hyperparameters import Number, asked_by, check, unknown
+from .hyperparameters import Number, Today, asked_by, check, unknown
 from .parameters import Group, collect
 from .schedules import Schedule
 from .state import load_state_dict, state_dict
@@ -24,29 +25,6 @@ from .state import load_state_dict, state_dict
 BLOCK = 1 << 16  # elements that stay in the processor's cache through all operations of a step
 FADED = 64  # updates between two looks for numbers that have faded away
 WHOLE = ("clip_global_norm", "on_nonfinite")  # what no group can have for itself
-
-
-def forget_traces(slots: dict[str, np.ndarray]) -> None:
-    """Let what has faded below the normal range be 0: such numbers slow the processor down."""
-    for slot in slots.values():
-        if slot.dtype.kind == "f":
-            slot[np.abs(slot) < np.finfo(slot.dtype).tiny] = 0
-
-
-class Today:
-    """A hyperparameter as an attribute: where it is a schedule, its value at this step."""
-
-    def __init__(self, name: str, default: Any) -> None:
-        self.name, self.default = name, default
-
-    def __get__(self, optimizer: Any, owner: Any = None) -> Any:
-        if optimizer is None:
-            return self.default
-        value = vars(optimizer)[self.name]
-        return value(optimizer.steps) if isinstance(value, Schedule) else value
-
-    def __set__(self, optimizer: Any, value: Any) -> None:
-        vars(optimizer)[self.name] = value
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))

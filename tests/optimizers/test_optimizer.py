@@ -1,6 +1,7 @@
 """The base class: forms of parameters, links, groups, checks, and what a step must not touch."""
 
 import copy
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -352,3 +353,26 @@ def test_a_direction_that_asks_for_what_is_not_there_is_told_at_once():
 
             def direction(self, g, slots, *, betta):
                 return g
+
+
+def test_a_subclass_may_call_itself_a_dataclass():
+    @dataclass(kw_only=True)
+    class Fading(Optimizer):
+        """v ← ρ·v + g        u = v"""
+
+        rho: float = 0.5
+
+        def init(self, w):
+            return {"trace": np.zeros_like(w)}
+
+        def direction(self, g, slots, *, rho):
+            slots["trace"] *= rho
+            slots["trace"] += g
+            return slots["trace"]
+
+    assert after(2, Fading([parameter(4.0)], lr=1.0)) == [[4 - 1 - 1.5]]
+    optimizer = Fading([parameter(4.0)], lr=lambda t: 1.0 - t, rho=0.25)
+    assert after(2, optimizer) == [[3.0]]
+    assert (optimizer.lr, optimizer.rho) == (-1.0, 0.25)
+    with pytest.raises(TypeError, match="did you mean 'rho'"):
+        Fading(roh=0.5)
