@@ -77,6 +77,8 @@ def get(loss: Any) -> Callable:
     """A loss by its name; a function or object is handed through, one of the classes is called."""
     if loss in (MeanSquaredError, CategoricalCrossentropy):
         return loss()
+    if isinstance(loss, type):
+        raise TypeError(f"a loss is a name, a function or an object, received the {loss!r}")
     return loss if callable(loss) else by_name("loss", loss, LOSSES)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -63,37 +64,64 @@ class Sequential(Layer):
         self.progress: Any = None  # of the last training, as its callbacks
         self.callbacks: Any = None
         self.stop_training = False
+        if isinstance(layers, Layer):
+            raise TypeError(f"Sequential: a list of layers is required; write [{layers!r}]")
         for layer in layers:
             self.add(layer)
 
     def add(self, layer: Layer) -> None:
         """Append a layer; where the input's shape is known, its parameters are made at once."""
-        if not isinstance(layer, Layer):
+        if not isinstance(layer, Layer) or self in layer.layers_within():
             raise TypeError(
                 f"Sequential: a layer such as Dense(10) is required, received {layer!r}"
             )
         for part in layer.layers_within():
             part.rng = self.rng
-        self.layers.append(layer)
+        with self.unchanged_by_errors():
+            self.layers = [*self.layers, layer]
+            if len(self.layers) == 1:
+                self.input_shape = layer.input_shape
+            if self.input_shape is not None:
+                self.build(self.input_shape)
         self.optimizer = None
-        if self.layers[0].input_shape is not None and (self.built or len(self.layers) == 1):
-            self.build(self.layers[0].input_shape)
-            self.built = True
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         self.output_shapes(input_shape)
+        self.input_shape, self.built = input_shape, True
 
     def output_shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
         """The shape of each layer's output for one example of this shape."""
         x, shapes = Tensor(np.zeros((1, *input_shape), np.float32)), []
-        training = self.training
-        self.eval()
-        with no_grad():
+        with self.in_use():
             for layer in self.layers:
                 x = layer(x)
                 shapes.append(x.shape[1:])
-        self.train(training)
         return shapes
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Without what happens in training alone: dropout, recording."""
+        training = self.training
+        self.eval()
+        try:
+            with no_grad():
+                yield
+        finally:
+            self.train(training)
+
+    @contextmanager
+    def unchanged_by_errors(self) -> Iterator[None]:
+        """What is built in here is as before if it ends in an error; so are the random numbers."""
+        before = [(layer, dict(vars(layer))) for layer in self.layers_within()]
+        drawn = self.rng.bit_generator.state
+        try:
+            yield
+        except BaseException:
+            for layer, attributes in before:
+                vars(layer).clear()
+                vars(layer).update(attributes)
+            self.rng.bit_generator.state = drawn
+            raise
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
@@ -106,18 +134,27 @@ class Sequential(Layer):
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
-        metrics: Iterable[Any] = (),
+        metrics: Any = (),
     ) -> None:
         """Say how to train: by names or objects (optimizers.available(), the tables in losses)."""
         if loss is None:
             raise ValueError('compile: a loss is required, such as loss="categorical_crossentropy"')
         optimizer, loss = optimizers.get(optimizer), losses.get(loss)
-        named = {m if isinstance(m, str) else m.__name__: losses.get_metric(m) for m in metrics}
+        metrics = [metrics] if isinstance(metrics, str) or callable(metrics) else metrics or ()
+        named: dict[str, Callable] = {}
+        for metric in metrics:
+            function = losses.get_metric(metric)
+            name = metric if isinstance(metric, str) else getattr(metric, "__name__", repr(metric))
+            if name in named or name == "loss":
+                raise ValueError(f"compile: metrics need names of their own; {name!r} is taken")
+            named[name] = function
         self.optimizer, self.loss, self.metrics = optimizer, loss, named
 
     def train_on_batch(self, x: Any, y: Any) -> dict[str, float]:
         """One step of the optimizer on one batch; the loss and metrics from before it."""
         prediction = self(x)
+        if not self.optimizer.parameters:
+            self.optimizer.bind(self.named_parameters())
         loss = self.loss(prediction, y)
         loss.backward()
         self.optimizer.step()
@@ -126,8 +163,9 @@ class Sequential(Layer):
 
     def measure(self, loss: Tensor, prediction: Tensor, y: Any) -> dict[str, float]:
         numbers = {"loss": loss.item()}
-        for name, metric in self.metrics.items():
-            numbers[name] = float(metric(prediction.data, y))
+        with no_grad():
+            for name, metric in self.metrics.items():
+                numbers[name] = float(metric(prediction, y))
         return numbers
 
     def fit(
@@ -140,7 +178,7 @@ class Sequential(Layer):
         validation_split: float = 0.0,
         validation_data: tuple[Any, Any] | None = None,
         shuffle: bool = True,
-        callbacks: Iterable[Callback] = (),
+        callbacks: Callback | Iterable[Callback] | None = None,
         resume: str | Path | None = None,
     ) -> History:
         """Train for some epochs; the history of loss, metrics (means over each epoch) and lr.
@@ -162,23 +200,30 @@ class Sequential(Layer):
         """
         if not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"fit: epochs must be 0 or more, received {epochs!r}")
+        if not isinstance(validation_split, (int, float)) or not 0 <= validation_split < 1:
+            raise ValueError(
+                f"fit: validation_split must lie in [0, 1), received {validation_split!r}"
+            )
         x, y = self.checked("fit", x, y)
         if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                raise ValueError("fit: validation_data must be a pair (x, y)")
             validation_data = self.checked("fit: validation_data", *validation_data)
             validation_split = 0.0
+        callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
         batches(x, y, batch_size, shuffle=False)  # refuses a batch_size before anything changes
         names = ["loss", *self.metrics]
         if validation_split or validation_data is not None:
             names += [f"val_{name}" for name in names]
         progress = Progress(len(x), batch_size, shuffle, validation_split, [*names, "lr"])
         held = progress.held_out
-        self.prepare(x)
+        self.rehearse((x, y), validation_data or (x, y))
         hooks = self.begin(progress, callbacks, resume)
         if held:
             order = progress.rng(0).permutation(len(x))
             kept, left_out = np.sort(order[held:]), np.sort(order[:held])
             x, y, validation_data = x[kept], y[kept], (x[left_out], y[left_out])
-        bar = verbose == 1 and sys.stderr.isatty()
+        bar = verbose in (1, "auto") and sys.stderr.isatty()
         logs: dict[str, float] = {}
         with hooks:
             hooks("on_train_begin", {})
@@ -192,8 +237,9 @@ class Sequential(Layer):
                 if validation_data is not None:
                     measured = self.run(validation_data, batch_size)
                     logs |= {f"val_{name}": number for name, number in measured.items()}
-                if verbose == 2 or (verbose == 1 and not bar):
-                    print(f"{title}: " + ", ".join(f"{k} {v:.4f}" for k, v in logs.items()))
+                if verbose and (not bar or validation_data is not None):
+                    numbers = ", ".join(f"{k} {v:.4f}" for k, v in logs.items())
+                    print(f"{title}: {numbers}", flush=True)
                 logs["lr"] = self.optimizer.lr
                 progress.finish_epoch(logs)
                 hooks("on_epoch_end", epoch, logs)
@@ -234,8 +280,10 @@ class Sequential(Layer):
 
     def checked(self, who: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """x and y as arrays of finite numbers and of the same length."""
-        if self.optimizer is None or self.loss is None:
-            raise RuntimeError(f"{who}: say first how to train: model.compile(optimizer=…, loss=…)")
+        if self.optimizer is None or self.loss is None or not self.layers:
+            raise RuntimeError(
+                f"{who}: add layers, then say how to train: model.compile(optimizer=…, loss=…)"
+            )
         x, y = np.asarray(x), np.asarray(y)
         for name, array in (("x", x), ("y", y)):
             if array.dtype.kind not in "fbiu" or not array.ndim:
@@ -258,11 +306,16 @@ class Sequential(Layer):
             )
         return x, y
 
-    def prepare(self, x: np.ndarray) -> None:
-        """Make the parameters, if that is still to do, and hand them to the optimizer."""
-        if not self.built:
-            self.build(x.shape[1:])
-            self.built = True
+    def rehearse(self, *data: tuple[np.ndarray, np.ndarray]) -> None:
+        """Make the parameters, if that is still to do, and hand them to the optimizer.
+
+        A few rows go through first, those of the least and greatest label among them: what does not
+        fit raises here, before anything has changed.
+        """
+        with self.unchanged_by_errors():
+            for x, y in data:
+                rows = [0, y.argmin(), y.argmax()] if y.ndim == 1 else [0]
+                self.run((x[rows], y[rows]), len(rows))
         self.optimizer.bind(self.named_parameters())
 
     # Files
@@ -300,13 +353,16 @@ class Sequential(Layer):
 
     def run(self, data: tuple[Any, Any], batch_size: int) -> dict[str, float]:
         """The loss and metrics on these examples, in use (no dropout)."""
-        training, means = self.training, Means()
-        self.eval()
-        with no_grad():
+        means = Means()
+        with self.in_use():
             for xs, ys in batches(*data, batch_size, shuffle=False):
                 prediction = self(xs)
-                means.add(self.measure(self.loss(prediction, ys), prediction, ys), len(xs))
-        self.train(training)
+                loss = self.loss(prediction, ys)
+                if not isinstance(loss, Tensor) or loss.size != 1:
+                    raise TypeError(
+                        f"the loss must be a Tensor of one number, received {loss!r:.80}"
+                    )
+                means.add(self.measure(loss, prediction, ys), len(xs))
         return means.numbers()
 
     def evaluate(self, x: Any, y: Any, batch_size: int = 512, verbose: int = 0) -> Any:
@@ -316,21 +372,18 @@ class Sequential(Layer):
 
     def predict(self, x: Any, batch_size: int = 512) -> np.ndarray:
         """The model's output for each example, as an array (N, …)."""
-        training = self.training
-        self.eval()
-        with no_grad():
+        with self.in_use():
             parts = [self(rows).data for rows in batches(x, None, batch_size, shuffle=False)]
-        self.train(training)
         return np.concatenate(parts)
 
     def summary(self) -> str:
         """A table of the layers, their output shapes and numbers of parameters; also printed."""
-        if not self.built or self.layers[0].input_shape is None:
+        if self.input_shape is None:
             raise RuntimeError(
                 "summary: the input's shape is not known; give input_shape=… to the first layer"
             )
         lines = [f"{'layer':<16}{'output':<20}{'parameters':>12}"]
-        for layer, shape in zip(self.layers, self.output_shapes(self.layers[0].input_shape)):
+        for layer, shape in zip(self.layers, self.output_shapes(self.input_shape)):
             count = sum(p.size for p in layer.parameters())
             lines.append(f"{type(layer).__name__:<16}{('N', *shape)!s:<20}{count:>12,}")
         lines.append(f"{'in all':<36}{sum(p.size for p in self.parameters()):>12,}")

@@ -121,7 +121,7 @@ def test_in_a_model():
         (lambda: Embedding(3, 2)(np.array([0.5])), "integers are required"),
         (lambda: Embedding(3, 2)(np.array([np.nan])), "integers are required"),
         (lambda: SimpleRNN(0), "units must be a positive integer, received 0"),
-        (lambda: SimpleRNN(2)(np.ones((3, 4))), r"time, features\) is required, received \(batch, 4\)"),
+        (lambda: SimpleRNN(2)(np.ones((3, 4))), r"features\) is required, received \(batch, 4\)"),
         (lambda: SimpleRNN(2)(np.ones((3, 0, 4))), r"received \(3, 0, 4\)"),
         (lambda: SimpleRNN(2)(np.ones((3, 1, 4)), np.ones((1, 2))), r"\(3, 2\) is required"),
     ],

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from minigrad import optimizers
+from minigrad import losses, optimizers
+from minigrad.functional import cross_entropy
 from minigrad.layers import Dense, Dropout, Flatten, Softmax
 from minigrad.models import Sequential
 
@@ -102,8 +103,8 @@ with_nan[7, 2] = np.nan
         (X, LABELS, {"batch_size": 0}, ValueError, "batch_size must be at least 1"),
         (X, LABELS, {"batch_size": -3}, ValueError, "batch_size must be at least 1"),
         (X, LABELS, {"epochs": -1}, ValueError, "epochs must be 0 or more, received -1"),
-        (X, LABELS, {"validation_split": 1.0}, ValueError, "validation_split must leave"),
-        (X[:, :3], LABELS, {}, ValueError, r"\(batch, 4\) is required, received \(32, 3\)"),
+        (X, LABELS, {"validation_split": 1.0}, ValueError, r"in \[0, 1\), received 1.0"),
+        (X[:, :3], LABELS, {}, ValueError, r"\(batch, 4\) is required, received \(3, 3\)"),
         (X, LABELS + 1, {}, ValueError, "labels must lie in 0 … 1 for 2 classes"),
         (np.array(["a"] * 200), LABELS, {}, TypeError, "x must be an array of numbers"),
     ],
@@ -134,5 +135,86 @@ def test_compile_refuses_unknown_names(kwargs, message):
 
 
 def test_add_refuses_what_is_no_layer():
-    with pytest.raises(TypeError, match=r"a layer such as Dense\(10\) is required"):
-        Sequential([Dense])
+    model = Sequential()
+    for layers in ([Dense], [None], [model]):
+        with pytest.raises(TypeError, match=r"a layer such as Dense\(10\) is required"):
+            for layer in layers:
+                model.add(layer)
+    with pytest.raises(TypeError, match="a list of layers is required"):
+        Sequential(Dense(2))
+
+
+def test_a_layer_added_later_is_trained():
+    model = Sequential([Dense(4)], seed=0)
+    model.predict(X)
+    model.add(Dense(1))
+    model.compile(optimizers.SGD(lr=0.1), loss="mse")
+    before = model.state_dict()
+    model.fit(X, X[:, :1], verbose=0)
+    assert len(before) == 4
+    assert all(np.any(v != before[k]) for k, v in model.state_dict().items())
+
+
+def test_what_does_not_fit_is_found_before_training():
+    far = LABELS.copy()
+    far[150] = 7
+    lazy = Sequential([Dense(3), Dropout(0.5), Dense(2)], seed=0)
+    eager = classifier()
+    lazy.compile("sgd", loss="cross_entropy")
+    for model in (lazy, eager):
+        before, drawn = model.state_dict(), model.rng.bit_generator.state
+        for x, y, more in (
+            (np.ones((200, 4, 4)), LABELS, {}),
+            (X, far, {}),
+            (X, LABELS, {"validation_data": (X, far)}),
+            (X, LABELS, {"validation_data": (X[:, :3], LABELS)}),
+            (X, LABELS, {"validation_data": X}),
+            (X, LABELS[:, None], {}),
+            (X, LABELS, {"validation_split": float("nan")}),
+        ):
+            with pytest.raises(ValueError, match=r"labels|required|pair|validation_split"):
+                model.fit(x, y, verbose=0, **more)
+            assert model.training
+            assert model.rng.bit_generator.state == drawn
+            assert before.keys() == model.state_dict().keys()
+            assert all(np.array_equal(v, before[k]) for k, v in model.state_dict().items())
+    lazy.fit(X, LABELS, verbose=0)
+
+
+def test_predict_that_fails_leaves_the_model_in_training():
+    model = classifier()
+    with pytest.raises(ValueError, match="is required"):
+        model.predict(X[:, :2])
+    assert model.training
+
+
+def test_a_loss_as_a_metric_looks_through_softmax_too():
+    model = classifier()
+    model.compile("sgd", "cross_entropy", [cross_entropy])
+    loss, metric = model.evaluate(X, LABELS)
+    assert loss == metric
+
+
+def test_metrics_in_every_form():
+    model = Sequential([Dense(2)])
+    for metrics in ("accuracy", None, losses.accuracy, ["acc"]):
+        model.compile("sgd", "cross_entropy", metrics)
+    with pytest.raises(ValueError, match="'acc' is taken"):
+        model.compile("sgd", "cross_entropy", ["acc", "acc"])
+    with pytest.raises(ValueError, match="unknown metric 3"):
+        model.compile("sgd", "cross_entropy", [3])
+
+
+def test_a_loss_that_is_no_tensor():
+    model = classifier()
+    model.compile("sgd", lambda prediction, target: 0.0)
+    with pytest.raises(TypeError, match=r"the loss must be a Tensor of one number, received 0\.0"):
+        model.fit(X, LABELS)
+    with pytest.raises(TypeError, match=r"a loss is a name, a function or an object"):
+        model.compile("sgd", Dense)
+
+
+def test_train_on_batch_before_fit():
+    model = classifier()
+    first = model.train_on_batch(X, LABELS)["loss"]
+    assert model.train_on_batch(X, LABELS)["loss"] != first
