@@ -64,10 +64,10 @@ class ArrayLike:
     def __setitem__(self, index: Any, value: Any) -> None:
         raise in_place("tensor[...] = value")
 
-    shape = property(lambda self: self.data.shape)
-    dtype = property(lambda self: self.data.dtype)
-    ndim = property(lambda self: self.data.ndim)
-    size = property(lambda self: self.data.size)
+    shape = property(operator.attrgetter("data.shape"))
+    dtype = property(operator.attrgetter("data.dtype"))
+    ndim = property(operator.attrgetter("data.ndim"))
+    size = property(operator.attrgetter("data.size"))
 
     def __len__(self) -> int:
         return len(self.data)

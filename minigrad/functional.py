@@ -41,9 +41,9 @@ def sigmoid(x: Any) -> Any:
 
 
 @primitive(
-    lambda g, _, _x, w, _b: g @ np.swapaxes(w, 0, 1),
-    lambda g, _, x, _w, _b: np.swapaxes(rows(x), 0, 1) @ rows(g),
-    lambda g, *_: g,
+    lambda g, _, _x, w, _b: g @ w.T,
+    lambda g, _, x, _w, _b: np.dot(rows(x).T, rows(g)),  # for one row ten times as fast as @
+    lambda g, *_: rows(g).sum(axis=0),
 )
 def linear(x: Any, w: Any, b: Any) -> Any:
     """x @ w + b as one operation: x (..., n), w (n, m), b (m,) give (..., m).
@@ -63,8 +63,8 @@ def rows(x: Any) -> Any:
 
 @primitive(lambda g, out, _, axis=-1: out * (g - np.sum(g * out, axis=axis, keepdims=True)))
 def _softmax(x: Any, axis: int = -1) -> Any:
-    out = np.exp(x - np.max(x, axis=axis, keepdims=True))
-    out /= np.sum(out, axis=axis, keepdims=True)
+    out = np.exp(x - x.max(axis=axis, keepdims=True))
+    out /= out.sum(axis=axis, keepdims=True)
     return out
 
 
@@ -123,14 +123,14 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
 @primitive(
     lambda g, _, z, t: (
-        (g / (z.size // z.shape[-1])) * (_softmax(z) * np.sum(t, axis=-1, keepdims=True) - t)
+        (g / (z.size // z.shape[-1])) * (_softmax(z) * t.sum(axis=-1, keepdims=True) - t)
     ),
     None,
 )
 def _cross_entropy(z: Any, t: Any) -> Any:
-    z = z - np.max(z, axis=-1, keepdims=True)
-    log_total = np.log(np.sum(np.exp(z), axis=-1, keepdims=True))
-    return np.sum(t * (log_total - z)) / (z.size // z.shape[-1])
+    z = z - z.max(axis=-1, keepdims=True)
+    log_total = np.log(np.exp(z).sum(axis=-1, keepdims=True))
+    return (t * (log_total - z)).sum() / (z.size // z.shape[-1])
 
 
 def cross_entropy(logits: Any, labels: Any) -> Any:
@@ -170,12 +170,13 @@ def one_hot(labels: np.ndarray, logits: Any) -> np.ndarray:
             f"cross_entropy: {logits.shape[:-1]} integer labels are required for logits of shape "
             f"{logits.shape}; received labels of shape {labels.shape}"
         )
-    if labels.size and not (0 <= labels.min() and labels.max() < classes):
+    hot = labels[..., None] == np.arange(classes)
+    if np.count_nonzero(hot) != labels.size:
         raise ValueError(
             f"cross_entropy: labels must lie in 0 … {classes - 1} for {classes} classes; "
             f"received {labels.min()} … {labels.max()}"
         )
-    return (labels[..., None] == np.arange(classes)).astype(logits.dtype)
+    return hot.astype(logits.dtype)
 
 
 def mean_squared_error(prediction: Any, target: Any) -> Any:

@@ -300,7 +300,7 @@ def source(x: Any) -> Any:
 
 def is_fresh(r: np.ndarray, *others: Any) -> bool:
     """Whether nobody else holds this result, so that it can be taken over without a copy."""
-    return r.base is None and all(r is not other for other in others)
+    return r.base is None and id(r) not in map(id, others)
 
 
 def seed(output: Tensor, gradient: Any) -> np.ndarray:
@@ -316,7 +316,7 @@ def seed(output: Tensor, gradient: Any) -> np.ndarray:
                 f"backward: a scalar is required, as a loss is, not the shape {output.shape}. "
                 "Reduce it with np.sum or np.mean, or pass gradient=, an array of that shape"
             )
-        return np.ones_like(output.data)
+        return np.ones(output.shape, output.dtype)
     array = np.asarray(gradient, output.dtype)
     if array.shape != output.shape:
         raise ValueError(
@@ -336,8 +336,8 @@ def fit(r: Any, x: Any, node: Node) -> Any:
                 f"backward: {node.primitive.name} gave a derivative of shape {r.shape} for an "
                 f"operand of shape {x.shape}. Was its .data replaced after the forward pass?"
             )
-        stretched = (new + i for i, n in enumerate(x.shape) if n == 1)
-        r = np.reshape(np.sum(r, axis=(*range(new), *stretched)), x.shape)
+        stretched = [new + i for i, n in enumerate(x.shape) if n == 1]
+        r = r.sum(axis=(*range(new), *stretched)).reshape(x.shape)
     if r.dtype == x.dtype:
         return r
     check_dtype("backward", x, requires_grad=True)
