@@ -235,6 +235,8 @@ class Optimizer:
                     f"{type(self).__name__}: the gradient of {name!r} must be an array of "
                     f"{w.dtype} and shape {w.shape}, like the parameter; received {got}"
                 )
+            if not w.flags.writeable:
+                raise ValueError(f"{type(self).__name__}: {name!r} is read-only; nothing was moved")
             finite = finite and (policy == "ignore" or isfinite(norm(g)))
             if not finite and policy == "raise":
                 raise FloatingPointError(

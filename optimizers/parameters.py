@@ -65,6 +65,11 @@ def _check(owner: str, name: str, parameter: Any) -> None:
         raise TypeError(f"{who} is a bare array; write Parameter(array), which has a .grad as well")
     if not (hasattr(parameter, "data") and hasattr(parameter, "grad")):
         raise TypeError(f"{who} must have .data and .grad, received a {type(parameter).__name__}")
+    if getattr(parameter, "node", None) is not None:
+        raise ValueError(
+            f"{who} was computed, and so never receives a .grad; compute its array first: "
+            "Tensor(0.01 * array, requires_grad=True), not 0.01 * Tensor(array, …)"
+        )
     w = parameter.data
     if not (isinstance(w, np.ndarray) and np.issubdtype(w.dtype, np.floating)):
         kind = w.dtype if isinstance(w, np.ndarray) else type(w).__name__

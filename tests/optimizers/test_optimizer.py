@@ -376,3 +376,19 @@ def test_a_subclass_may_call_itself_a_dataclass():
     assert (optimizer.lr, optimizer.rho) == (-1.0, 0.25)
     with pytest.raises(TypeError, match="did you mean 'rho'"):
         Fading(roh=0.5)
+
+
+def test_a_step_that_cannot_write_has_moved_nothing():
+    first, second = parameter(1.0), parameter(2.0)
+    optimizer = Adam([first, second])
+    second.data.setflags(write=False)
+    with pytest.raises(ValueError, match="'1' is read-only; nothing was moved"):
+        optimizer.step()
+    assert (first.data, optimizer.steps, optimizer.updates) == (1.0, 0, {"0": 0, "1": 0})
+
+
+def test_a_computed_tensor_is_no_parameter():
+    computed = parameter(1.0)
+    computed = type("Computed", (), {"data": computed.data, "grad": None, "node": object()})()
+    with pytest.raises(ValueError, match="the parameter '0' was computed"):
+        SGD([computed])
