@@ -9,6 +9,7 @@ places their CRC-32. There is no pickle in it, and none is read.
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import os
@@ -25,7 +26,9 @@ from .layers import Layer
 
 FORMAT = 1
 INDEX = "checkpoint.json"
-PATTERN = "checkpoint-??????-????????.npz"  # epoch and batch: the order of names is that of time
+CRC = "crc-32"  # what stands in an array's place in the index
+NUMBERS = "fbiu"  # the kinds of arrays: floating-point, truth values, integers
+PATTERN = "checkpoint-????????-????????.npz"  # epoch and batch: the order of names is that of time
 Content = dict[str, Any]  # model, optimizer, …: dicts and lists of arrays and plain values
 
 
@@ -60,7 +63,7 @@ def save(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = save(folder, model, epoch=4)
     ...     file.name, load(folder, model)
-    ('checkpoint-000004-00000000.npz', {'epoch': 4})
+    ('checkpoint-00000004-00000000.npz', {'epoch': 4})
     """
     if keep < 1:
         raise ValueError(f"checkpoint.save: keep must be at least 1, received {keep!r}")
@@ -70,10 +73,11 @@ def save(
     content["progress"] = progress
     file = place(path, progress.get("epoch", 0), progress.get("batch", 0))
     write(file, content)
+    pattern, old = glob.escape(file.name), []
     if file != Path(path):
-        old, broken_off = sorted(file.parent.glob(PATTERN))[:-keep], PATTERN + ".part"
-        for useless in [*old, *file.parent.glob(broken_off)]:
-            useless.unlink(missing_ok=True)
+        pattern, old = PATTERN, sorted(file.parent.glob(PATTERN))[:-keep]
+    for useless in [*old, *file.parent.glob(f"{pattern}.*.part")]:  # the latter were broken off
+        useless.unlink(missing_ok=True)
     return file
 
 
@@ -100,7 +104,9 @@ def place(path: str | Path, epoch: int, batch: int) -> Path:
     """The file in which to save; not in a folder where it would not be the latest."""
     if Path(path).suffix and not Path(path).is_dir():
         return Path(path)
-    file, newest = Path(path) / f"checkpoint-{epoch:06}-{batch:08}.npz", latest(path)
+    file, newest = Path(path) / f"checkpoint-{epoch:08d}-{batch:08d}.npz", latest(path)
+    if not file.match(PATTERN):
+        raise ValueError(f"checkpoint.save: epoch and batch of 8 digits at most, not {file.stem!r}")
     if newest and newest > file:
         raise FileExistsError(
             f"the folder {path} holds a later checkpoint, {newest.name}, of another training; "
@@ -192,18 +198,24 @@ def write(path: Path, content: Content) -> None:
     with replacing(path) as file, ZipFile(file, "w", ZIP_STORED) as archive:
 
         def store(thing: Any, name: str) -> Any:
-            if isinstance(thing, dict):
-                return {key: store(value, f"{name}/{key}") for key, value in thing.items()}
-            if isinstance(thing, list):
+            thing = thing.item() if isinstance(thing, np.generic) else thing
+            if thing is None or isinstance(thing, (bool, int, float, str)):
+                return thing
+            if isinstance(thing, (list, tuple)):
                 return [store(value, f"{name}/{i}") for i, value in enumerate(thing)]
-            if not isinstance(thing, np.ndarray):
-                return thing.item() if isinstance(thing, np.generic) else thing
+            if isinstance(thing, dict) and all(isinstance(k, str) and k != CRC for k in thing):
+                return {key: store(value, f"{name}/{key}") for key, value in thing.items()}
+            if not isinstance(thing, np.ndarray) or thing.dtype.kind not in NUMBERS:
+                raise TypeError(
+                    f"checkpoint: {name} must be a plain value, an array of numbers, or a list or "
+                    f"dict (its keys words, not {CRC}) of them; received {thing!r:.80}"
+                )
             member = ZipInfo(name.removeprefix("/") + ".npy")
             if "\0" in name or member.filename in archive.namelist():
                 raise ValueError(f"checkpoint: {name!r} cannot be the name of an array; rename it")
             with archive.open(member, "w", force_zip64=True) as npy:
                 np.lib.format.write_array(npy, thing, (1, 0), allow_pickle=False)
-            return {"crc-32": member.CRC}
+            return {CRC: member.CRC}
 
         index = {"format": FORMAT} | store(content, "")
         archive.writestr(ZipInfo(INDEX), json.dumps(index))
@@ -213,7 +225,7 @@ def write(path: Path, content: Content) -> None:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write, which takes its place when it is whole and on the disk, and not before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")  # nobody else's
     try:
         with open(part, "wb") as file:
             yield file
@@ -233,13 +245,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 def read(path: str | Path) -> Content:
     """What a checkpoint holds, verified but not yet put anywhere."""
-    path = Path(path)
-    if path.is_dir():
-        newest = latest(path)
-        if newest is None:
-            raise FileNotFoundError(f"no checkpoint ({PATTERN}) in the folder {path}")
-        path = newest
-    with open(path, "rb") as file, refusing(f"{path} as a"):
+    files = sorted(Path(path).glob(PATTERN)) if Path(path).is_dir() else [Path(path)]
+    if not files:
+        raise FileNotFoundError(f"no checkpoint ({PATTERN}) in the folder {path}")
+    *older, newest = files
+    way_out = f" (delete it to go on from {older[-1].name})" if older else ""
+    with open(newest, "rb") as file, refusing(f"{newest}{way_out} as a"):
         return unpack(file, os.fstat(file.fileno()).st_size)
 
 
@@ -262,10 +273,10 @@ def unpack(file: BinaryIO, size: int) -> Content:
                 return [fetch(value, f"{name}/{i}") for i, value in enumerate(thing)]
             if not isinstance(thing, dict):
                 return thing
-            if thing.keys() != {"crc-32"}:
+            if thing.keys() != {CRC}:
                 return {key: fetch(value, f"{name}/{key}") for key, value in thing.items()}
             member = take(name.removeprefix("/") + ".npy")
-            if member.CRC != thing["crc-32"]:
+            if member.CRC != thing[CRC]:
                 raise CheckpointError(f"{member.filename} is not the array that the index says")
             return parse(archive.read(member))
 
@@ -300,7 +311,7 @@ def parse(raw: bytes) -> np.ndarray:
         raise CheckpointError("its arrays must be of the .npy version 1.0")
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
     start = file.tell()
-    if dtype.kind not in "fbiu" or any(n < 0 for n in shape):
+    if dtype.kind not in NUMBERS or any(n < 0 for n in shape):
         raise CheckpointError(f"it holds an array of {dtype} {shape}; numbers are required")
     if math.prod(shape) * dtype.itemsize != len(raw) - start:
         raise CheckpointError(f"it holds an array of {dtype} {shape} in {len(raw) - start} bytes")

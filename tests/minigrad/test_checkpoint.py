@@ -11,7 +11,7 @@ import random
 import tracemalloc
 import zipfile
 import zlib
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from nursery import X, Y, make_model, stopper
 
 from minigrad import checkpoint, optimizers
-from minigrad.callbacks import EarlyStopping, ReduceLROnPlateau
+from minigrad.callbacks import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from minigrad.checkpoint import CheckpointError
 from minigrad.layers import Dense
 from minigrad.models import Sequential
@@ -148,10 +148,34 @@ def test_the_last_three_stay(tmp_path):
     for epoch in range(5):
         checkpoint.save(tmp_path, model, epoch=epoch)
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == [f"checkpoint-00000{i}-00000000.npz" for i in (2, 3, 4)] + ["data.npz"]
+    assert names == [f"checkpoint-0000000{i}-00000000.npz" for i in (2, 3, 4)] + ["data.npz"]
     assert checkpoint.latest(tmp_path).name == names[2]
     with pytest.raises(ValueError, match="keep must be at least 1, received 0"):
         model.save(tmp_path, keep=0)
+
+
+def test_saves_at_once_do_not_mix(tmp_path):
+    """Of two to one path, each is whole or an error."""
+    model, contents = small(), [np.full(10**5, i) for i in range(2)]
+    with ExitStack() as stack:
+        for i in (0, 1):  # both write, then both take the place
+            file = stack.enter_context(checkpoint.replacing(tmp_path / "file"))
+            file.write(contents[i].tobytes())
+    assert (tmp_path / "file").read_bytes() == contents[0].tobytes()
+    assert os.listdir(tmp_path) == ["file"]
+    (tmp_path / "run[1].npz.0badcafe.part").touch()  # a process was killed
+    model.save(tmp_path / "run[1].npz")
+    assert sorted(os.listdir(tmp_path)) == ["file", "run[1].npz"]
+
+
+def test_a_damaged_newest_file_is_not_passed_over(tmp_path):
+    for epoch in (1, 2):
+        file = checkpoint.save(tmp_path, trained(), epoch=epoch)
+    file.write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"2-0*\.npz \(delete it .* from .*1-0*\.npz"):
+        checkpoint.read(tmp_path)
+    file.unlink()
+    assert checkpoint.read(tmp_path)["progress"] == {"epoch": 1}
 
 
 class FullDisk(io.FileIO):
@@ -191,9 +215,13 @@ def test_order_of_safety(tmp_path, monkeypatch):
 def test_what_is_not_plain_is_refused_before_it_is_lost(tmp_path):
     path = trained().save(tmp_path / "file.npz")
     before = path.read_bytes()
-    for value in (object(), np.array([None]), {1, 2}):
-        with pytest.raises((TypeError, ValueError)):
-            checkpoint.save(path, trained(), extra=value)
+    unfit = [object(), {1, 2}, {1: 2}, {"crc-32": 3}]
+    for value in [*unfit, *(np.array([x]) for x in (None, "a", 1j, np.datetime64(1, "s")))]:
+        with pytest.raises(TypeError, match="/progress/extra/0 must be a plain value, an array of"):
+            checkpoint.save(path, trained(), extra=(value,))
+    for epoch in (10**8, 1.5, -(10**7)):
+        with pytest.raises(ValueError, match=r"epoch|code 'd'"):
+            checkpoint.save(tmp_path, trained(), epoch=epoch)
     a_b = {"a/b": np.ones(1), "a": {"b": np.ones(1)}}
     for names in (a_b, {"a\0b": np.ones(1)}):
         with pytest.raises(ValueError, match=r"'/progress/a.*b' cannot be the name of an array"):
@@ -530,8 +558,9 @@ def test_a_thousand_lies_about_the_training(tmp_path, section):
     data = dict(x=np.ones((4, 3)), y=np.ones((4, 2)), batch_size=2, epochs=2, verbose=0)
     data["callbacks"] = [EarlyStopping("loss"), ReduceLROnPlateau("loss"), *stopper(3)]
     model = small(seed=1)
-    model.fit(**data)
-    members, text = contents(model.save(path))
+    model.fit(**data | {"callbacks": [*data["callbacks"], ModelCheckpoint(path)]})
+    model.load(path)
+    members, text = contents(path)
     before = everything(model)
     for _ in range(500):
         path.write_bytes(forge(members, lies(text, chance, [section])))
