@@ -23,6 +23,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, filename: str | Path, separator: str = ","):
-        self.path, self.separator = Path(filename), separator
+        self.path, self.separator = Path(filename).absolute(), separator
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         history, text = self.model.progress.history, io.StringIO(newline="")
@@ -131,12 +132,18 @@ class Monitor(Callback):
         return better
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "wait": self.wait}
+        return {"monitor": self.monitor, "sign": self.sign, "best": self.best, "wait": self.wait}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         best, wait = float(state.get("best", -math.inf)), int(state.get("wait", 0))
         if math.isnan(best):
             raise ValueError(f"{type(self).__name__}: the best {self.monitor} cannot be NaN")
+        watched = state.get("monitor"), state.get("sign")
+        if best > -math.inf and watched != (self.monitor, self.sign):
+            raise ValueError(
+                f"{type(self).__name__}: it watched {watched[0]!r} for its "
+                f"{'maximum' if watched[1] == 1 else 'minimum'}; give the same monitor and mode"
+            )
         self.best, self.wait = best, wait
 
 
@@ -144,7 +151,8 @@ class EarlyStopping(Monitor):
     """Ends the training after `patience` epochs without improvement.
 
     restore_best_weights: the model ends with the weights of its best epoch, however the training
-    ends (Keras does so only if it was this callback that ended it, and only on request).
+    ends (Keras does so only if it was this callback that ended it, and only on request). To go on
+    from its last epoch instead, resume what a ModelCheckpoint saved.
     """
 
     def __init__(
@@ -217,8 +225,8 @@ class ModelCheckpoint(Monitor):
     path: a folder, of whose files the last `keep` stay; or a file such as best.npz.
     save_freq: "epoch", or a number of batches.
     save_best_only: save only after epochs in which `monitor` improved.
-    A folder with later checkpoints, of another training, is refused before this one begins; a state
-    whose loss is not finite is not saved.
+    A folder that cannot be written, or holds later checkpoints, of another training, is refused
+    before this one begins; a state whose loss is not finite is not saved.
     """
 
     def __init__(
@@ -232,13 +240,16 @@ class ModelCheckpoint(Monitor):
                 'ModelCheckpoint: save_freq must be "epoch" or a number of batches above 0, and '
                 f'"epoch" with save_best_only; received {save_freq!r}'
             )
-        self.path, self.save_best_only = Path(path), save_best_only
+        self.path, self.save_best_only = Path(path).absolute(), save_best_only
         self.save_freq, self.keep = save_freq, keep
 
     def on_train_begin(self, logs: Logs) -> None:
         if self.save_best_only:
             super().on_train_begin(logs)
-        checkpoint.place(self.path, self.model.progress.epoch, self.model.progress.batch)
+        progress = self.model.progress
+        folder = checkpoint.place(self.path, progress.epoch, progress.batch).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()  # an error now, not after an epoch
 
     def on_batch_end(self, batch: int, logs: Logs) -> None:
         due = self.save_freq != "epoch" and (batch + 1) % int(self.save_freq) == 0
@@ -272,11 +283,14 @@ class Callbacks:
     def __call__(self, hook: str, *args: Any) -> None:
         self.model.stop_training |= self.interrupted
         for callback in self.callbacks:
-            try:
-                getattr(callback, hook)(*args)
-            except Exception as error:
-                error.add_note(f"in the callback {type(callback).__name__}, {hook}")
-                raise
+            self.call(callback, hook, *args)
+
+    def call(self, callback: Callback, method: str, *args: Any) -> Any:
+        try:
+            return getattr(callback, method)(*args)
+        except Exception as error:
+            error.add_note(f"in the callback {type(callback).__name__}, {method}")
+            raise
 
     def __enter__(self) -> Callbacks:
         usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -290,9 +304,11 @@ class Callbacks:
             raise KeyboardInterrupt
         self.interrupted = True
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: Any) -> None:
         if self.listening:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        if error is KeyboardInterrupt:  # perhaps within a step: nobody may go on from there
+            self.model.progress = None
 
     def named(self) -> dict[str, Callback]:
         kinds = [type(callback).__name__ for callback in self.callbacks]
@@ -302,9 +318,9 @@ class Callbacks:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: callback.state_dict() for name, callback in self.named().items()}
+        return {name: self.call(c, "state_dict") for name, c in self.named().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Those without a state in there begin as new."""
         for name, callback in self.named().items():
-            callback.load_state_dict(state.get(name, {}))
+            self.call(callback, "load_state_dict", state.get(name, {}))

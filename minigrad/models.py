@@ -17,7 +17,7 @@ from . import checkpoint, losses, optimizers, plotting
 from .callbacks import Callback, Callbacks
 from .datasets import batches
 from .layers import Layer
-from .progress import Means, Progress
+from .progress import Means, Progress, checksum
 from .tensor import Tensor, no_grad
 
 
@@ -190,6 +190,7 @@ class Sequential(Layer):
         callbacks: see minigrad.callbacks.
         resume: a checkpoint, or a folder of them, of a training with the same arguments: go on from
         there until there are `epochs` in all, as if there had been no interruption, bit for bit.
+        The optimizer's hyperparameters are the checkpoint's, too; layers' options are not in it.
 
         Ctrl-C ends the training after its batch, saves if there is a ModelCheckpoint, and returns
         the history so far; a second Ctrl-C raises KeyboardInterrupt at once.
@@ -215,7 +216,9 @@ class Sequential(Layer):
         names = ["loss", *self.metrics]
         if validation_split or validation_data is not None:
             names += [f"val_{name}" for name in names]
-        progress = Progress(len(x), batch_size, shuffle, validation_split, [*names, "lr"])
+        loss = getattr(self.loss, "__name__", type(self.loss).__name__)
+        facts = len(x), batch_size, shuffle, validation_split, loss, checksum(x, y)
+        progress = Progress(*facts, [*names, "lr"])
         held = progress.held_out
         self.rehearse((x, y), validation_data or (x, y))
         hooks = self.begin(progress, callbacks, resume)
@@ -256,6 +259,7 @@ class Sequential(Layer):
             content = checkpoint.read(resume)
             progress.resume(content["progress"])
             checkpoint.apply(content, self, self.optimizer, callbacks=hooks)
+        self.optimizer.zero_grad()  # a step that broke off may have left some
         self.progress, self.callbacks, self.stop_training = progress, hooks, False
         return hooks
 
@@ -314,11 +318,15 @@ class Sequential(Layer):
         """
         with self.unchanged_by_errors():
             for x, y in data:
-                rows = [0, y.argmin(), y.argmax()] if y.ndim == 1 else [0]
+                rows = [0, int(y.argmin()), int(y.argmax())] if y.ndim == 1 else [0]
                 self.run((x[rows], y[rows]), len(rows))
         self.optimizer.bind(self.named_parameters())
 
     # Files
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.progress = None  # of the weights that were there before
 
     def save(self, path: str | Path, keep: int = 3) -> Path:
         """Save weights, optimizer, generator and where `fit` stands: see checkpoint.save."""

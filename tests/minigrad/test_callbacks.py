@@ -68,6 +68,11 @@ def test_an_exception_names_the_callback():
     with pytest.raises(KeyError) as error:
         fit(make_model(), TerminateOnNaN(), LambdaCallback(on_batch_end=fail))
     assert error.value.__notes__ == ["in the callback LambdaCallback, on_batch_end"]
+    callback = Callback()
+    callback.load_state_dict = lambda state: state["count"]
+    with pytest.raises(KeyError) as error:
+        fit(make_model(), callback)
+    assert error.value.__notes__ == ["in the callback Callback, load_state_dict"]
 
 
 def test_callbacks_can_stop_the_training():
@@ -196,15 +201,36 @@ def test_save_best_only(tmp_path):
 def test_save_freq_and_keep(tmp_path):
     fit(make_model(), ModelCheckpoint(tmp_path, save_freq=2, keep=9))
     names = sorted(path.stem.removeprefix("checkpoint-") for path in tmp_path.iterdir())
-    assert names == ["000000-00000002", "000001-00000000", "000001-00000002", "000002-00000000"]
+    assert names == [
+        f"0000000{epoch}-0000000{batch}" for epoch, batch in ((0, 2), (1, 0), (1, 2), (2, 0))
+    ]
 
 
 def test_another_trainings_checkpoints_are_not_overwritten(tmp_path):
     fit(make_model(), ModelCheckpoint(tmp_path))
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(FileExistsError, match="holds a later checkpoint, checkpoint-000002"):
+    with pytest.raises(FileExistsError, match="holds a later checkpoint, checkpoint-00000002"):
         fit(make_model(), ModelCheckpoint(tmp_path))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.skipif(not os.path.exists("/sys/kernel"), reason="needs Linux's /sys")
+def test_a_folder_that_cannot_be_written_is_found_before_training():
+    model = make_model()
+    before = model.state_dict()
+    for path in ("/sys/kernel", "/sys/kernel/new", "/sys/kernel/best.npz"):
+        with pytest.raises(OSError, match="/sys/kernel"):
+            fit(model, ModelCheckpoint(path))
+    assert all(np.array_equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_paths_are_those_of_the_beginning(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    leave = LambdaCallback(on_epoch_begin=lambda epoch, logs: epoch or os.chdir("elsewhere"))
+    fit(make_model(), ModelCheckpoint("run"), CSVLogger("log.csv"), leave)
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "log.csv", "run"]
+    assert not os.listdir(tmp_path / "elsewhere") and len(os.listdir(tmp_path / "run")) == 2
 
 
 # Mistakes are found before training begins
@@ -267,7 +293,7 @@ def test_ctrl_c(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["tqdm"].tqdm, "monitor_interval", 0)
     assert fit(model, press(at=1), ModelCheckpoint(tmp_path), epochs=3, verbose=1) == {}
     assert "epoch 1/3:  67%" in bar.getvalue() and bar.getvalue().endswith("\n")
-    assert checkpoint.latest(tmp_path).name == "checkpoint-000000-00000002.npz"
+    assert checkpoint.latest(tmp_path).name == "checkpoint-00000000-00000002.npz"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     again = make_model()
     assert fit(again, press(at=0), epochs=3, resume=tmp_path) == {

@@ -1,6 +1,7 @@
 """Stopped and resumed in a fresh process, a training ends with the same bits as in one go."""
 
 import os
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def nursery():
 def test_every_optimizer_resumes_exactly(nursery, tmp_path, optimizer):
     nursery.run(folder=f"{tmp_path}/whole", optimizer=optimizer)
     nursery.run(folder=f"{tmp_path}/parts", optimizer=optimizer, stop_after=10)
-    assert checkpoint.latest(tmp_path / "parts").name == "checkpoint-000001-00000004.npz"
+    assert checkpoint.latest(tmp_path / "parts").name == "checkpoint-00000001-00000004.npz"
     nursery.run(folder=f"{tmp_path}/parts", optimizer=optimizer)
     assert the_last(tmp_path / "whole") == the_last(tmp_path / "parts")
 
@@ -143,6 +144,8 @@ def test_other_generators(tmp_path, kind):
         ({"shuffle": False}, "shuffle=True, this one has False"),
         ({"validation_split": 0.2}, "validation_split=0.25, this one has 0.2"),
         ({"x": X[1:], "y": Y[1:]}, "examples=60, this one has 59"),
+        ({"x": X[::-1], "y": Y[::-1]}, "data="),
+        ({"y": Y[::-1]}, "data="),
     ],
 )
 def test_another_training_is_refused(tmp_path, change, message):
@@ -156,12 +159,15 @@ def test_another_training_is_refused(tmp_path, change, message):
     assert bits(model) == before
 
 
-def test_other_metrics_are_refused(tmp_path):
+def test_other_metrics_and_losses_are_refused(tmp_path):
     model = make_model()
     model.fit(X, Y, verbose=0)
     model.save(tmp_path / "file.npz")
     model.compile("rmsprop", loss="cross_entropy")
     with pytest.raises(CheckpointError, match="logged="):
+        model.fit(X, Y, verbose=0, resume=tmp_path / "file.npz")
+    model.compile("rmsprop", loss=lambda p, y: cross_entropy(p, y), metrics=["accuracy"])
+    with pytest.raises(CheckpointError, match="loss='cross_entropy', this one has '<lambda>'"):
         model.fit(X, Y, verbose=0, resume=tmp_path / "file.npz")
 
 
@@ -171,5 +177,47 @@ def test_nothing_to_resume_from(tmp_path):
     with pytest.raises(FileNotFoundError, match="typo"):
         make_model().fit(X, Y, verbose=0, resume=tmp_path / "typo")
     make_model().save_weights(tmp_path / "weights.npz")
-    with pytest.raises(CheckpointError, match="examples=None"):
+    with pytest.raises(CheckpointError, match="holds the weights alone"):
         make_model().fit(X, Y, verbose=0, resume=tmp_path / "weights.npz")
+
+
+def test_weights_from_elsewhere_are_not_gone_on_from(tmp_path):
+    """Where the last training stood says nothing of them."""
+    model = make_model()
+    model.fit(X, Y, verbose=0)
+    model.load(model.save(tmp_path / "one.npz"))
+    loaded = model.save(tmp_path / "loaded.npz")
+    model.fit(X, Y, verbose=0, callbacks=[EarlyStopping("loss")])
+    best = model.save(tmp_path / "best.npz")
+    for path in (loaded, best):
+        with pytest.raises(CheckpointError, match="put into the model after its training"):
+            model.fit(X, Y, verbose=0, resume=path)
+
+
+def test_a_step_that_broke_off_leaves_nothing_behind(tmp_path, monkeypatch):
+    """Neither a gradient for the next training, nor a place to go on from."""
+    model, whole = make_model(), make_model()
+    whole.fit(X, Y, verbose=0, epochs=2)
+    model.fit(X, Y, verbose=0)
+    file = model.save(tmp_path / "file.npz")
+    monkeypatch.setattr(optimizers.RMSprop, "step", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, verbose=0)
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match="no training can go on"):
+        model.fit(X, Y, verbose=0, resume=model.save(tmp_path / "torn.npz"))
+    model.fit(X, Y, verbose=0, epochs=2, resume=file)
+    assert bits(model) == bits(whole)
+
+
+def test_another_monitor_is_refused(tmp_path):
+    def resumed(*callbacks):
+        settings = dict(verbose=0, epochs=2, callbacks=callbacks, resume=tmp_path)
+        return make_model().fit(X, Y, **settings).history
+
+    saving = [ModelCheckpoint(tmp_path), ReduceLROnPlateau("loss")]
+    make_model().fit(X, Y, verbose=0, callbacks=saving)
+    for other in (ReduceLROnPlateau("accuracy"), ReduceLROnPlateau("loss", mode="max")):
+        with pytest.raises(CheckpointError, match="watched 'loss' for its minimum"):
+            resumed(other)
+    assert resumed(ReduceLROnPlateau("loss"), ModelCheckpoint(tmp_path / "x", "accuracy"))
