@@ -69,6 +69,9 @@ class ArrayLike:
     ndim = property(operator.attrgetter("data.ndim"))
     size = property(operator.attrgetter("data.size"))
 
+    def __contains__(self, x: Any) -> bool:
+        return x in self.data
+
     def __len__(self) -> int:
         return len(self.data)
 
@@ -220,12 +223,15 @@ def from_list(who: str, data: Any, dtype: Any = np.float32) -> np.ndarray:
             f"{who}: a list of tensors would lose their derivatives; join them with np.stack"
         )
     try:
-        return np.asarray(data, dtype)
+        array, reason = np.asarray(data), "no real numbers"
     except (TypeError, ValueError) as error:
+        array, reason = np.array(None), str(error)
+    if array.dtype.kind not in "biuf":  # of None NumPy would make a NaN, of "3" a 3
         raise TypeError(
             f"{who}: an array, a number or a rectangular list of numbers is required; "
-            f"received {data!r:.60} ({error})"
-        ) from error
+            f"received {data!r:.60} ({reason})"
+        )
+    return array.astype(dtype, copy=False)
 
 
 def is_recorded(x: Any) -> bool:
@@ -236,7 +242,7 @@ def is_recorded(x: Any) -> bool:
 
 
 def unlisted(who: str, operands: Sequence) -> list:
-    """The operands with lists made arrays, as precise as the arrays beside them."""
+    """The operands with lists and numbers made arrays, as precise as the arrays beside them."""
     floats = [x.dtype for x in operands if hasattr(x, "dtype") and x.dtype.kind == "f"]
     dtype = np.result_type(np.float32, *floats)
-    return [from_list(who, x, dtype) if type(x) in (list, tuple) else x for x in operands]
+    return [from_list(who, x, dtype) if type(x) in (list, tuple, float) else x for x in operands]

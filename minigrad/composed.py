@@ -12,17 +12,23 @@ import operator
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from .arraylike import plain_options, unlisted
 from .dispatch import ROUTES, bare
 from .primitives import composed, placed
 
 # Reductions
 
 
-def prepared(a, dtype, where, neutral):
-    """The elements to reduce: in another precision, and those left out made neutral."""
+def prepared(a, dtype, where, neutral, whole=None):
+    """The elements to reduce: in another precision, and those left out made neutral.
+
+    whole: the dtype for whole numbers, whose own may be too narrow for the result.
+    """
+    if dtype is None and whole and a.dtype.kind != "f":
+        dtype = np.result_type(a.dtype, whole)
     if dtype is not None:
         a = ROUTES["astype"](a, dtype=dtype)
-    return a if where is True else np.where(where, a, neutral)
+    return a if where is True else np.where(np.broadcast_to(bare(where), a.shape), a, neutral)
 
 
 def count(a, axis, where):
@@ -31,6 +37,11 @@ def count(a, axis, where):
         where = np.broadcast_to(bare(where), a.shape)
         return np.sum(where, axis=axis, keepdims=True, dtype=a.dtype)
     return math.prod(a.shape[i] for i in axes_of(a, axis))
+
+
+def beginning(initial, result):
+    """A number to begin with, in the precision of the result."""
+    return np.reshape(initial, ()).astype(result.dtype)
 
 
 def axes_of(a, axis):
@@ -44,12 +55,12 @@ _sum, _mean, _cumsum = ROUTES[np.sum], ROUTES[np.mean], ROUTES[np.cumsum]
 @composed(np.sum)
 def sum(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     total = _sum(prepared(a, dtype, where, 0), axis=axis, keepdims=keepdims)
-    return total if initial is None else total + initial
+    return total if initial is None else total + beginning(initial, total)
 
 
 @composed(np.mean)
 def mean(a, axis=None, dtype=None, keepdims=False, where=True):
-    a = prepared(a, dtype, True, 0)
+    a = prepared(a, dtype, True, 0, float)
     if where is True:
         return _mean(a, axis=axis, keepdims=keepdims)
     result = sum(a, axis, keepdims=True, where=where) / count(a, axis, where)
@@ -58,7 +69,7 @@ def mean(a, axis=None, dtype=None, keepdims=False, where=True):
 
 @composed(np.var)
 def var(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
-    a = prepared(a, dtype, True, 0)
+    a = prepared(a, dtype, True, 0, float)
     squares = np.square(a - mean(a, axis, keepdims=True, where=where))
     total = sum(squares, axis, keepdims=True, where=where)
     n = count(a, axis, where) - ddof
@@ -74,6 +85,8 @@ def std(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
 @composed(np.average)
 def average(a, axis=None, weights=None, returned=False, keepdims=False):
     """Σ w·a / Σ w; weights of one axis, or of a's shape."""
+    a, weights = unlisted("np.average", (a, weights))
+    a = prepared(a, None, True, 0, float)
     weights = np.ones((1,) * a.ndim, a.dtype) if weights is None else weights
     if np.ndim(weights) != a.ndim:
         if axis is None or np.ndim(weights) != 1:
@@ -94,7 +107,7 @@ def extreme(function, pairwise):
         if where is not True and initial is None:
             raise ValueError(f"np.{function.__name__}: where= needs initial=, for what is left out")
         result = primitive(prepared(a, None, where, initial), axis=axis, keepdims=keepdims)
-        return result if initial is None else pairwise(result, initial)
+        return result if initial is None else pairwise(result, beginning(initial, result))
 
 
 extreme(np.max, np.maximum)
@@ -105,7 +118,7 @@ ROUTES[np.amax], ROUTES[np.amin] = ROUTES[np.max], ROUTES[np.min]
 @composed(np.prod)
 def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     """Half the elements times the other half, until one is left: exact where some are 0, too."""
-    a = prepared(a, dtype, where, 1)
+    a = prepared(a, dtype, where, 1, int)
     axes = axes_of(a, axis)
     rest = [n for i, n in enumerate(a.shape) if i not in axes]
     x = np.reshape(np.moveaxis(a, axes, range(len(axes))), (count(a, axes, True), *rest))
@@ -115,7 +128,7 @@ def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     result = x[0] if len(x) else np.sum(x, axis=0) + 1
     if keepdims:
         result = np.expand_dims(result, axes)
-    return result if initial is None else result * initial
+    return result if initial is None else result * beginning(initial, result)
 
 
 @composed(np.cumsum)
@@ -127,6 +140,7 @@ def cumsum(a, axis=None, dtype=None):
 @composed(np.linalg.norm)
 def norm(x, ord=None, axis=None, keepdims=False):
     """Of vectors (Σ|x|^p)^(1/p), ord = p; of matrices Frobenius's. NaN derivative at 0."""
+    x = prepared(x, None, True, 0, float)
     of_vectors = np.ndim(axis) == 0 and (axis is not None or x.ndim == 1)
     if ord is None or (ord == 2 and of_vectors) or (ord == "fro" and not of_vectors):
         return np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims))
@@ -137,7 +151,8 @@ def norm(x, ord=None, axis=None, keepdims=False):
         )
     if np.isinf(ord):
         return (np.max if ord > 0 else np.min)(np.abs(x), axis=axis, keepdims=keepdims)
-    return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
+    p = float(ord)
+    return np.sum(np.abs(x) ** p, axis=axis, keepdims=keepdims) ** (1 / p)
 
 
 # The same elements in another shape or order
@@ -159,7 +174,7 @@ def moveaxis(a, source, destination):
 
 @composed(np.tile)
 def tile(A, reps):
-    reps = tuple(np.atleast_1d(reps).tolist())
+    reps = tuple(np.atleast_1d(bare(reps)).tolist())
     shape = (1,) * (len(reps) - A.ndim) + A.shape
     reps = (1,) * (len(shape) - len(reps)) + reps
     apart = np.reshape(A, [n for size in shape for n in (1, size)])
@@ -173,7 +188,8 @@ def pad(array, pad_width, mode="constant", constant_values=0):
         raise TypeError(f"np.pad: minigrad supports mode='constant' alone, received {mode!r}")
     widths = np.broadcast_to(pad_width, (array.ndim, 2)).tolist()
     inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, array.shape))
-    frame = np.pad(np.zeros_like(array), pad_width, constant_values=constant_values)
+    constant = plain_options("np.pad", dict(constant_values=constant_values))
+    frame = np.pad(np.zeros_like(array), widths, **constant)
     return placed(array, index=inside, shape=frame.shape) + frame
 
 
@@ -182,18 +198,19 @@ def pad(array, pad_width, mode="constant", constant_values=0):
 
 @composed(np.stack)
 def stack(arrays, axis=0):
-    return np.concatenate([np.expand_dims(x, axis) for x in arrays], axis)
+    return np.concatenate([np.expand_dims(x, axis) for x in unlisted("np.stack", arrays)], axis)
 
 
 @composed(np.hstack)
 def hstack(tup):
-    rows = [np.reshape(x, -1) if np.ndim(x) == 0 else x for x in tup]
+    rows = [np.reshape(x, -1) if np.ndim(x) == 0 else x for x in unlisted("np.hstack", tup)]
     return np.concatenate(rows, 0 if np.ndim(rows[0]) == 1 else 1)
 
 
 @composed(np.vstack)
 def vstack(tup):
-    return np.concatenate([np.reshape(x, (1, -1)) if np.ndim(x) < 2 else x for x in tup])
+    rows = unlisted("np.vstack", tup)
+    return np.concatenate([np.reshape(x, (1, -1)) if np.ndim(x) < 2 else x for x in rows])
 
 
 @composed(np.array_split)
@@ -202,19 +219,21 @@ def array_split(ary, indices_or_sections, axis=0):
     if np.ndim(indices_or_sections):
         inner = list(indices_or_sections)
     else:
-        parts = operator.index(indices_or_sections)
+        if (parts := operator.index(indices_or_sections)) < 1:
+            raise ValueError(f"np.split: 1 or more parts are required, received {parts}")
         inner = np.cumsum([n // parts + (i < n % parts) for i in range(parts)]).tolist()[:-1]
     return [along(ary, axis, slice(a, b)) for a, b in zip([0, *inner], [*inner, n])]
 
 
 @composed(np.split)
 def split(ary, indices_or_sections, axis=0):
-    if np.ndim(indices_or_sections) == 0 and ary.shape[axis] % indices_or_sections:
+    pieces = array_split(ary, indices_or_sections, axis)
+    if np.ndim(indices_or_sections) == 0 and len({x.shape for x in pieces}) > 1:
         raise ValueError(
             f"np.split: {ary.shape[axis]} rows of axis {axis} don't divide into "
             f"{indices_or_sections} equal parts; np.array_split makes unequal ones"
         )
-    return array_split(ary, indices_or_sections, axis)
+    return pieces
 
 
 # Choosing among elements
@@ -266,12 +285,12 @@ def trace(a, offset=0, axis1=0, axis2=1, dtype=None):
 
 @composed(np.tril)
 def tril(m, k=0):
-    return np.where(np.tri(m.shape[-2], m.shape[-1], k, dtype=bool), m, 0)
+    return np.where(np.tril(np.ones(m.shape[-2:], bool), k), m, 0)
 
 
 @composed(np.triu)
 def triu(m, k=0):
-    return np.where(np.tri(m.shape[-2], m.shape[-1], k - 1, dtype=bool), 0, m)
+    return np.where(np.triu(np.ones(m.shape[-2:], bool), k), m, 0)
 
 
 # Products
@@ -279,6 +298,7 @@ def triu(m, k=0):
 
 @composed(np.outer)
 def outer(a, b):
+    a, b = unlisted("np.outer", (a, b))
     return np.reshape(a, (-1, 1)) * np.reshape(b, -1)
 
 
@@ -292,6 +312,7 @@ def dot(a, b):
 @composed(np.tensordot)
 def tensordot(a, b, axes=2):
     """As one matrix product: the axes to be summed go last in a, first in b."""
+    a, b = unlisted("np.tensordot", (a, b))
     if np.ndim(axes) == 0:
         axes = (range(a.ndim - axes, a.ndim), range(axes))
     of_a, of_b = list(axes_of(a, axes[0])), list(axes_of(b, axes[1]))

@@ -82,9 +82,9 @@ derivatives(
     lambda g, _, a, b: (g * (a < b) + g * (a <= b)) / 2,
     lambda g, _, a, b: (g * (b < a) + g * (b <= a)) / 2,
 )
-derivatives(
+derivatives(  # where x and n are 0, the 0 of n is not to meet 0⁻¹
     np.power,
-    lambda g, _, x, n: g * n * x ** (n - (n != 0)),
+    lambda g, _, x, n: g * n * (x if np.all(n) else x + ((x == 0) & (n == 0))) ** (n - 1),
     lambda g, out, x, _n: g * out * np.log(np.where(x == 0, 1, x)),
     forward=lambda x, n: x**n,
 )
@@ -186,15 +186,18 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     return np.nonzero(condition) if x is None else choice(bare(condition), x, y)
 
 
-def within(x: Any, low: Any, high: Any) -> Any:
-    return (x >= (-np.inf if low is None else low)) & (x <= (np.inf if high is None else high))
+def bound(x: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    """Where the upper bound is what comes out, and where the lower is; if they cross, the upper."""
+    low, high = -np.inf if low is None else low, np.inf if high is None else high
+    above = np.maximum(x, low) > high
+    return above, (x < low) & ~above
 
 
 bounded = Primitive(
     np.clip,
-    lambda g, _, x, low, high: g * within(x, low, high),
-    lambda g, _, x, low, _high: g * (x < low),
-    lambda g, _, x, _low, high: g * (x > high),
+    lambda g, _, x, low, high: np.where(np.logical_or(*bound(x, low, high)), 0, g),
+    lambda g, _, x, low, high: g * bound(x, low, high)[1],
+    lambda g, _, x, low, high: g * bound(x, low, high)[0],
     name="np.clip",
 )
 
@@ -300,12 +303,8 @@ def contraction(count: int) -> Primitive:
             kept = "".join(c for c in own if any(c in term for term in terms))
             factors = [*operands[:i], g, *operands[i + 1 :]]
             r = np.einsum(f"{','.join(terms)}->{kept}", *factors, optimize=optimize)
-            if kept == own:
-                return r
-            alone = tuple(k for k, c in enumerate(own) if c not in kept)
-            r = np.expand_dims(r, alone)
-            shape = [operands[i].shape[k] if k in alone else n for k, n in enumerate(r.shape)]
-            return np.broadcast_to(r, shape)
+            r = np.expand_dims(r, tuple(k for k, c in enumerate(own) if c not in kept))
+            return np.broadcast_to(r, np.broadcast_shapes(r.shape, operands[i].shape))
 
         return vjp
 

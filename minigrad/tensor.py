@@ -16,8 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from .arraylike import FLOATS, ArrayLike, Outline, check_dtype, plain_options, to_array, unlisted
-from .dispatch import ROUTES, dispatch
+from .arraylike import (
+    FLOATS,
+    ArrayLike,
+    Outline,
+    check_dtype,
+    from_list,
+    plain_options,
+    to_array,
+    unlisted,
+)
+from .dispatch import ROUTES, bare, dispatch
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _watch: ContextVar[Any] = ContextVar("watch", default=None)  # who looks on; see anomaly.py
@@ -238,7 +247,7 @@ def sweep(
     wanted = {source(x) for x in inputs}
     on_the_way = leading_to(wanted, output) if inputs else set()
     if create_graph:
-        g = gradient if isinstance(gradient, Tensor) else Tensor(g)
+        g = gradient.astype(g.dtype) if isinstance(gradient, Tensor) else Tensor(g)
     pending: dict[Any, Any] = {source(output): g}
     heap = [(-output.node.order, output.node)] if output.node else []
     found, watch = {}, _watch.get()
@@ -317,7 +326,7 @@ def seed(output: Tensor, gradient: Any) -> np.ndarray:
                 "Reduce it with np.sum or np.mean, or pass gradient=, an array of that shape"
             )
         return np.ones(output.shape, output.dtype)
-    array = np.asarray(gradient, output.dtype)
+    array = from_list("backward", bare(gradient), output.dtype)
     if array.shape != output.shape:
         raise ValueError(
             f"backward: the gradient needs the shape {output.shape}, received {array.shape}"

@@ -166,6 +166,71 @@ def test_an_index_that_repeats_adds_up():
     assert derivative(lambda x: np.take(x, [[1, 1], [1, 0]]), [1.0, 2.0]) == [1, 3]
 
 
+def test_the_derivative_by_the_exponent_of_a_power_zero():
+    x, n = (Tensor(np.array(value), requires_grad=True) for value in (2.0, 0.0))
+    by_x, by_n = grad(x**n, [x, n], create_graph=True)  # n·xⁿ⁻¹ and xⁿ·log x
+    assert grad(by_x, n).item() == grad(by_n, x).item() == 1 / 2
+    assert derivative(lambda x: x ** np.array([True, False]), [3.0, 0.0]) == [1, 0]
+
+
+def test_clip_whose_bounds_cross_gives_the_upper():
+    for x, low, high in ((0.0, 2.0, 1.0), (1.5, 2.0, 1.0), (3.0, 2.0, 1.0)):
+        assert np.clip(x, low, high) == high and derivative(np.clip, x, low, high) == [0, 0, 1]
+    assert derivative(np.clip, [0.0, 5.0], 1.0, 2.0) == [[0, 0], 1, 1]
+
+
+def test_einsum_broadcasts_axes_of_one_element():
+    a, b = np.array([[2.0], [3.0]]), np.array([[1.0, 4.0, 5.0], [6.0, 7.0, 8.0]])
+    assert gradcheck(lambda a, b: np.einsum("ij,ij", a, b) ** 2, a, b, order=2)
+    assert gradcheck(lambda a, b: np.einsum("j,ij->", a, b) ** 2, a[0], b, order=2)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        np.prod,
+        np.linalg.norm,
+        np.std,
+        np.tril,
+        lambda x: np.mean(x, where=np.ones(300, bool)),
+        lambda x: np.var(x, where=np.arange(300) < 290),
+        lambda x: np.average(x, weights=np.full(300, 3, np.uint8)),
+    ],
+)
+@pytest.mark.parametrize("x", [np.full(300, 200, np.uint8), np.ones(300, bool)], ids=str)
+def test_whole_numbers_too_wide_for_their_dtype(f, x):
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(f(Tensor(x)).data.astype(float), np.asarray(f(x), float))
+
+
+def test_options_do_not_change_the_precision_or_the_shape():
+    x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    for f in (np.sum, np.max, np.min, np.prod):
+        assert f(x, initial=np.float64(2)).dtype == np.float32
+        for wrong in (dict(where=np.ones((2, 3), bool)), dict(initial=np.ones(3))):
+            with pytest.raises(ValueError):
+                f(x, **dict(initial=1.0) | wrong)
+    assert np.linalg.norm(x, np.float64(3)).dtype == np.float32
+
+
+def test_lists_and_numbers_beside_tensors():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    for y in (
+        np.stack([[1.0, 2.0], x]),
+        np.vstack([x, [1, 2]]),
+        np.hstack([x, 1.0]),
+        np.stack([x[0], 2.0]),
+        np.outer([1.0, 2.0], x),
+        np.tensordot([1.0, 2.0], x, 1),
+        np.average([1.0, 2.0], weights=x),
+        np.average(x, weights=[1.0, 2.0]),
+        np.tile(x, Tensor(2)),
+    ):
+        assert y.dtype == np.float32 and y.requires_grad
+    with pytest.raises(TypeError, match=r"np\.pad has no derivative by constant_values"):
+        np.pad(x, 1, constant_values=x[0])
+
+
 def test_xlogy_at_zero():
     from scipy.special import xlogy
 

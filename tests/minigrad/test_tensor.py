@@ -98,6 +98,12 @@ def test_grad_follows_no_path_that_leads_elsewhere():
     assert len(asked) == 3
 
 
+def test_a_given_gradient_takes_the_dtype_of_the_output():
+    x = leaf([1.0, 2.0], np.float32)
+    for given in (np.ones(2), np.ones(2, int)):
+        assert grad(x, x, Tensor(given), create_graph=True).dtype == np.float32
+
+
 def test_derivative_by_the_given_gradient():
     """⟨v, J⟩ is linear in v: its derivative by v is what forward mode gives."""
     x, v = leaf([1.0, 2.0]), leaf([0.0, 0.0])
@@ -273,6 +279,7 @@ def test_comparisons_are_plain_arrays():
             bare = (y.data if isinstance(y, Tensor) else y for y in (left, right))
             assert type(result) is np.ndarray and result.tolist() == compare(*bare).tolist()
     assert x in [x] and {x: 1}[x] == 1  # found by identity
+    assert 2.0 in x.reshape(1, 3) and 4.0 not in x
 
 
 def test_conversion_to_an_array():
@@ -339,6 +346,12 @@ REFUSED = [
     (lambda: Tensor(np.ones(2, complex)), TypeError, r"complex128.*astype"),
     (lambda: Tensor(np.array([None])), TypeError, r"object.*astype"),
     (lambda: Tensor("word"), TypeError, r"'word'"),
+    (lambda: Tensor("3"), TypeError, r"number.*required; received '3'"),
+    (lambda: Tensor(None), TypeError, r"number.*required; received None"),
+    (lambda: Tensor([1.0, None]), TypeError, r"number.*required; received \[1\.0, None\]"),
+    (lambda: X * [1.0, None], TypeError, r"np\.multiply: .*number.*None"),
+    (lambda: (X * 2).backward([1j, 1j]), TypeError, r"backward: .*number.*1j"),
+    (lambda: np.split(X, 0), ValueError, r"np\.split: 1 or more parts .* received 0"),
     (lambda: Tensor([[1.0], [1.0, 2.0]]), TypeError, r"rectangular"),
     (lambda: Tensor(np.ones(2, np.float16)), TypeError, r"float16.*astype\('float32'\)"),
     (lambda: X.astype("float16"), TypeError, r"float16.*astype\('float32'\)"),
