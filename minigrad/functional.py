@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .primitives import spread
 from .tensor import Tensor, primitive
 
 
@@ -16,6 +17,11 @@ def real(x: Any) -> Any:
     """x as floating-point numbers: lists and whole numbers become float32."""
     x = x if isinstance(x, (Tensor, np.ndarray)) else np.asarray(x, np.float32)
     return x if x.dtype.kind == "f" else x.astype(np.float32)
+
+
+def in_dtype(x: Any, dtype: np.dtype) -> Any:
+    x = x if isinstance(x, Tensor) else np.asarray(x)
+    return x if x.dtype == dtype else x.astype(dtype)
 
 
 @primitive(lambda g, out, _: g * (out > 0))
@@ -83,28 +89,27 @@ def softmax(x: Any, axis: int = -1) -> Any:
     """
     x = real(x)
     p = _softmax(x, axis=axis)
-    if not isinstance(x, Tensor) or axis % x.ndim != x.ndim - 1:
+    if not isinstance(x, Tensor) or axis not in (-1, x.ndim - 1):
         return p
     result = Probabilities(p)
-    result.requires_grad, result.node, result.logits = p.requires_grad, p.node, x
+    result.requires_grad, result.node = p.requires_grad, p.node
+    result.logits = x if p.requires_grad else x.detach()  # not recorded is not recorded
     return result
 
 
 @primitive(
-    lambda g, _, x, axis=-1, keepdims=False: _expand(g, axis, keepdims) * _softmax(x, axis=axis)
+    lambda g, _, x, axis=-1, keepdims=False: (
+        spread(g, x.shape, axis, keepdims) * _softmax(x, axis=axis)
+    )
 )
-def _logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
+def _logsumexp(x: Any, axis: Any = -1, keepdims: bool = False) -> Any:
     top = np.max(x, axis=axis, keepdims=True)
     out = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
     return out if keepdims else np.squeeze(out, axis)
 
 
-def _expand(g: Any, axis: int, keepdims: bool) -> Any:
-    return g if keepdims else np.expand_dims(g, axis)
-
-
-def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
-    """log Σ eˣ along an axis, without overflow.
+def logsumexp(x: Any, axis: Any = -1, keepdims: bool = False) -> Any:
+    """log Σ eˣ along an axis, several or (None) all, without overflow.
 
     >>> logsumexp(Tensor([1000.0, 1000.0]))
     Tensor(1000.6932)
@@ -125,7 +130,7 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     lambda g, _, z, t: (
         (g / (z.size // z.shape[-1])) * (_softmax(z) * t.sum(axis=-1, keepdims=True) - t)
     ),
-    None,
+    lambda g, _, z, _t: (-g / (z.size // z.shape[-1])) * log_softmax(z),
 )
 def _cross_entropy(z: Any, t: Any) -> Any:
     z = z - z.max(axis=-1, keepdims=True)
@@ -145,7 +150,7 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     (Tensor(0.12692805), Tensor(0.12692805))
     """
     logits = real(logits.logits if isinstance(logits, Probabilities) else logits)
-    labels = np.asarray(labels)
+    labels = labels if isinstance(labels, Tensor) else np.asarray(labels)
     if logits.ndim == 0 or logits.shape[-1] < 2:
         raise ValueError(
             f"cross_entropy: logits (…, classes) of 2 or more classes are required, received shape "
@@ -159,10 +164,10 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
             f"{logits.shape[:-1]} or rows of shape {logits.shape}; received shape {labels.shape}, "
             f"{labels.dtype}"
         )
-    return _cross_entropy(logits, labels.astype(logits.dtype, copy=False))
+    return _cross_entropy(logits, in_dtype(labels, logits.dtype))
 
 
-def one_hot(labels: np.ndarray, logits: Any) -> np.ndarray:
+def one_hot(labels: Any, logits: Any) -> np.ndarray:
     """Integer labels (...) as rows (..., classes) with a 1 each, in the form of the logits."""
     classes = logits.shape[-1]
     if labels.shape != logits.shape[:-1]:
@@ -202,8 +207,7 @@ def mean_absolute_error(prediction: Any, target: Any) -> Any:
 def matching(who: str, prediction: Any, target: Any) -> Any:
     """Both in the dtype of the prediction, if their shapes are the same."""
     prediction = real(prediction)
-    if not isinstance(target, Tensor):
-        target = np.asarray(target, prediction.dtype)
+    target = in_dtype(target, prediction.dtype)
     if target.shape != prediction.shape:
         raise ValueError(
             f"{who}: prediction and target need the same shape; received {prediction.shape} and "
@@ -221,6 +225,8 @@ def dropout(x: Any, rate: float, rng: np.random.Generator) -> Any:
     >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, np.random.default_rng(0))
     Tensor([2., 2., 2., 0.])
     """
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout: rate must lie in [0, 1), received {rate!r}")
     x = real(x)
     keep = rng.random(x.shape, dtype=np.float32) >= rate
     return x * (keep / np.asarray(1 - rate, x.dtype))

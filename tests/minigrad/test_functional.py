@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.special
 
-from minigrad import Tensor, functional, grad
+from minigrad import Tensor, functional, grad, no_grad
+from minigrad.gradcheck import gradcheck
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((4, 5))
@@ -68,6 +69,39 @@ LABELS = np.array([0, 3, 4, 1])
 
 def truth(z):
     return -np.mean(scipy.special.log_softmax(z, axis=-1)[np.arange(4), LABELS])
+
+
+def test_cross_entropy_by_its_targets():
+    z, t = np.array([[1.0, 2.0, 0.5]]), np.array([[0.2, 0.3, 0.5]])
+    assert gradcheck(functional.cross_entropy, z, t, order=2)
+    z = Tensor([[1.0, 2.0]], requires_grad=True)
+    assert functional.cross_entropy(Tensor([[1.0, 0.0]]), functional.softmax(z)).requires_grad
+
+
+def test_what_softmax_did_not_record_has_no_derivative():
+    z = Tensor([[1.0, 2.0]], requires_grad=True)
+    with no_grad():
+        p = functional.softmax(z)
+    assert not functional.cross_entropy(p, [0]).requires_grad
+
+
+def test_axes_of_logsumexp_and_softmax():
+    x = np.array([[1.0, 2.0], [0.5, -1.0]])
+    for axis in (None, (0, 1), -2):
+        assert gradcheck(lambda x, axis=axis: functional.logsumexp(x, axis), x, order=2)
+        np.testing.assert_allclose(functional.softmax(x, axis), scipy.special.softmax(x, axis))
+
+
+def test_losses_keep_the_precision_of_the_prediction():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    for target in (Tensor(np.arange(2)), Tensor(np.ones(2))):
+        assert functional.mean_squared_error(x, target).dtype == np.float32
+
+
+@pytest.mark.parametrize("rate", [1.0, -0.5, float("nan")])
+def test_dropout_refuses_a_rate_that_is_none(rate):
+    with pytest.raises(ValueError, match=r"rate must lie in \[0, 1\)"):
+        functional.dropout(Tensor([1.0]), rate, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("labels", [LABELS, LABELS.tolist(), np.eye(5)[LABELS], Tensor(LABELS)])
