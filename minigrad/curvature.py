@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,12 @@ def hessian_vector_product(output: Tensor, inputs: Any, vectors: Any) -> Any:
     """
     single = isinstance(inputs, Tensor)
     inputs, vectors = ([inputs], [vectors]) if single else (list(inputs), list(vectors))
+    shapes, received = [x.shape for x in inputs], [np.shape(v) for v in vectors]
+    if shapes != received:
+        raise ValueError(
+            f"hessian_vector_product: vectors of the inputs' shapes {shapes} are required, "
+            f"received {received}"
+        )
     gradients = grad(output, inputs, create_graph=True)
     products = curve(gradients, inputs, vectors)
     return products[0] if single else products
@@ -75,7 +82,7 @@ def largest_curvature(
 ) -> float:
     """The eigenvalue of the loss's Hessian that is largest in size, by power iteration.
 
-        v ← H v / ‖H v‖,    λ = ⟨v, H v⟩
+        v ← H v / ‖H v‖,    |λ| = ‖H v‖, with the sign of ⟨v, H v⟩
 
     Gradient descent near a minimum is stable up to lr = 2/λ. Stops when λ changes by less than
     tol·|λ| from one step to the next, or after so many steps (then the last λ is returned).
@@ -87,16 +94,16 @@ def largest_curvature(
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     rng = np.random.default_rng(seed)
     gradients = grad(loss, parameters, create_graph=True)
-    v = [rng.standard_normal(x.shape) for x in parameters]
+    product = [rng.standard_normal(x.shape) for x in parameters]
     curvature = 0.0
     for _ in range(steps):
-        length = np.sqrt(sum(np.vdot(part, part) for part in v))
+        length = np.sqrt(sum(np.vdot(part, part) for part in product))
         if length == 0:
             return 0.0
-        v = [part / length for part in v]
+        v = [part / length for part in product]
         product = [h.astype(np.float64) for h in curve(gradients, parameters, v)]
-        before, curvature = curvature, float(sum(map(np.vdot, v, product)))
-        if abs(curvature - before) <= tol * abs(curvature):
+        size = math.sqrt(sum(np.vdot(part, part) for part in product))
+        before, curvature = curvature, math.copysign(size, sum(map(np.vdot, v, product)))
+        if abs(curvature - before) <= tol * size:
             break
-        v = product
     return curvature

@@ -54,6 +54,18 @@ def test_negative_curvature_is_found_too():
     assert largest_curvature(x[0] ** 2 - 3 * x[1] ** 2, [x]) == pytest.approx(-6, rel=1e-5)
 
 
+def test_two_curvatures_of_one_size_and_opposite_sign():
+    x = leaf([1.0, 1.0])
+    assert abs(largest_curvature(x[0] * x[1], [x])) == pytest.approx(1, rel=1e-12)
+
+
+def test_vectors_of_other_shapes_are_refused():
+    x = leaf([1.0, 2.0])
+    for inputs, vectors in ((x, [1.0]), (x, 1.0), ([x, x], [[1.0, 1.0]])):
+        with pytest.raises(ValueError, match=r"shapes \[\(2,\).*are required"):
+            hessian_vector_product(np.sum(x**3), inputs, vectors)
+
+
 def test_several_parameters_share_one_hessian():
     w, b = leaf([[0.3], [0.2]]), leaf([0.1])
     X = np.random.default_rng(0).normal(size=(50, 2))
