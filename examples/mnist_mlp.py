@@ -16,6 +16,8 @@ from minigrad.layers import Dense
 from minigrad.losses import accuracy
 from minigrad.models import Sequential
 
+SAME = ("optimizer", "lr", "batch_size", "hidden", "seed")  # in a run and in what resumes it
+
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -34,6 +36,8 @@ def parse() -> argparse.Namespace:
     args = parser.parse_args()
     if args.resume and not args.checkpoint:
         parser.error("--resume needs --checkpoint DIR")
+    if args.epochs < 1:
+        parser.error("--epochs must be at least 1")
     return args
 
 
@@ -68,10 +72,12 @@ def main() -> None:
     optimizer = optimizers.get(args.optimizer, **hyper).bind(model.named_parameters())
 
     history: dict[str, list[float]] = {"loss": [], "accuracy": [], "val_accuracy": []}
-    done = 0
+    done, options = 0, {k: vars(args)[k] for k in SAME}
     if args.resume and checkpoint.latest(args.checkpoint):
         progress = checkpoint.load(args.checkpoint, model, optimizer, rng)
         done, history = progress["epoch"], progress["history"]
+        if progress["options"] != options:
+            raise SystemExit(f"--resume: the checkpoint is of {progress['options']}, not {options}")
     elif args.checkpoint:
         checkpoint.place(args.checkpoint, epoch=0, batch=0)  # an error now, not after an epoch
 
@@ -97,7 +103,7 @@ def main() -> None:
             )
         )
         if args.checkpoint:
-            progress = {"epoch": epoch + 1, "history": history}
+            progress = {"epoch": epoch + 1, "history": history, "options": options}
             checkpoint.save(args.checkpoint, model, optimizer, rng, **progress)
     print(f"test accuracy {history['val_accuracy'][-1]:.4f}")
     if args.plot:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minigrad import checkpoint
 from minigrad.datasets import airfoil, mnist
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +119,8 @@ def test_with_neither_display_nor_backend(tmp_path):
         ("trajectory", ["--gif", "paths.png"], "ending in .gif"),
         ("char_rnn", ["--optimizer", "rmsporp=0.1"], "did you mean 'rmsprop'"),
         ("char_rnn", ["--optimizer", "rmsprop"], "NAME=LR is required"),
+        ("mnist_mlp", ["--resume"], "--resume needs --checkpoint"),
+        ("mnist_mlp", ["--epochs", "0"], "--epochs must be at least 1"),
         ("leaky_average", ["--gamma", "1.5"], "between 0 and 1"),
         ("conventions", ["--plot", "nowhere/a.png"], "there is no folder nowhere"),
     ],
@@ -132,6 +135,25 @@ def test_a_mistake_is_answered(name, args, message, run, capsys):
 def test_the_main_job_answers_a_mistake_too(run):
     with pytest.raises(ValueError, match="did you mean 'rmsprop'"):
         run("mnist_mlp", "--optimizer", "rmsporp")
+
+
+def test_the_main_job_resumes_exactly_or_not_at_all(run, tmp_path):
+    def train(folder, epochs, *more):
+        path = tmp_path / folder
+        args = ["--hidden", 16, "--epochs", epochs, "--checkpoint", path, *more]
+        return run("mnist_mlp", *args), checkpoint.latest(path).read_bytes()
+
+    printed, whole = train("whole", 2, "--resume")
+    train("parts", 1)
+    before = train("parts", 1, "--resume")[1]
+    for name, value in {"batch-size": 64, "seed": 1, "lr": 0.1, "optimizer": "sgd"}.items():
+        with pytest.raises((SystemExit, ValueError), match=f"{value}|RMSprop"):
+            train("parts", 2, "--resume", f"--{name}", value)
+    assert checkpoint.latest(tmp_path / "parts").read_bytes() == before
+    with pytest.raises(FileExistsError, match="holds a later checkpoint"):
+        train("parts", 2)
+    rest, parts = train("parts", 2, "--resume")
+    assert parts == whole and printed.endswith(rest) and "epoch 1" not in rest
 
 
 # ---- their numbers ----
