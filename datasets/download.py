@@ -43,7 +43,10 @@ def folder() -> Path:
         base = os.environ.get("XDG_CACHE_HOME", "")
         if not os.path.isabs(base):  # the XDG specification: relative paths are to be ignored
             base = "~/.cache"
-    return Path(base).expanduser() / "minigrad"
+    try:
+        return Path(base).expanduser() / "minigrad"
+    except RuntimeError as error:
+        raise DownloadError(f"{error} Name a folder for data in MINIGRAD_DATA") from error
 
 
 def fetch(name: str, mirrors: Sequence[str], digests: Mapping[str, int]) -> Path:

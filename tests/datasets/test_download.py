@@ -373,3 +373,20 @@ def test_the_folder_follows_the_platform(monkeypatch, platform, environment, exp
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(download.sys, "platform", platform)
     assert download.folder() == Path(expected)
+
+
+def test_a_user_without_a_home_is_told_what_to_do(monkeypatch):
+    """As in a container, whose user is a mere number."""
+    for name in ("MINIGRAD_DATA", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(download.sys, "platform", "linux")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # it does not know better
+    with pytest.raises(download.DownloadError, match=r"home directory\. Name a folder .*MINIGRAD_"):
+        download.folder()
+
+
+def test_a_file_where_the_folder_should_be(server, tmp_path):
+    (tmp_path / "cache").write_bytes(b"precious")
+    with pytest.raises(download.DownloadError, match=r"cannot write .*MINIGRAD_DATA"):
+        fetch(server, "good")
+    assert (tmp_path / "cache").read_bytes() == b"precious" and not server.log
