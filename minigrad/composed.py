@@ -165,11 +165,8 @@ def ravel(a, order="C"):
 
 @composed(np.moveaxis)
 def moveaxis(a, source, destination):
-    sources, targets = axes_of(a, source), axes_of(a, destination)
-    order = [i for i in range(a.ndim) if i not in sources]
-    for target, axis in sorted(zip(targets, sources)):
-        order.insert(target, axis)
-    return np.transpose(a, order)
+    numbered = np.empty(range(a.ndim))  # an axis i is i long
+    return np.transpose(a, np.moveaxis(numbered, source, destination).shape)
 
 
 @composed(np.tile)

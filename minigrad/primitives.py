@@ -125,18 +125,14 @@ derivatives(  # each element is in all sums from its own on
 # Extremes: the elements that attain it share the gradient
 
 
-def to_extremes(g: Any, out: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+def to_extremes(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     hit = x == spread(out, x.shape, axis, keepdims)
     share = np.true_divide(hit, np.sum(hit, axis=axis, keepdims=True), dtype=x.dtype)
     return spread(g, x.shape, axis, keepdims) * share
 
 
-derivatives(
-    np.max, lambda g, out, x, axis=None, keepdims=False: to_extremes(g, out, x, axis, keepdims)
-)
-derivatives(
-    np.min, lambda g, out, x, axis=None, keepdims=False: to_extremes(g, out, x, axis, keepdims)
-)
+derivatives(np.max, to_extremes)
+derivatives(np.min, to_extremes)
 
 # The same elements in another shape, order or precision
 
@@ -268,25 +264,23 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Tensor:
 # Matrix products: with G the gradient of A @ B, A receives G Bᵀ and B receives Aᵀ G
 
 
-def matmul_left(g: Any, a: Any, b: Any) -> Any:
+def matmul_left(g: Any, _: Any, _a: Any, b: Any) -> Any:
     if b.ndim == 1:
         return np.expand_dims(g, -1) * b
-    if a.ndim == 1:
+    if _a.ndim == 1:
         return np.squeeze(np.expand_dims(g, -2) @ np.swapaxes(b, -1, -2), -2)
     return g @ np.swapaxes(b, -1, -2)
 
 
-def matmul_right(g: Any, a: Any, b: Any) -> Any:
+def matmul_right(g: Any, _: Any, a: Any, _b: Any) -> Any:
     if a.ndim == 1:
-        return np.expand_dims(a, -1) * np.expand_dims(g, -2) if b.ndim > 1 else g * a
-    if b.ndim == 1:
+        return np.expand_dims(a, -1) * np.expand_dims(g, -2) if _b.ndim > 1 else g * a
+    if _b.ndim == 1:
         return np.squeeze(np.swapaxes(a, -1, -2) @ np.expand_dims(g, -1), -1)
     return np.swapaxes(a, -1, -2) @ g
 
 
-derivatives(
-    np.matmul, lambda g, _, _a, b: matmul_left(g, _a, b), lambda g, _, a, _b: matmul_right(g, a, _b)
-)
+derivatives(np.matmul, matmul_left, matmul_right)
 
 # Einstein's sums: g takes the place of the operand, and the operand's indices that of the result's
 

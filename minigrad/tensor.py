@@ -192,22 +192,18 @@ class Primitive:
         return Node(self, operands, options or NO_OPTIONS, needs, out if out_is_read else None)
 
     def find_unread(self, needs: tuple) -> tuple[tuple, list[int], bool]:
-        """Which operands no wanted derivative reads, and whether one reads the result."""
-        wanted = [i for i, needed in enumerate(needs) if needed]
-        read = set().union(*(self.reads(i, len(needs)) for i in wanted))
+        """Which operands no wanted derivative reads, by the names in it, and if one reads out."""
+        read: set[int] = set()  # 0 for out, 1 for the first operand, …
+        for i in itertools.compress(itertools.count(), needs):
+            vjp = self.vjps[i] if i < len(self.vjps) else None
+            if vjp is None:
+                raise TypeError(
+                    f"{self.name} has no derivative by argument {i}; pass its .detach()"
+                )
+            for k, p in enumerate(inspect.signature(vjp).parameters.values(), start=-1):
+                if p.kind <= p.VAR_POSITIONAL and k <= len(needs) and not p.name.startswith("_"):
+                    read.update(range(k, len(needs) + 1) if p.kind == p.VAR_POSITIONAL else [k])
         return needs, [i for i in range(len(needs)) if i + 1 not in read], 0 in read
-
-    def reads(self, i: int, count: int) -> set[int]:
-        """Which of (out, *operands) the derivative by operand i reads, by the names in it."""
-        vjp = self.vjps[i] if i < len(self.vjps) else None
-        if vjp is None:
-            raise TypeError(f"{self.name} has no derivative by argument {i}; pass its .detach()")
-        parameters = inspect.signature(vjp).parameters.values()
-        names = [p.name for p in parameters if p.kind <= p.VAR_POSITIONAL][1 : count + 2]
-        read = {k for k, name in enumerate(names) if not name.startswith("_")}
-        if len(names) - 1 in read:  # *rest stands for all that follow
-            read.update(range(len(names), count + 1))
-        return read
 
 
 def primitive(*vjps: Callable | None) -> Callable[[Callable], Primitive]:
@@ -372,18 +368,17 @@ def grad(
     """
     if not isinstance(output, Tensor):
         raise TypeError(f"grad: the output must be a Tensor, received {output!r:.60}")
-    single = isinstance(inputs, Tensor)
-    inputs = list((inputs,) if isinstance(inputs, Tensor) else inputs)
-    for i, x in enumerate(inputs):
+    several = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    for i, x in enumerate(several):
         if not isinstance(x, Tensor) or not x.requires_grad:
             raise ValueError(
                 f"grad: an input must be a Tensor that requires a gradient; input {i} is {x!r:.60}"
             )
     retain = create_graph if retain_graph is None else retain_graph
-    found = sweep(output, gradient, inputs, retain, create_graph)
-    results = [found[source(x)] if source(x) in found else np.zeros_like(x.data) for x in inputs]
+    found = sweep(output, gradient, several, retain, create_graph)
+    results = [found[source(x)] if source(x) in found else np.zeros_like(x.data) for x in several]
     results = [r if isinstance(r, Tensor) else Tensor(r) for r in results]
-    return results[0] if single else results
+    return results[0] if isinstance(inputs, Tensor) else results
 
 
 @contextmanager
