@@ -200,15 +200,20 @@ class _Candidate:
         def misfit(z: np.ndarray) -> np.ndarray:
             return self.misfit(at(z), steps).ravel()
 
+        def slope(z: np.ndarray, unit: np.ndarray) -> np.ndarray:
+            for d in (0.01, 0.3):  # the wider one if the number hardly rises above rounding
+                change = misfit(z + d * unit) - misfit(z - d * unit)
+                if np.abs(change).max() > 30:
+                    break
+            return change / (2 * d)
+
         z = np.array([_to_line(name, numbers[name]) for name in names])
         for unit in np.eye(len(names)):  # begin with the best of some values far apart
             trials = [z + d * unit for d in (0, 1, -1, 2.5, -2.5, 5, -5)]
             z = min(trials, key=lambda z: np.log1p(misfit(z) ** 2).sum())
         r, damping, stalls = misfit(z), 1e-3, 0.0
         while names and stalls < patience and np.abs(r).max() > goal:
-            # differences so wide that a number that hardly shows still rises above rounding
-            units = 1e-2 * np.eye(len(names))
-            jacobian = np.stack([misfit(z + d) - misfit(z - d) for d in units], axis=1) / 2e-2
+            jacobian = np.stack([slope(z, unit) for unit in np.eye(len(names))], axis=1)
             scale = np.linalg.norm(jacobian, axis=0) + 1e-300
             jacobian /= scale
             square = jacobian.T @ jacobian + (damping + 1e-12) * np.eye(len(names))
@@ -224,11 +229,12 @@ class _Candidate:
 
     def search(self) -> None:
         """Fit the first step, then two, then all: most candidates fall at the first."""
+        starts = self.numbers
         late = {"momentum", "dampening", "lr_in_momentum"}  # what the first step does not show
         fixed = ((k, v) for k, v in self.switches.items() if v and k not in late)
         first = (self.kind.direction, *sorted(fixed), *sorted(self.numbers.keys() - late))
         if first not in self.path.first_steps:
-            self.path.first_steps[first] = self.fit(self.numbers, [*self.numbers], 1, ROUGH, 5)
+            self.path.first_steps[first] = self.fit(self.numbers, [*self.numbers], 1, ROUGH, 8)
         known, worst = self.path.first_steps[first]
         self.numbers = self.numbers | {k: v for k, v in known.items() if k in self.numbers}
         self.remoteness, self.first = (0, worst), self.numbers
@@ -237,7 +243,10 @@ class _Candidate:
             if worst < hopeful * ROUGH:
                 self.numbers, worst = self.fit(self.numbers, [*self.numbers], steps, goal)
                 self.remoteness = -steps, worst
-        if worst < ROUGH:
+        if worst > 1 and self.remoteness[0] == -self.path.steps:  # perhaps the way was too winding
+            direct = self.fit(starts, [*starts], self.path.steps, 1.0)
+            self.numbers, worst = min((self.numbers, worst), direct, key=lambda fit: fit[1])
+        if worst < 100 * ROUGH:
             self.simplify()
         self.compare()
 
@@ -268,13 +277,15 @@ class _Candidate:
         People choose 0.9; a fit that ends at 0.8999999998 is off by what the others make up for.
         """
         rest = [*self.numbers]
-        for name in [*rest]:
+        for name in [*rest, *rest]:  # what failed at first may go once another number is right
+            if name not in rest:
+                continue
             x, others = self.numbers[name], [n for n in rest if n != name]
             for digits in range(1, 8):
                 short = float(f"{x:.{digits}g}")
                 if 0 < short < LIMITS.get(name, (0, np.inf))[1]:
                     trial = self.numbers | {name: short}
-                    trial, worst = self.fit(trial, others, self.path.steps, 1.0, patience=3)
+                    trial, worst = self.fit(trial, others, self.path.steps, 1.0, patience=8)
                     if worst <= 1:
                         self.numbers, rest = trial, others
                         break
