@@ -223,7 +223,8 @@ def from_list(who: str, data: Any, dtype: Any = np.float32) -> np.ndarray:
             f"{who}: a list of tensors would lose their derivatives; join them with np.stack"
         )
     try:
-        array, reason = np.asarray(data), "no real numbers"
+        array = np.asarray(data)
+        reason = f"of dtype {array.dtype}"
     except (TypeError, ValueError) as error:
         array, reason = np.array(None), str(error)
     if array.dtype.kind not in "biuf":  # of None NumPy would make a NaN, of "3" a 3

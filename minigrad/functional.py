@@ -156,7 +156,7 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
             f"cross_entropy: logits (…, classes) of 2 or more classes are required, received shape "
             f"{logits.shape}; for two classes, let the last layer have 2 units"
         )
-    if labels.dtype.kind in "iub" and labels.shape != logits.shape:
+    if labels.dtype.kind in "iub" and labels.shape == logits.shape[:-1]:
         labels = one_hot(labels, logits)
     if labels.shape != logits.shape:
         raise ValueError(
@@ -170,11 +170,6 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
 def one_hot(labels: Any, logits: Any) -> np.ndarray:
     """Integer labels (...) as rows (..., classes) with a 1 each, in the form of the logits."""
     classes = logits.shape[-1]
-    if labels.shape != logits.shape[:-1]:
-        raise ValueError(
-            f"cross_entropy: {logits.shape[:-1]} integer labels are required for logits of shape "
-            f"{logits.shape}; received labels of shape {labels.shape}"
-        )
     hot = labels[..., None] == np.arange(classes)
     if np.count_nonzero(hot) != labels.size:
         raise ValueError(
