@@ -81,13 +81,12 @@ def identify(
         if exact:
             break
     else:
-        found = sorted(found, key=lambda c: c.remoteness)[:20]
+        found = sorted(found, key=lambda c: (-(c.departs or 0), c.remoteness))[:20]
         for candidate in found:
             candidate.follow()
     matches = [c.match() for c in exact or found]
-    if exact:  # then what takes the fewest words
-        return sorted(matches, key=lambda m: (len(m.hyper), m.deviation))
-    return sorted(matches, key=lambda m: (-(m.departs or 0), m.deviation))
+    # the longest agreement first, then what takes the fewest words
+    return sorted(matches, key=lambda m: (-(m.departs or 0), len(m.hyper), m.deviation))
 
 
 def _structures(links: dict[str, Any]) -> Iterator[tuple[Any, ...]]:

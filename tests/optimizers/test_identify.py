@@ -12,9 +12,9 @@ from tests.optimizers.test_golden import CASES, GOLDEN, title
 #   python -m tests.optimizers.test_identify
 SAMPLE = {
     "torch-SGD(momentum=0.9,dampening=0.3)",
-    "torch-AdaGrad(lr_decay=0.05)",
+    "torch-Adam(weight_decay=0.1)",
     "keras-RMSprop(weight_decay=0.1)",
-    "optax-Adam(amsgrad=True)",
+    "keras-Lion(beta1=0.8,beta2=0.9)",
     "keras-Adadelta(rho=0.8,eps=0.0001)",
 }
 
