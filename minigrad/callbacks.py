@@ -21,6 +21,7 @@ import io
 import math
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -178,6 +179,7 @@ class EarlyStopping(Monitor):
     def on_train_end(self, logs: Logs) -> None:
         if self.weights:
             self.model.load_state_dict(self.weights)
+            self.model.progress = None  # that of the last weights
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"weights": self.weights}
@@ -273,16 +275,19 @@ class Callbacks:
     """
 
     def __init__(self, callbacks: Iterable[Callback], model: Any):
-        self.callbacks = sorted(callbacks, key=lambda c: isinstance(c, ModelCheckpoint))
-        self.model, self.interrupted, self.listening = model, False, False
-        for callback in self.callbacks:
+        self.model, self.running, self.interrupted, self.listening = model, False, False, False
+        self.named: dict[str, Callback] = {}
+        kinds: Counter[str] = Counter()
+        for callback in sorted(callbacks, key=lambda c: isinstance(c, ModelCheckpoint)):
             if not isinstance(callback, Callback):
                 raise TypeError(f"fit: a callback such as CSVLogger(…) is needed, not {callback!r}")
-            callback.model = model
+            callback.model, kind = model, type(callback).__name__
+            self.named[f"{kind}.{kinds[kind]}"] = callback
+            kinds[kind] += 1
 
     def __call__(self, hook: str, *args: Any) -> None:
         self.model.stop_training |= self.interrupted
-        for callback in self.callbacks:
+        for callback in self.named.values():
             self.call(callback, hook, *args)
 
     def call(self, callback: Callback, method: str, *args: Any) -> Any:
@@ -297,6 +302,7 @@ class Callbacks:
         self.listening = usual and threading.current_thread() is threading.main_thread()
         if self.listening:
             signal.signal(signal.SIGINT, self.interrupt)
+        self.running = True
         return self
 
     def interrupt(self, *_: Any) -> None:
@@ -307,20 +313,14 @@ class Callbacks:
     def __exit__(self, error: type[BaseException] | None, *_: Any) -> None:
         if self.listening:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        if error is KeyboardInterrupt:  # perhaps within a step: nobody may go on from there
+        self.running = False
+        if error is not None:  # perhaps within a step: nobody may go on from there
             self.model.progress = None
 
-    def named(self) -> dict[str, Callback]:
-        kinds = [type(callback).__name__ for callback in self.callbacks]
-        return {
-            f"{kind}.{kinds[:i].count(kind)}": c
-            for i, (kind, c) in enumerate(zip(kinds, self.callbacks))
-        }
-
     def state_dict(self) -> dict[str, Any]:
-        return {name: self.call(c, "state_dict") for name, c in self.named().items()}
+        return {name: self.call(c, "state_dict") for name, c in self.named.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Those without a state in there begin as new."""
-        for name, callback in self.named().items():
+        for name, callback in self.named.items():
             self.call(callback, "load_state_dict", state.get(name, {}))

@@ -224,6 +224,7 @@ def write(path: Path, content: Content) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write, which takes its place when it is whole and on the disk, and not before."""
+    path = path.resolve()  # the place of a link is where it leads
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")  # nobody else's
     try:

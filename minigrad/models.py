@@ -130,12 +130,7 @@ class Sequential(Layer):
 
     # Training
 
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        metrics: Any = (),
-    ) -> None:
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = ()) -> None:
         """Say how to train: by names or objects (optimizers.available(), the tables in losses)."""
         if loss is None:
             raise ValueError('compile: a loss is required, such as loss="categorical_crossentropy"')
@@ -201,10 +196,6 @@ class Sequential(Layer):
         """
         if not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"fit: epochs must be 0 or more, received {epochs!r}")
-        if not isinstance(validation_split, (int, float)) or not 0 <= validation_split < 1:
-            raise ValueError(
-                f"fit: validation_split must lie in [0, 1), received {validation_split!r}"
-            )
         x, y = self.checked("fit", x, y)
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
@@ -217,8 +208,9 @@ class Sequential(Layer):
         if validation_split or validation_data is not None:
             names += [f"val_{name}" for name in names]
         loss = getattr(self.loss, "__name__", type(self.loss).__name__)
-        facts = len(x), batch_size, shuffle, validation_split, loss, checksum(x, y)
-        progress = Progress(*facts, [*names, "lr"])
+        crc = checksum(x, y, *(validation_data or ()))
+        names += ["lr"]
+        progress = Progress(len(x), batch_size, shuffle, validation_split, loss, crc, names)
         held = progress.held_out
         self.rehearse((x, y), validation_data or (x, y))
         hooks = self.begin(progress, callbacks, resume)
@@ -326,19 +318,14 @@ class Sequential(Layer):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.progress = None  # of the weights that were there before
+        if not (self.callbacks and self.callbacks.running):
+            self.progress = None  # that of the weights that were there before
 
     def save(self, path: str | Path, keep: int = 3) -> Path:
         """Save weights, optimizer, generator and where `fit` stands: see checkpoint.save."""
-        bound = self.optimizer is not None and self.optimizer.parameters
-        return checkpoint.save(
-            path,
-            self,
-            self.optimizer if bound else None,
-            callbacks=self.callbacks,
-            keep=keep,
-            **(asdict(self.progress) if self.progress else {}),
-        )
+        optimizer = self.optimizer if self.optimizer and self.optimizer.parameters else None
+        at = asdict(self.progress) if self.progress else {}
+        return checkpoint.save(path, self, optimizer, callbacks=self.callbacks, keep=keep, **at)
 
     def load(self, path: str | Path) -> None:
         """Take over what `save` wrote, with the optimizer's state if this model is compiled.

@@ -13,10 +13,12 @@ from .checkpoint import CheckpointError, refusing
 SAME = ("examples", "batch_size", "shuffle", "validation_split", "loss", "data", "logged")
 
 
-def checksum(x: np.ndarray, y: np.ndarray) -> int:
-    """The CRC-32 of about a hundred of the examples: in another order they are other data, too."""
-    rows = slice(None, None, len(x) // 100 + 1)
-    return crc32(y[rows].tobytes(), crc32(x[rows].tobytes()))
+def checksum(*arrays: np.ndarray) -> int:
+    """The CRC-32 of about a hundred rows of each: in another order they are other data, too."""
+    crc = 0
+    for array in arrays:
+        crc = crc32(array[:: len(array) // 100 + 1].tobytes(), crc)
+    return crc
 
 
 @dataclass
@@ -55,13 +57,13 @@ class Progress:
     @property
     def held_out(self) -> int:
         """How many of the examples are not trained on."""
-        held = round(self.examples * self.validation_split)
-        if self.validation_split and not 0 < held < self.examples:
+        share, n = self.validation_split, self.examples
+        if share and not (isinstance(share, (int, float)) and 0.5 < share * n < n - 0.5):
             raise ValueError(
-                f"fit: validation_split must leave some of {self.examples} examples on both sides; "
-                f"received {self.validation_split!r}"
+                f"fit: validation_split must leave some of {n} examples on both sides; "
+                f"received {share!r}"
             )
-        return held
+        return round(share * n)
 
     def rng(self, i: int) -> np.random.Generator:
         """Generator i of this training. It can be made again, so no shuffled order need be kept."""

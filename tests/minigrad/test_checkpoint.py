@@ -168,6 +168,18 @@ def test_saves_at_once_do_not_mix(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["file", "run[1].npz"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_links_stay_links(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "folder").symlink_to("disk")
+    (tmp_path / "file.npz").symlink_to("disk/far.npz")
+    trained().save(tmp_path / "folder")
+    trained().save(tmp_path / "file.npz")
+    assert len(os.listdir(tmp_path / "disk")) == 2
+    assert (tmp_path / "file.npz").is_symlink() and (tmp_path / "folder").is_symlink()
+    small().load(tmp_path / "file.npz")
+
+
 def test_a_damaged_newest_file_is_not_passed_over(tmp_path):
     for epoch in (1, 2):
         file = checkpoint.save(tmp_path, trained(), epoch=epoch)

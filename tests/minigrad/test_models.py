@@ -103,7 +103,7 @@ with_nan[7, 2] = np.nan
         (X, LABELS, {"batch_size": 0}, ValueError, "batch_size must be at least 1"),
         (X, LABELS, {"batch_size": -3}, ValueError, "batch_size must be at least 1"),
         (X, LABELS, {"epochs": -1}, ValueError, "epochs must be 0 or more, received -1"),
-        (X, LABELS, {"validation_split": 1.0}, ValueError, r"in \[0, 1\), received 1.0"),
+        (X, LABELS, {"validation_split": 1.0}, ValueError, r"must leave some of .* received 1"),
         (X[:, :3], LABELS, {}, ValueError, r"\(batch, 4\) is required, received \(3, 3\)"),
         (X, LABELS + 1, {}, ValueError, "labels must lie in 0 … 1 for 2 classes"),
         (np.array(["a"] * 200), LABELS, {}, TypeError, "x must be an array of numbers"),

@@ -8,7 +8,13 @@ import pytest
 from nursery import Nursery, X, Y, make_model, stopper, the_last
 
 from minigrad import checkpoint, optimizers
-from minigrad.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from minigrad.callbacks import (
+    CSVLogger,
+    EarlyStopping,
+    LambdaCallback,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+)
 from minigrad.checkpoint import CheckpointError
 from minigrad.datasets import batches
 from minigrad.functional import cross_entropy
@@ -159,6 +165,14 @@ def test_another_training_is_refused(tmp_path, change, message):
     assert bits(model) == before
 
 
+def test_other_validation_data_are_refused(tmp_path):
+    model = make_model()
+    model.fit(X, Y, verbose=0, validation_data=(X[:9], Y[:9]))
+    file = model.save(tmp_path / "file.npz")
+    with pytest.raises(CheckpointError, match="data="):
+        model.fit(X, Y, verbose=0, validation_data=(X[:8], Y[:8]), resume=file)
+
+
 def test_other_metrics_and_losses_are_refused(tmp_path):
     model = make_model()
     model.fit(X, Y, verbose=0)
@@ -192,6 +206,24 @@ def test_weights_from_elsewhere_are_not_gone_on_from(tmp_path):
     for path in (loaded, best):
         with pytest.raises(CheckpointError, match="put into the model after its training"):
             model.fit(X, Y, verbose=0, resume=path)
+
+
+def test_callbacks_may_exchange_the_weights(tmp_path):
+    """That is part of the training, which goes on from them."""
+
+    def fit(epochs, resume=None):
+        model, first = make_model(), make_model(seed=9).state_dict()
+        warm = LambdaCallback(on_epoch_end=lambda epoch, logs: model.load_state_dict(first))
+        settings = dict(callbacks=[warm, ModelCheckpoint(tmp_path)], resume=resume)
+        model.fit(X, Y, verbose=0, epochs=epochs, **settings)
+        return bits(model), model.optimizer.state_dict()["slots"]["layers.0.kernel/mean_square"]
+
+    fit(1)
+    resumed = fit(3, tmp_path)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    whole = fit(3)
+    assert resumed[0] == whole[0] and np.array_equal(resumed[1], whole[1])
 
 
 def test_a_step_that_broke_off_leaves_nothing_behind(tmp_path, monkeypatch):
