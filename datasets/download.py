@@ -33,8 +33,7 @@ class _Refused(Exception):
 
 def folder() -> Path:
     """Where data is looked for and kept: `MINIGRAD_DATA`, or the cache folder of the platform."""
-    if chosen := os.environ.get("MINIGRAD_DATA"):
-        return Path(chosen).expanduser()
+    path = os.environ.get("MINIGRAD_DATA")
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
     elif sys.platform == "darwin":
@@ -44,7 +43,7 @@ def folder() -> Path:
         if not os.path.isabs(base):  # the XDG specification: relative paths are to be ignored
             base = "~/.cache"
     try:
-        return Path(base).expanduser() / "minigrad"
+        return Path(path or f"{base}/minigrad").expanduser()
     except RuntimeError as error:
         raise DownloadError(f"{error} Name a folder for data in MINIGRAD_DATA") from error
 
