@@ -228,9 +228,7 @@ pick = Primitive(
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
-    parts = index if isinstance(index, tuple) else (index,)
-    plain = tuple(i.data if isinstance(i, Tensor) else i for i in parts)
-    return pick(x, index=plain if isinstance(index, tuple) else plain[0])
+    return pick(x, index=tuple(map(bare, index)) if isinstance(index, tuple) else bare(index))
 
 
 ROUTES["getitem"] = getitem

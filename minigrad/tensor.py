@@ -256,6 +256,7 @@ def sweep(
                 found[node] = g if create_graph else g.copy()
             edges = node.edges()
             operands, out = node.recall(create_graph)
+            held = [g, out, *operands]
             for x, vjp in edges:
                 target = source(x)
                 if on_the_way and target not in on_the_way:
@@ -272,7 +273,7 @@ def sweep(
                     continue
                 if x.node:
                     heapq.heappush(heap, (-target.order, target))
-                elif not create_graph and not is_fresh(r, g, out, *operands):
+                elif not create_graph and (r.base is not None or id(r) in map(id, held)):
                     r = r.copy()  # a leaf's gradient is its own memory
                 pending[target] = r
             if not retain_graph:
@@ -301,11 +302,6 @@ def leading_to(wanted: set, output: Tensor) -> set:
 def source(x: Any) -> Any:
     """Where a gradient is gathered: at the node that made x, or at x itself, a leaf."""
     return x if x.node is None else x.node
-
-
-def is_fresh(r: np.ndarray, *others: Any) -> bool:
-    """Whether nobody else holds this result, so that it can be taken over without a copy."""
-    return r.base is None and id(r) not in map(id, others)
 
 
 def seed(output: Tensor, gradient: Any) -> np.ndarray:
