@@ -40,6 +40,8 @@ def gradcheck(f: Callable, *inputs: Any, order: int = 1, eps: float = 1e-5) -> b
     minigrad.gradcheck.GradcheckError: gradcheck: a kink, in output (1,) by input 0 at element \
 (1,): the slope is -1 to the left and 1 to the right, ours is 0. Check it beside the kink
     """
+    if not (isinstance(order, int) and order >= 1):
+        raise ValueError(f"gradcheck: order must be 1 or more, received {order!r}")
     rng = np.random.default_rng(0)
     points = [np.array(getattr(x, "data", x), np.float64) for x in inputs]
     for nth in range(1, order + 1):
@@ -48,12 +50,17 @@ def gradcheck(f: Callable, *inputs: Any, order: int = 1, eps: float = 1e-5) -> b
             raise TypeError(f"gradcheck: f must return a Tensor, not {type(out).__name__}")
         if not np.all(np.isfinite(out)):
             raise GradcheckError("gradcheck: f is not finite at these inputs, or its derivative")
-        phi = weighted(f, rng.standard_normal(out.shape))
-        directions = [rng.standard_normal(x.shape) for x in points]
+        phi = weighted(f, draw(rng, out.shape))
+        directions = [draw(rng, x.shape) for x in points]
         if not agrees(phi, points, directions, eps):
             blame(f, points, out.shape, eps, nth)
         f = along(phi, directions)
     return True
+
+
+def draw(rng: np.random.Generator, shape: tuple) -> np.ndarray:
+    """Numbers of both signs, none so near to 0 that it hides an element."""
+    return rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape)
 
 
 def weighted(f: Callable, u: np.ndarray) -> Callable:

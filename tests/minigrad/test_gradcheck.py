@@ -41,6 +41,21 @@ def test_it_names_input_element_and_both_numbers():
         gradcheck(product, x, y)
 
 
+def test_a_small_mistake_is_not_hidden_by_the_random_direction():
+    @primitive(lambda g, _, x: g * 1.00001)
+    def same(x):
+        return x + 0
+
+    with pytest.raises(GradcheckError, match=r"element \(0,\): ours is 1\.00001, .* give "):
+        gradcheck(same, [20.0])
+
+
+@pytest.mark.parametrize("order", [0, -1, 1.5, "2"])
+def test_an_order_that_checks_nothing_is_refused(order):
+    with pytest.raises(ValueError, match="order must be 1 or more"):
+        gradcheck(np.sin, [1.0], order=order)
+
+
 def test_a_second_derivative_may_be_wrong_where_the_first_is_right():
     @primitive(lambda g, _, x: g * 3 * (x.data if isinstance(x, Tensor) else x) ** 2)
     def cube(x):
