@@ -61,7 +61,7 @@ class Callback:
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-HOOKS = {name: hook for name, hook in vars(Callback).items() if name.startswith("on_")}
+HOOKS = {name: name for name in vars(Callback) if name.startswith("on_")}
 
 
 class LambdaCallback(Callback):
@@ -73,8 +73,7 @@ class LambdaCallback(Callback):
 
     def __init__(self, **functions: Callable):
         for name, function in functions.items():
-            by_name("hook", name, HOOKS)
-            setattr(self, name, function)
+            setattr(self, by_name("hook", name, HOOKS), function)
 
 
 class TerminateOnNaN(Callback):
@@ -114,16 +113,18 @@ class Monitor(Callback):
     """
 
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0):
-        by_name("mode", mode, dict.fromkeys(("auto", "min", "max")))
+        mode = by_name("mode", mode, {word: word for word in ("auto", "min", "max")})
         if mode == "auto":
             mode = "max" if "acc" in monitor else "min"
-        self.monitor, self.min_delta = monitor, abs(min_delta)
+        self.monitor, self.watched, self.min_delta = monitor, f"{mode} of {monitor}", abs(min_delta)
         self.sign = 1 if mode == "max" else -1
         self.best, self.wait = -math.inf, 0  # the best number, times the sign; epochs since then
 
     def on_train_begin(self, logs: Logs) -> None:
-        logged = dict.fromkeys(self.model.progress.logged)
-        by_name(f"monitor for {type(self).__name__}", self.monitor, logged)
+        logged = {name: name for name in self.model.progress.logged}
+        if self.monitor not in logged:
+            kind = f"monitor for {type(self).__name__}"
+            self.monitor = by_name(kind, self.monitor, logged)
 
     def improved(self, logs: Logs) -> bool:
         """Whether this epoch is the best so far; counts the epochs in which none was."""
@@ -133,18 +134,15 @@ class Monitor(Callback):
         return better
 
     def state_dict(self) -> dict[str, Any]:
-        return {"monitor": self.monitor, "sign": self.sign, "best": self.best, "wait": self.wait}
+        return {"watched": self.watched, "best": self.best, "wait": self.wait}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         best, wait = float(state.get("best", -math.inf)), int(state.get("wait", 0))
+        if best != -math.inf and state.get("watched") != self.watched:
+            kind, watched = type(self).__name__, state.get("watched")
+            raise ValueError(f"{kind}: the {watched} was watched, now it is the {self.watched}")
         if math.isnan(best):
             raise ValueError(f"{type(self).__name__}: the best {self.monitor} cannot be NaN")
-        watched = state.get("monitor"), state.get("sign")
-        if best > -math.inf and watched != (self.monitor, self.sign):
-            raise ValueError(
-                f"{type(self).__name__}: it watched {watched[0]!r} for its "
-                f"{'maximum' if watched[1] == 1 else 'minimum'}; give the same monitor and mode"
-            )
         self.best, self.wait = best, wait
 
 

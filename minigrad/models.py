@@ -196,14 +196,13 @@ class Sequential(Layer):
         """
         if not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"fit: epochs must be 0 or more, received {epochs!r}")
-        x, y = self.checked("fit", x, y)
+        x, y = self.checked("fit", x, y, batch_size)
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
                 raise ValueError("fit: validation_data must be a pair (x, y)")
-            validation_data = self.checked("fit: validation_data", *validation_data)
+            validation_data = self.checked("fit: validation_data", *validation_data, batch_size)
             validation_split = 0.0
         callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
-        batches(x, y, batch_size, shuffle=False)  # refuses a batch_size before anything changes
         names = ["loss", *self.metrics]
         if validation_split or validation_data is not None:
             names += [f"val_{name}" for name in names]
@@ -274,8 +273,8 @@ class Sequential(Layer):
                 if self.stop_training:
                     break
 
-    def checked(self, who: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """x and y as arrays of finite numbers and of the same length."""
+    def checked(self, who: str, x: Any, y: Any, size: Any) -> tuple[np.ndarray, np.ndarray]:
+        """x and y as arrays of finite numbers, of the same length, for batches of this size."""
         if self.optimizer is None or self.loss is None or not self.layers:
             raise RuntimeError(
                 f"{who}: add layers, then say how to train: model.compile(optimizer=…, loss=…)"
@@ -295,11 +294,7 @@ class Sequential(Layer):
                     f"{who}: {name} must be finite; received NaN or infinity in {len(bad)} rows, "
                     f"the first of them row {bad[0]}"
                 )
-        if len(x) != len(y) or not len(x):
-            raise ValueError(
-                f"{who}: x and y need the same number of examples, at least one; "
-                f"received {len(x)} and {len(y)}"
-            )
+        batches(x, y, size, shuffle=False)  # compares the lengths, and refuses a batch_size
         return x, y
 
     def rehearse(self, *data: tuple[np.ndarray, np.ndarray]) -> None:
@@ -362,7 +357,8 @@ class Sequential(Layer):
 
     def evaluate(self, x: Any, y: Any, batch_size: int = 512, verbose: int = 0) -> Any:
         """The loss; with metrics, a list of the loss and each of them, as in Keras."""
-        numbers = list(self.run(self.checked("evaluate", x, y), batch_size).values())
+        data = self.checked("evaluate", x, y, batch_size)
+        numbers = list(self.run(data, batch_size).values())
         return numbers if self.metrics else numbers[0]
 
     def predict(self, x: Any, batch_size: int = 512) -> np.ndarray:

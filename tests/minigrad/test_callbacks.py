@@ -143,6 +143,7 @@ def test_early_stopping(settings, numbers, epochs, best):
 
 def test_accuracy_is_better_the_higher_it_is():
     assert EarlyStopping("val_accuracy").sign == 1
+    assert EarlyStopping("loss", mode="MAX").sign == 1
     assert EarlyStopping("val_loss").sign == EarlyStopping("accuracy", mode="min").sign == -1
 
 
@@ -212,6 +213,20 @@ def test_another_trainings_checkpoints_are_not_overwritten(tmp_path):
     with pytest.raises(FileExistsError, match="holds a later checkpoint, checkpoint-00000002"):
         fit(make_model(), ModelCheckpoint(tmp_path))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_hooks_and_monitors_in_any_case():
+    epochs = []
+    fit(make_model(), LambdaCallback(ON_epoch_End=lambda epoch, logs: epochs.append(epoch)))
+    assert epochs == [0, 1]
+
+    def F1(prediction, y):
+        return 0.5
+
+    model = make_model()
+    model.compile("rmsprop", "cross_entropy", [F1])
+    for monitor in ("F1", "LOSS"):
+        assert len(fit(model, EarlyStopping(monitor, patience=9))["F1"]) == 2
 
 
 @pytest.mark.skipif(not os.path.exists("/sys/kernel"), reason="needs Linux's /sys")
