@@ -19,15 +19,15 @@ from .primitives import composed, placed
 # Reductions
 
 
-def prepared(a, dtype, where, neutral, whole=None):
-    """The elements to reduce: in another precision, and those left out made neutral.
-
-    whole: the dtype for whole numbers, whose own may be too narrow for the result.
-    """
+def in_precision(a, dtype, whole=None):
+    """a in that dtype, if one is given; whole numbers in one wide enough for the result."""
     if dtype is None and whole and a.dtype.kind != "f":
         dtype = np.result_type(a.dtype, whole)
-    if dtype is not None:
-        a = ROUTES["astype"](a, dtype=dtype)
+    return a if dtype is None else ROUTES["astype"](a, dtype=dtype)
+
+
+def chosen(a, where, neutral):
+    """The elements to reduce; those left out are neutral."""
     return a if where is True else np.where(np.broadcast_to(bare(where), a.shape), a, neutral)
 
 
@@ -54,13 +54,13 @@ _sum, _mean, _cumsum = ROUTES[np.sum], ROUTES[np.mean], ROUTES[np.cumsum]
 
 @composed(np.sum)
 def sum(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
-    total = _sum(prepared(a, dtype, where, 0), axis=axis, keepdims=keepdims)
+    total = _sum(chosen(in_precision(a, dtype), where, 0), axis=axis, keepdims=keepdims)
     return total if initial is None else total + beginning(initial, total)
 
 
 @composed(np.mean)
 def mean(a, axis=None, dtype=None, keepdims=False, where=True):
-    a = prepared(a, dtype, True, 0, float)
+    a = in_precision(a, dtype, float)
     if where is True:
         return _mean(a, axis=axis, keepdims=keepdims)
     result = sum(a, axis, keepdims=True, where=where) / count(a, axis, where)
@@ -69,7 +69,7 @@ def mean(a, axis=None, dtype=None, keepdims=False, where=True):
 
 @composed(np.var)
 def var(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
-    a = prepared(a, dtype, True, 0, float)
+    a = in_precision(a, dtype, float)
     squares = np.square(a - mean(a, axis, keepdims=True, where=where))
     total = sum(squares, axis, keepdims=True, where=where)
     n = count(a, axis, where) - ddof
@@ -86,7 +86,7 @@ def std(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
 def average(a, axis=None, weights=None, returned=False, keepdims=False):
     """Σ w·a / Σ w; weights of one axis, or of a's shape."""
     a, weights = unlisted("np.average", (a, weights))
-    a = prepared(a, None, True, 0, float)
+    a = in_precision(a, None, float)
     weights = np.ones((1,) * a.ndim, a.dtype) if weights is None else weights
     if np.ndim(weights) != a.ndim:
         if axis is None or np.ndim(weights) != 1:
@@ -106,8 +106,10 @@ def extreme(function, pairwise):
     def reduce(a, axis=None, keepdims=False, initial=None, where=True):
         if where is not True and initial is None:
             raise ValueError(f"np.{function.__name__}: where= needs initial=, for what is left out")
-        result = primitive(prepared(a, None, where, initial), axis=axis, keepdims=keepdims)
-        return result if initial is None else pairwise(result, beginning(initial, result))
+        if initial is None:
+            return primitive(a, axis=axis, keepdims=keepdims)
+        initial = beginning(initial, a)
+        return pairwise(primitive(chosen(a, where, initial), axis=axis, keepdims=keepdims), initial)
 
 
 extreme(np.max, np.maximum)
@@ -118,7 +120,7 @@ ROUTES[np.amax], ROUTES[np.amin] = ROUTES[np.max], ROUTES[np.min]
 @composed(np.prod)
 def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     """Half the elements times the other half, until one is left: exact where some are 0, too."""
-    a = prepared(a, dtype, where, 1, int)
+    a = chosen(in_precision(a, dtype, int), where, 1)
     axes = axes_of(a, axis)
     rest = [n for i, n in enumerate(a.shape) if i not in axes]
     x = np.reshape(np.moveaxis(a, axes, range(len(axes))), (count(a, axes, True), *rest))
@@ -134,13 +136,13 @@ def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
 @composed(np.cumsum)
 def cumsum(a, axis=None, dtype=None):
     a = np.ravel(a) if axis is None else a
-    return _cumsum(prepared(a, dtype, True, 0), axis=axis or 0)
+    return _cumsum(in_precision(a, dtype), axis=axis or 0)
 
 
 @composed(np.linalg.norm)
 def norm(x, ord=None, axis=None, keepdims=False):
     """Of vectors (Σ|x|^p)^(1/p), ord = p; of matrices Frobenius's. NaN derivative at 0."""
-    x = prepared(x, None, True, 0, float)
+    x = in_precision(x, None, float)
     of_vectors = np.ndim(axis) == 0 and (axis is not None or x.ndim == 1)
     if ord is None or (ord == 2 and of_vectors) or (ord == "fro" and not of_vectors):
         return np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims))

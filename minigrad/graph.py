@@ -70,7 +70,8 @@ def collect(tensor: Tensor, model: Layer | None) -> tuple[list[Box], list[tuple[
     for thing in ordered:
         form = f"{forms[thing].shape} {forms[thing].dtype}"
         if isinstance(thing, Node):
-            boxes.append(Box(thing.primitive.name, form, True, layer_of(thing, layers)))
+            title = thing.primitive.name.strip("<>")  # <lambda> would be a tag in Mermaid
+            boxes.append(Box(title, form, True, layer_of(thing, layers)))
         else:
             leaf = getattr(forms[thing], "requires_grad", False)
             boxes.append(Box(titles.get(thing, "leaf" if leaf else "constant"), form, False, ""))

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from minigrad import Tensor
+from minigrad import Tensor, primitive
 from minigrad.functional import cross_entropy
 from minigrad.graph import trace
 from minigrad.layers import Dense
@@ -16,6 +16,12 @@ from minigrad.models import Sequential
 def small():
     model = Sequential([Dense(8, activation="relu", input_shape=(4,)), Dense(3)])
     return model, cross_entropy(model(np.ones((2, 4), np.float32)), [0, 1])
+
+
+def test_a_primitive_without_a_name_is_no_tag_in_mermaid():
+    same = primitive(lambda g, *_: g)(lambda x: x + 0)
+    text = trace(same(Tensor([1.0], requires_grad=True)), format="mermaid")
+    assert 'n1["lambda<br/>(1,) float32"]' in text
 
 
 def test_dot(small):

@@ -207,6 +207,7 @@ def test_options_do_not_change_the_precision_or_the_shape():
     x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     for f in (np.sum, np.max, np.min, np.prod):
         assert f(x, initial=np.float64(2)).dtype == np.float32
+        assert f(x, initial=np.float64(2), where=[True, False, True]).dtype == np.float32
         for wrong in (dict(where=np.ones((2, 3), bool)), dict(initial=np.ones(3))):
             with pytest.raises(ValueError):
                 f(x, **dict(initial=1.0) | wrong)
