@@ -235,10 +235,10 @@ class ModelCheckpoint(Monitor):
     ):  # fmt: skip
         super().__init__(monitor, mode)
         freq_ok = save_freq == "epoch" or (isinstance(save_freq, int) and save_freq > 0)
-        if not freq_ok or (save_best_only and save_freq != "epoch"):
+        if not freq_ok or (save_best_only and save_freq != "epoch") or keep < 1:
             raise ValueError(
                 'ModelCheckpoint: save_freq must be "epoch" or a number of batches above 0, and '
-                f'"epoch" with save_best_only; received {save_freq!r}'
+                f'"epoch" with save_best_only; keep 1 or more; received {save_freq!r} and {keep!r}'
             )
         self.path, self.save_best_only = Path(path).absolute(), save_best_only
         self.save_freq, self.keep = save_freq, keep

@@ -225,6 +225,8 @@ def write(path: Path, content: Content) -> None:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write, which takes its place when it is whole and on the disk, and not before."""
     path = path.resolve()  # the place of a link is where it leads
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path} is a folder or device; a file is needed")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")  # nobody else's
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 from zlib import crc32
 
@@ -58,7 +59,7 @@ class Progress:
     def held_out(self) -> int:
         """How many of the examples are not trained on."""
         share, n = self.validation_split, self.examples
-        if share and not (isinstance(share, (int, float)) and 0.5 < share * n < n - 0.5):
+        if share and not (isinstance(share, Real) and 0.5 < share * n < n - 0.5):
             raise ValueError(
                 f"fit: validation_split must leave some of {n} examples on both sides; "
                 f"received {share!r}"

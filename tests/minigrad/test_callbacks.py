@@ -260,6 +260,7 @@ def test_paths_are_those_of_the_beginning(tmp_path, monkeypatch):
         (lambda: ReduceLROnPlateau("los"), ValueError, "did you mean 'loss'"),
         (lambda: ReduceLROnPlateau("loss", factor=1.0), ValueError, r"factor must lie in \(0, 1\)"),
         (lambda: ModelCheckpoint("x", save_best_only=True), ValueError, "did you mean 'loss'"),
+        (lambda: ModelCheckpoint("x", keep=0), ValueError, "keep 1 or more; received 'ep"),
         (lambda: ModelCheckpoint("x", save_freq=0), ValueError, "save_freq must be"),
         (lambda: ModelCheckpoint("x", save_freq=2, save_best_only=True), ValueError, "save_freq"),
         (lambda: LambdaCallback(on_epoch_ended=print), ValueError, "did you mean 'on_epoch_end'"),

@@ -180,6 +180,15 @@ def test_links_stay_links(tmp_path):
     small().load(tmp_path / "file.npz")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a special file")
+def test_devices_stay_devices(tmp_path):
+    """Root may put a file in the place of /dev/null; a pipe stands for it here."""
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(FileExistsError, match="a file is needed"):
+        trained().save(tmp_path / "pipe.npz")
+    assert (tmp_path / "pipe.npz").is_fifo()
+
+
 def test_a_damaged_newest_file_is_not_passed_over(tmp_path):
     for epoch in (1, 2):
         file = checkpoint.save(tmp_path, trained(), epoch=epoch)
