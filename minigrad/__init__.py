@@ -6,6 +6,7 @@ Reading order: tensor, primitives, functional, layers, models; then optimizers/,
 from importlib.metadata import PackageNotFoundError, version
 
 from . import composed as composed
+from . import einsum as einsum
 from . import primitives as primitives
 from .anomaly import detect_anomaly
 from .curvature import hessian, hessian_vector_product, jacobian, largest_curvature

@@ -389,6 +389,11 @@ REFUSED = [
     (lambda: operator.iadd(X, 1.0), TypeError, r"t = t \+ x"),
     (lambda: operator.imul(X, 2.0), TypeError, r"t = t \+ x"),
     (lambda: operator.iadd(np.ones(2), X), TypeError, r"np\.add: .*argument out"),
+    (
+        lambda: np.einsum("...i->i", leaf(np.ones((2, 2)))),
+        ValueError,
+        r"np\.einsum: the dots .* too",
+    ),
     (lambda: np.einsum("ii->i", leaf(np.ones((2, 2)))), ValueError, r"repeated.*np\.diagonal"),
     (lambda: np.pad(X, 1, mode="edge"), TypeError, r"np\.pad: .*'edge'"),
     (lambda: np.linalg.norm(X, ord="nuc"), TypeError, r"np\.linalg\.norm: .*'nuc'"),

@@ -1,0 +1,69 @@
+"""np.einsum, beside its derivatives.
+
+g takes the place of the operand, and the operand's indices that of the result's: of 'ij,jk->ik' the
+derivative by the first operand is 'ik,jk->ij'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from string import ascii_letters
+from typing import Any
+
+import numpy as np
+
+from .primitives import composed
+from .tensor import Primitive, Tensor
+
+
+@cache
+def contraction(count: int) -> Primitive:
+    """np.einsum for so many operands, with subscripts made explicit."""
+
+    def by_operand(i: int) -> Callable:
+        def vjp(g: Any, _: Any, *operands: Any, subscripts: str = "", optimize: Any = False) -> Any:
+            left, out = subscripts.split("->")
+            terms = left.split(",")
+            own, terms[i] = terms[i], out
+            kept = "".join(c for c in own if any(c in term for term in terms))
+            factors = [*operands[:i], g, *operands[i + 1 :]]
+            r = np.einsum(f"{','.join(terms)}->{kept}", *factors, optimize=optimize)
+            r = np.expand_dims(r, tuple(k for k, c in enumerate(own) if c not in kept))
+            return np.broadcast_to(r, np.broadcast_shapes(r.shape, operands[i].shape))
+
+        return vjp
+
+    forward = lambda *x, subscripts, optimize: np.einsum(subscripts, *x, optimize=optimize)  # noqa
+    return Primitive(forward, *map(by_operand, range(count)), name="np.einsum")
+
+
+@composed(np.einsum)
+def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Tensor:
+    subscripts = explicit(subscripts, [np.ndim(x) for x in operands])
+    return contraction(len(operands))(*operands, subscripts=subscripts, optimize=optimize)
+
+
+def explicit(subscripts: str, ranks: list[int]) -> str:
+    """Subscripts with letters for the dots, and a right side: '...i,i' becomes 'Ai,i->A'."""
+    if not isinstance(subscripts, str):
+        raise TypeError("np.einsum: a string is required first, such as 'ij,jk->ik'")
+    left, arrow, out = subscripts.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if len(terms) != len(ranks):
+        raise ValueError(f"np.einsum: {subscripts!r} takes {len(terms)} operands, not {len(ranks)}")
+    if not arrow:
+        out = "..." + "".join(sorted(c for c in set(left) - set(".,") if left.count(c) == 1))
+    hidden = [n - len(t.replace("...", "")) if "..." in t else 0 for t, n in zip(terms, ranks)]
+    widest = max(hidden)
+    if widest > 0 and "..." not in out:
+        raise ValueError(f"np.einsum: the dots of {subscripts!r} must stand right of -> too")
+    dots = [c for c in ascii_letters if c not in subscripts][:widest]
+    terms = [t.replace("...", "".join(dots[widest - n :])) for t, n in zip(terms, hidden)]
+    for term in terms:
+        if len(set(term)) < len(term):
+            raise ValueError(
+                f"np.einsum: an index is repeated within one operand of {subscripts!r}; "
+                "take its diagonal first, with np.diagonal"
+            )
+    return f"{','.join(terms)}->{out.replace('...', ''.join(dots))}"
