@@ -42,19 +42,18 @@ def parse() -> argparse.Namespace:
 
 
 def flat(images: np.ndarray) -> np.ndarray:
-    """Images (N, 28, 28) of 0 … 255 as rows (N, 784) of 0 … 1."""
-    return images.reshape(len(images), 784).astype("float32") / 255
+    """Bytes (N, 28, 28) as rows (N, 784) of 0 … 1: for a batch at a time, to spare memory."""
+    return np.divide(images.reshape(len(images), 784), 255, dtype=np.float32)
 
 
 def draw(history: dict, model: Sequential, images: np.ndarray, labels: np.ndarray) -> object:
     """Loss and accuracy per epoch; the first digits of the test, and the first wrong ones."""
     with no_grad():
-        guesses = np.argmax(model(images).data, axis=1)
+        guesses = np.argmax(model(flat(images)).data, axis=1)
     shown = np.append(np.arange(24), np.flatnonzero(guesses != labels)[:6])
     figure = plotting.figure(1, 3, (10.5, 3.2))
     plotting.epochs(history, figure.axes[:2])
-    digits = images[shown].reshape(-1, 28, 28)
-    plotting.images(figure.axes[2], digits, labels[shown], guesses[shown])
+    plotting.images(figure.axes[2], images[shown], labels[shown], guesses[shown])
     figure.axes[2].set_title("24 test digits, then 6 mistakes")
     return figure
 
@@ -63,7 +62,6 @@ def main() -> None:
     args = parse()
     rng = np.random.default_rng(args.seed)
     (images, labels), (test_images, test_labels) = mnist.load_data()
-    images, test_images = flat(images), flat(test_images)
 
     model = Sequential(
         [Dense(args.hidden, activation="relu", input_shape=(784,)), Dense(10)], seed=args.seed
@@ -85,7 +83,7 @@ def main() -> None:
         start, losses, hits = time.perf_counter(), [], []
         title = f"epoch {epoch + 1}/{args.epochs}"
         for x, y in tqdm(batches(images, labels, args.batch_size, rng), desc=title, disable=None):
-            logits = model(x)
+            logits = model(flat(x))
             loss = cross_entropy(logits, y)
             loss.backward()
             optimizer.step()
@@ -93,7 +91,7 @@ def main() -> None:
             losses.append(loss.item() * len(x))
             hits.append(accuracy(logits, y) * len(x))
         with no_grad():
-            test_accuracy = accuracy(model(test_images), test_labels)
+            test_accuracy = accuracy(model(flat(test_images)), test_labels)
         numbers = sum(losses) / len(images), sum(hits) / len(images), test_accuracy
         for name, number in zip(history, numbers):
             history[name].append(number)
