@@ -436,8 +436,9 @@ def stepper(framework: str, optimizer: str, size: int) -> Any:
 
 
 def serve(framework: str) -> None:
-    """Do the jobs on stdin, one a line: JSON in, seconds out (null for what it does not have).
+    """Do the jobs on stdin, one a line, JSON in and out; null for what it does not have.
 
+    The answer is the seconds it took and how many processors other programs used meanwhile.
     The first time a job comes, it is done once more before, unmeasured, to warm up; what was made
     for it is kept, so that a repetition goes on training.
     """
@@ -448,11 +449,23 @@ def serve(framework: str) -> None:
             if line not in ready:
                 ready[line] = prepare(framework, json.loads(line), data)
                 ready[line]()
-            start = time.perf_counter()
+            start, before = time.perf_counter(), others()
             ready[line]()
-            print(json.dumps(time.perf_counter() - start), flush=True)
+            seconds = time.perf_counter() - start
+            print(json.dumps([seconds, (others() - before) / seconds]), flush=True)
         except NotImplementedError:
             print("null", flush=True)
+
+
+def others() -> float:
+    """Processor seconds that other programs have used so far, where the system tells."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0
+    user, nice, system, _, _, irq, soft, *_ = map(int, stat.read_text().split()[1:9])
+    own = os.times()
+    in_all = (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK")
+    return in_all - own.user - own.system - own.children_user - own.children_system
 
 
 def prepare(framework: str, job: dict[str, Any], data: dict[str, Any]) -> Any:
