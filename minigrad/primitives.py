@@ -108,10 +108,7 @@ def spread(g: Any, shape: tuple, axis: Any, keepdims: bool) -> Any:
     return np.broadcast_to(g, shape)
 
 
-derivatives(
-    np.sum,
-    lambda g, _, _x, axis=None, keepdims=False: spread(g, _x.shape, axis, keepdims),
-)
+derivatives(np.sum, lambda g, _, _x, axis=None, keepdims=False: spread(g, _x.shape, axis, keepdims))
 derivatives(
     np.mean,
     lambda g, _, _x, axis=None, keepdims=False: spread(

@@ -1,4 +1,7 @@
-"""SciPy's special functions, beside their derivatives; imported when one first meets a Tensor."""
+"""SciPy's special functions, beside their derivatives; imported when one first meets a Tensor.
+
+SciPy's softmax and logsumexp make arrays of tensors without asking: take those of functional.py.
+"""
 
 from __future__ import annotations
 

@@ -381,6 +381,8 @@ def grad(
 def no_grad() -> Iterator[None]:
     """Within this context (or decorated function) nothing is recorded, in this thread.
 
+    Of a generator, neither decorate it nor yield within: the context would not hold, or stay on.
+
     >>> x = Tensor(3.0, requires_grad=True)
     >>> with no_grad():
     ...     (x * x).requires_grad
