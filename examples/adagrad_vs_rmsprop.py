@@ -13,6 +13,7 @@ import numpy as np
 
 from minigrad import Tensor, plotting
 from minigrad.optimizers import AdaGrad, RMSprop
+from minigrad.utils import count
 
 
 def parse() -> argparse.Namespace:
@@ -20,7 +21,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--steps", type=int, default=2000, help="steps in all (default: 2000)")
+    add("--steps", type=count, default=2000, help="steps in all (default: 2000)")
     add("--lr", type=float, default=0.05, help="learning rate of both (default: 0.05)")
     add("--jump", type=float, default=2.0, help="how far the optimum moves (default: 2)")
     add("--noise", type=float, default=0.5, help="size of the gradient's noise (default: 0.5)")

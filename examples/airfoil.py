@@ -13,6 +13,7 @@ import numpy as np
 
 from minigrad import Tensor, optimizers, plotting
 from minigrad.datasets import airfoil, batches
+from minigrad.utils import count
 
 # From scratch: (w, gradient, state, learning rate, number of the step) -> the new w and state
 
@@ -57,7 +58,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--epochs", type=int, default=2, help="times through the data (default: 2)")
+    add("--epochs", type=count, default=2, help="times through the data (default: 2)")
     add("--seed", type=int, default=0, help="fixes start and order of the data (default: 0)")
     add("--plot", type=plotting.destination, metavar="FILE", help="draw loss over time to FILE")
     return parser.parse_args()

@@ -16,6 +16,7 @@ import numpy as np
 from minigrad import no_grad, optimizers, plotting
 from minigrad.functional import cross_entropy, softmax
 from minigrad.layers import Dense, Embedding, Layer, SimpleRNN
+from minigrad.utils import count
 
 
 def parse() -> argparse.Namespace:
@@ -28,10 +29,10 @@ def parse() -> argparse.Namespace:
     rules = f"names and learning rates; names: {', '.join(optimizers.available())}"
     add("--optimizer", nargs="+", type=named, default=[("rmsprop", 0.003), ("sgd", 1.0)],
         metavar="NAME=LR", help=f"{rules} (default: rmsprop=0.003 sgd=1)")  # fmt: skip
-    add("--epochs", type=int, default=40, help="times through the text (default: 40)")
-    add("--units", type=int, default=128, help="size of the state (default: 128)")
-    add("--streams", type=int, default=8, help="pieces read in parallel (default: 8)")
-    add("--length", type=int, default=25, help="letters before the gradient is cut (default: 25)")
+    add("--epochs", type=count, default=40, help="times through the text (default: 40)")
+    add("--units", type=count, default=128, help="size of the state (default: 128)")
+    add("--streams", type=count, default=8, help="pieces read in parallel (default: 8)")
+    add("--length", type=count, default=25, help="letters before the gradient is cut (default: 25)")
     add("--sample", type=int, default=150, help="letters to write at a time (default: 150)")
     add("--seed", type=int, default=0, help="fixes all that is random (default: 0)")
     add("--plot", type=plotting.destination, metavar="FILE", help="draw the losses to FILE")

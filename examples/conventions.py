@@ -12,6 +12,7 @@ import numpy as np
 
 from minigrad import Tensor, plotting
 from minigrad.optimizers import RMSprop
+from minigrad.utils import count
 
 
 def parse() -> argparse.Namespace:
@@ -22,7 +23,7 @@ def parse() -> argparse.Namespace:
     add("--lr", type=float, default=0.01, help="learning rate of all (default: 0.01)")
     add("--rho", type=float, default=0.9, help="memory of all (default: 0.9)")
     add("--scale", type=float, default=1e-5, help="size s of the gradients (default: 1e-5)")
-    add("--steps", type=int, default=300, help="steps of each (default: 300)")
+    add("--steps", type=count, default=300, help="steps of each (default: 300)")
     add("--plot", type=plotting.destination, metavar="FILE", help="draw w over time to FILE")
     return parser.parse_args()
 

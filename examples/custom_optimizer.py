@@ -15,6 +15,7 @@ from minigrad.datasets import synthetic
 from minigrad.layers import Dense
 from minigrad.models import Sequential
 from minigrad.optimizers import get, register
+from minigrad.utils import count
 
 
 @register("signum")
@@ -35,7 +36,7 @@ def main() -> None:
     )
     parser.add_argument("--optimizer", default="signum", help="any registered name (signum)")
     parser.add_argument("--lr", type=float, default=0.003, help="the learning rate (0.003)")
-    parser.add_argument("--epochs", type=int, default=30, help="passes over the data (30)")
+    parser.add_argument("--epochs", type=count, default=30, help="passes over the data (30)")
     args = parser.parse_args()
 
     x, y = synthetic.spirals(np.random.default_rng(0))

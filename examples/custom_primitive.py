@@ -15,6 +15,7 @@ from scipy.special import erf
 
 from minigrad import Tensor, grad, primitive
 from minigrad.gradcheck import GradcheckError, gradcheck
+from minigrad.utils import count
 
 
 def normal(x):
@@ -44,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--order", type=int, default=2, help="derivatives to check (default: 2)")
+    parser.add_argument("--order", type=count, default=2, help="derivatives to check (default: 2)")
     args = parser.parse_args()
 
     x = Tensor(np.linspace(-2.0, 2.0, 5), requires_grad=True)

@@ -12,6 +12,7 @@ import argparse
 import numpy as np
 
 from minigrad import plotting
+from minigrad.utils import count
 
 
 def parse() -> argparse.Namespace:
@@ -21,7 +22,7 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     kept = "share kept at each step, between 0 and 1 (default: 0.95 0.9 0.8 0.7)"
     add("--gamma", type=share, nargs="+", default=[0.95, 0.9, 0.8, 0.7], metavar="γ", help=kept)
-    add("--steps", type=int, default=40, help="how far to look back (default: 40)")
+    add("--steps", type=count, default=40, help="how far to look back (default: 40)")
     add("--plot", type=plotting.destination, metavar="FILE", help="draw the weights to FILE")
     return parser.parse_args()
 

@@ -15,6 +15,7 @@ from minigrad import Tensor, plotting
 from minigrad.datasets import synthetic
 from minigrad.optimizers import RMSprop
 from minigrad.optimizers.schedules import CosineDecay
+from minigrad.utils import count
 
 
 def parse() -> argparse.Namespace:
@@ -22,7 +23,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--steps", type=int, default=1000, help="steps of gradient descent (default: 1000)")
+    add("--steps", type=count, default=1000, help="steps of gradient descent (default: 1000)")
     add("--lr", type=float, default=0.1, help="learning rate (default: 0.1)")
     add("--schedule", action="store_true", help="let the learning rate fall to 0 along a cosine")
     add("--plot", type=plotting.destination, metavar="FILE", help="draw line and path to FILE")

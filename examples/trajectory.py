@@ -16,7 +16,7 @@ import numpy as np
 
 from minigrad import Tensor, optimizers, plotting
 from minigrad.datasets.problems import PROBLEMS, Problem
-from minigrad.utils import by_name
+from minigrad.utils import by_name, count
 
 TEXTBOOK = (  # Zhang et al., "Dive into Deep Learning", chapter on optimization algorithms
     "rmsprop:eps=1e-6,eps_in_sqrt=True",
@@ -35,7 +35,7 @@ def parse() -> argparse.Namespace:
     names = f"may be given several times; names: {', '.join(optimizers.available())}"
     add("--optimizer", action="append", type=settings, metavar="NAME:KEY=VALUE,…", help=names)
     add("--lr", type=float, default=0.4, help="learning rate (default: 0.4)")
-    add("--steps", type=int, default=20, help="steps of each optimizer (default: 20)")
+    add("--steps", type=count, default=20, help="steps of each optimizer (default: 20)")
     add("--start", type=float, nargs=2, metavar=("X1", "X2"), help="default: the function's own")
     add("--text", action="store_true", help="draw the paths in the terminal")
     add("--plot", type=plotting.destination, metavar="FILE", help="draw the paths to FILE")

@@ -24,6 +24,17 @@ def by_name(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
     raise ValueError(f"unknown {kind} {name!r}{hint} Available: {', '.join(sorted(table))}")
 
 
+def count(text: str) -> int:
+    """A positive whole number from the command line: a type for argparse, which says the rest.
+
+    >>> count("3")
+    3
+    """
+    if (n := int(text)) < 1:
+        raise ValueError
+    return n
+
+
 def to_categorical(labels: Any, num_classes: int | None = None) -> np.ndarray:
     """Integer labels (N,) as one-hot rows (N, num_classes) of float32.
 
