@@ -144,6 +144,9 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
+    def __reduce__(self) -> str:
+        return self.__qualname__  # pickled by name, like the function that it stands for
+
     def __call__(self, *operands: Any, **options: Any) -> Any:
         arrays, needs, mixed = [], [], False
         for x in operands:

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 
@@ -218,3 +220,10 @@ def test_train_on_batch_before_fit():
     model = classifier()
     first = model.train_on_batch(X, LABELS)["loss"]
     assert model.train_on_batch(X, LABELS)["loss"] != first
+
+
+def test_a_model_survives_pickling():
+    model = classifier()
+    model.fit(X, LABELS, verbose=0)
+    twin = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(twin.predict(X), model.predict(X))
