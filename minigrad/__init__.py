@@ -3,7 +3,7 @@
 Reading order: tensor, primitives, functional, layers, models; then optimizers/, which stands alone.
 """
 
-from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from . import composed as composed
 from . import einsum as einsum
@@ -12,10 +12,21 @@ from .anomaly import detect_anomaly
 from .curvature import hessian, hessian_vector_product, jacobian, largest_curvature
 from .tensor import Primitive, Tensor, grad, no_grad, primitive
 
-try:
-    __version__ = version("minigrad")
-except PackageNotFoundError:  # a bare clone, not installed
-    __version__ = "0+unknown"
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        """The version, looked up when asked for: that takes as long as all imports above."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("minigrad")
+        except PackageNotFoundError:  # a bare clone, not installed
+            return "0+unknown"
+
 
 __all__ = [
     "Primitive",
