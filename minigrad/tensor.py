@@ -145,7 +145,7 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> str:
-        return self.__qualname__  # pickled by name, like the function that it stands for
+        return self.forward.__qualname__  # pickled by name, like the function that it stands for
 
     def __call__(self, *operands: Any, **options: Any) -> Any:
         arrays, needs, mixed = [], [], False
