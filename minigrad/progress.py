@@ -79,8 +79,9 @@ class Progress:
         """Stand where the saved progress stood, if it is undamaged and of the same training."""
         if "epoch" not in saved:
             raise CheckpointError(
-                "fit: no training can go on from this checkpoint: it holds the weights alone, or "
-                "they were put into the model after its training; load() it and begin anew"
+                "fit: no training can go on from this checkpoint: it holds the weights alone, they "
+                "were put into the model after its training, or that ended in an error; load() it "
+                "and begin anew"
             )
         for name in SAME:
             if saved.get(name) != getattr(self, name):
