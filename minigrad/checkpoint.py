@@ -54,8 +54,8 @@ def save(
     progress: plain values (numbers, words, lists, dicts), such as epoch=3, which `load` gives back.
 
     The file takes its place when it is complete and on the disk: until then the old one stays, also
-    if the power fails. PyTorch's torch.save does neither, and pickles. Of two trainings that save
-    to one place, one gets an error, and every file is whole.
+    if the power fails. PyTorch's torch.save does neither, and pickles. If two processes save to
+    one place at once, each file is whole, but one of them may get an error.
 
     >>> import tempfile
     >>> from minigrad.layers import Dense
