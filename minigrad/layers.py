@@ -130,6 +130,8 @@ def walk(thing: Any, prefix: str = "", seen: set[int] | None = None) -> Iterator
     seen = {id(thing)} if seen is None else seen
     if isinstance(thing, dict):
         items = [(str(key), value) for key, value in thing.items()]
+        if len(dict(items)) < len(items):
+            raise ValueError(f"{prefix or 'a dict of layers'}: two of {list(thing)} have one name")
     elif isinstance(thing, (list, tuple)):
         items = [(str(i), value) for i, value in enumerate(thing)]
     else:

@@ -148,3 +148,10 @@ def test_a_parameter_is_not_the_array_it_began_with():
     layer(np.ones((1, 3)))
     layer.kernel.data += 1
     assert np.all(w == 1)
+
+
+def test_two_layers_of_one_name_are_refused():
+    layer = Layer()
+    layer.parts = {1: Dense(2), "1": Dense(3)}
+    with pytest.raises(ValueError, match=r"parts\.: two of \[1, '1'\] have one name"):
+        layer.parameters()
