@@ -1,6 +1,7 @@
 """What every optimizer must hold to. Run it on yours, registered or offered by a package:
 
     python -m minigrad.optimizers.conformance my_opt
+    MINIGRAD_OPTIMIZER=my_opt pytest --pyargs minigrad.optimizers.conformance
 
 or, in a test file of yours, `from minigrad.optimizers.conformance import *` after registering it.
 All is derived from the class's own declarations and from available(): there is no list to keep.
@@ -134,9 +135,14 @@ def test_resumes_bit_for_bit(optimizer_name: str) -> None:
 def test_keeps_the_dtype_and_the_arrays(optimizer_name: str, dtype: Any) -> None:
     named = weights(dtype)
     before = [p.data for _, p in named]
-    for a in walk(get(optimizer_name, named, weight_decay=0.01), 3)[: len(named)]:
-        assert a.dtype == dtype
-    assert all(p.data is a for a, (_, p) in zip(before, named))
+    optimizer = get(optimizer_name, named, weight_decay=0.01)
+    walk(optimizer, 3)
+    assert all(p.data is a and a.dtype == dtype for a, (_, p) in zip(before, named))
+    g, slots = np.ones((2, 4), dtype), optimizer.slots["matrix"]
+    h = optimizer._at(optimizer.groups[0]) | {"t": 4}
+    u = optimizer.direction(g, slots, **{k: h[k] for k in optimizer.asks["direction"]})
+    for a in (u, *[a for a in slots.values() if a.shape]):
+        assert (a.dtype, a.shape) == (g.dtype, g.shape)
 
 
 def test_never_writes_into_a_gradient(optimizer_name: str) -> None:
