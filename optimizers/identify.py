@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any
@@ -56,13 +56,16 @@ class Match:
 
 
 def identify(
-    thetas: Sequence[Any], gradients: Sequence[Any], lr: float | Sequence[float] | None = None
+    thetas: Iterable[Any],
+    gradients: Iterable[Any],
+    lr: float | Sequence[float] | Callable[[int], float] | None = None,
 ) -> list[Match]:
     """The optimizers that could have walked θ₀ … θ_T on the gradients g₁ … g_T, best first.
 
     Each θ and g is an array, or a list of arrays, one for each parameter. lr is a number, one for
-    each step, or None for an unknown constant. All matches that do not depart are possible: the
-    data cannot tell them apart. Takes seconds. Raises ValueError if lengths or shapes differ.
+    each step, a schedule, or None for an unknown constant. All matches that do not depart are
+    possible: the data cannot tell them apart. Takes seconds. Raises ValueError if lengths or shapes
+    differ, if a number is not finite, and if nothing moves.
 
     >>> print(identify([1.0, 0.9, 0.75], [1.0, 1.0], lr=0.1)[0])
     SGD(momentum=0.5): deviation 0.0e+00
@@ -85,8 +88,11 @@ def identify(
         for candidate in found:
             candidate.follow()
     matches = [c.match() for c in exact or found]
-    # the longest agreement first, then what takes the fewest words
-    return sorted(matches, key=lambda m: (-(m.departs or 0), len(m.hyper), m.deviation))
+    # the longest agreement first, then what takes the fewest words and leaves the least open
+    def rank(m: Match) -> tuple[float, ...]:
+        return -(m.departs or 0), len(m.hyper), len(m.undetermined), m.deviation
+
+    return sorted(matches, key=rank)
 
 
 def _structures(links: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
@@ -128,7 +134,8 @@ def _matters(name: str, h: dict[str, Any]) -> bool:
 class _Path:
     """The data."""
 
-    def __init__(self, thetas: Sequence[Any], gradients: Sequence[Any], lr: Any) -> None:
+    def __init__(self, thetas: Iterable[Any], gradients: Iterable[Any], lr: Any) -> None:
+        thetas, gradients = [*thetas], [*gradients]
         paths = [[_parts(theta) for theta in thetas], [_parts(g) for g in gradients]]
         shapes = {tuple(p.shape for p in parts) for path in paths for parts in path}
         self.steps = len(gradients)
@@ -137,12 +144,17 @@ class _Path:
                 "identify needs T + 1 thetas and T gradients, all of one shape; received "
                 f"{len(thetas)} and {self.steps}, of shapes {sorted(shapes)}"
             )
-        self.lrs = None if lr is None else np.broadcast_to(lr, self.steps).tolist()
+        self.lrs = None if lr is None else _rates(lr, self.steps)
         self.start = [p.astype(float) for p in paths[0][0]]
         self.gradients = [[g.astype(float) for g in parts] for parts in paths[1]]
         flat = np.stack([np.concatenate([p.ravel() for p in parts]) for parts in paths[0]])
         eps = np.finfo(flat.dtype if flat.dtype.kind == "f" else float).eps
         flat = flat.astype(float)
+        slopes = np.concatenate([g.ravel() for parts in self.gradients for g in parts])
+        if not (np.isfinite(flat).all() and np.isfinite(slopes).all()):
+            raise ValueError("identify needs finite thetas and gradients; received an inf or NaN")
+        if (flat[1:] == flat[:-1]).all():
+            raise ValueError("identify needs thetas that move: from these nothing can be told")
         self.target = flat[1:]
         # what rounding may do: some units in the last place of θ, and a little of each step
         moved = np.abs(np.diff(flat, axis=0))
@@ -314,6 +326,18 @@ def _parts(theta: Any) -> list[np.ndarray]:
     """The arrays of the parameters, from one array or a list of them."""
     several = isinstance(theta, list | tuple) and any(np.ndim(part) for part in theta)
     return [np.asarray(part) for part in (theta if several else [theta])]
+
+
+def _rates(lr: Any, steps: int) -> list[float]:
+    """One lr for each step."""
+    rates = np.asarray([lr(t) for t in range(steps)] if callable(lr) else lr)
+    numbers = rates.dtype.kind in "fiu" and rates.shape in ((), (steps,))
+    if not (numbers and np.isfinite(rates).all() and (rates >= 0).all()):
+        raise ValueError(
+            f"identify needs an lr that is finite and not negative, or one for each of the {steps} "
+            f"steps, or a schedule, or None; received {lr!r}"
+        )
+    return np.broadcast_to(rates, steps).tolist()
 
 
 def _to_line(name: str, x: float) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minigrad import optimizers
-from minigrad.optimizers import Adam, Parameter, RMSprop, identify
+from minigrad.optimizers import SGD, Adam, Parameter, RMSprop, StepDecay, identify
 from minigrad.optimizers.explain import NEEDS
 from tests.optimizers.test_golden import CASES, GOLDEN, title
 
@@ -96,9 +96,39 @@ def test_an_unknown_rule_departs_and_says_where(gradients):
     assert "departs at step 2" in str(best)
 
 
-def test_lengths_and_shapes_are_checked(gradients):
-    with pytest.raises(ValueError, match=r"T \+ 1 thetas and T gradients.*received 5 and 5"):
-        identify(np.zeros((5, 3)), gradients, lr=0.1)
+MOVING = np.arange(18.0).reshape(6, 3)
+
+
+@pytest.mark.parametrize(
+    "thetas, factor, lr, text",
+    [
+        (np.zeros((5, 3)), 1, 0.1, r"T \+ 1 thetas and T gradients.*received 5 and 5"),
+        (np.ones((6, 4)), 1, 0.1, "all of one shape"),
+        (np.ones((6, 3)), 1, 0.1, "thetas that move"),
+        (np.ones((6, 3)), 0, None, "thetas that move"),
+        (MOVING * np.nan, 1, 0.1, "finite thetas and gradients"),
+        (MOVING, np.inf, 0.1, "finite thetas and gradients"),
+        (MOVING, 1, -0.1, "an lr that is finite and not negative, .* received -0.1"),
+        (MOVING, 1, float("nan"), "an lr that is finite"),
+        (MOVING, 1, [0.1, 0.2], "one for each of the 5 steps"),
+        (MOVING, 1, "0.1", "received '0.1'"),
+    ],
+)
+def test_what_tells_nothing_is_refused(gradients, thetas, factor, lr, text):
+    with pytest.raises(ValueError, match=text):
+        identify(thetas, gradients * factor, lr=lr)
+
+
+def test_schedules_and_iterators_do(gradients):
+    lr = StepDecay(0.1, 0.5, 2)
+    best = identify(iter(path(SGD, gradients, lr)), iter(gradients), lr=lr)[0]
+    assert (best.kind, best.hyper, best.departs) == (SGD, {}, None)
+
+
+def test_of_what_agrees_the_most_determined_is_first():
+    found = identify([1.0, 0.9], [1.0], lr=0.1)  # a step of Lion and of others as well
+    assert (found[0].kind, found[0].hyper) == (SGD, {})
+    assert optimizers.Lion in [match.kind for match in found]
 
 
 if __name__ == "__main__":
