@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .parameters import Parameter
+
 LETTERS = {
     "momentum_buffer": "b", "sum_of_squares": "r", "mean_square": "v", "mean": "m",
     "first_moment": "m", "second_moment": "v", "max_second_moment": "v_max",
@@ -131,6 +133,8 @@ def explain(self: Any) -> str:
 
     A step that NumPy's functions of single elements cannot express is told by its docstring.
     """
+    if not self.groups:  # the step that it will run on whatever it is bound to
+        return copy.copy(self).bind([("no parameters yet", Parameter(np.zeros(2)))]).explain()
     lines = []
     for group in self.groups:
         name = group.names[0]
@@ -145,4 +149,4 @@ def explain(self: Any) -> str:
         lines += [f"{self!r} after {self.steps} steps, for {', '.join(group.names)}:"]
         lines += [f"    {line}" for line in body]
         lines += [f"{f'with {used}; ' if used else ''}the convention of {same}"]
-    return "\n".join(lines) or f"{self!r}, without parameters yet"
+    return "\n".join(lines)

@@ -116,5 +116,9 @@ def test_what_cannot_be_traced_is_told_by_its_docstring():
     assert lines_of(Normed())[1] == "u = g / ‖g‖"
 
 
-def test_without_parameters_it_says_so():
-    assert SGD(lr=0.5).explain() == "SGD(lr=0.5), without parameters yet"
+def test_without_parameters_it_shows_what_it_will_run():
+    optimizer = RMSprop(lr=0.5, momentum=0.9)
+    bound = RMSprop([("no parameters yet", Parameter(np.ones(3)))], lr=0.5, momentum=0.9)
+    assert optimizer.explain() == bound.explain()
+    assert "for no parameters yet:\n    v ← 0.9·v + 0.1·g²\n" in optimizer.explain()
+    assert not (optimizer.groups or optimizer.parameters or optimizer.slots)
