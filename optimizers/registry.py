@@ -21,6 +21,9 @@ def register(name: str, *aliases: str, override: bool = False) -> Callable[[Any]
     A function's keyword parameters are its hyperparameters, and it makes its slots as it goes: see
     examples/custom_optimizer.py. ValueError for a name that is taken, unless override=True.
     """
+    for n in (name, *aliases):
+        if not (isinstance(n, str) and n):
+            raise TypeError(f'register needs a name, as in @register("my_opt"); received {n!r}')
     names = [n.lower() for n in (name, *aliases)]
 
     def decorate(thing: Any) -> type[Optimizer]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from math import cos, isfinite, pi
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,16 @@ class Schedule:
     def __post_init__(self) -> None:
         for field in fields(self):
             value, count = getattr(self, field.name), field.name in ("steps", "every")
-            if isinstance(value, int | float) and not (isfinite(value) and value >= count):
-                needed = "at least 1" if count else "finite and not negative"
+            if field.type not in ("float", "int", float, int):
+                continue
+            number = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+            if not (number and value >= count):
+                needed = "a number of at least 1" if count else "finite and not negative"
                 raise ValueError(
                     f"{type(self).__name__}: {field.name} must be {needed}, received {value!r}"
                 )
+            if isinstance(value, np.generic):  # which json could not save
+                object.__setattr__(self, field.name, value.item())
 
     def __call__(self, t: int) -> float:
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, t)")
@@ -128,6 +134,11 @@ class OneCycle(Schedule):
     start_factor: float = 25.0
     end_factor: float = 1e4
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.warmup < 1 and self.start_factor and self.end_factor):
+            raise ValueError(f"OneCycle: warmup must be below 1 and no factor 0, received {self!r}")
+
     def __call__(self, t: int) -> float:
         start, top = self.peak / self.start_factor, int(self.warmup * self.steps)
         if t < top:
@@ -186,7 +197,7 @@ def from_plain(plain: Any, present: Any) -> Any:
     if not isinstance(plain, dict):
         return plain
     kinds = {kind.__name__: kind for kind in Schedule.__subclasses__()}
-    name, values = plain["schedule"], {k: v for k, v in plain.items() if k != "schedule"}
+    name, values = plain.get("schedule"), {k: v for k, v in plain.items() if k != "schedule"}
     if name == "FromFunction":
         if not isinstance(present, FromFunction):
             raise ValueError("a function was saved only by its place; assign it again, then load")

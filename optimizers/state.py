@@ -46,22 +46,25 @@ def load_state_dict(self: Any, state: Mapping[str, Any]) -> None:
             raise ValueError(f"{who}: this state does not fit: {what}")
 
     require(isinstance(state, Mapping) and set(PARTS) <= set(state), f"it needs {', '.join(PARTS)}")
+    groups, parts = state["groups"], [state[part] for part in ("updates", "hyper", "slots")]
+    mappings = [*parts, *groups] if isinstance(groups, list | tuple) else [None]
+    require(all(isinstance(m, Mapping) for m in mappings), "a part is no dict, or groups no list")
     require(state["optimizer"] == who, f"it is of a {state['optimizer']}")
     require(set(state["hyper"]) >= set(self.defaults), "hyperparameters are missing")
-    members, ours = [list(g["params"]) for g in state["groups"]], [g.names for g in self.groups]
+    members, ours = [list(g.get("params", ())) for g in groups], [g.names for g in self.groups]
     require(members == ours, f"its groups hold {members}, this optimizer's {ours}")
     counts = [state["steps"], *state["updates"].values()]
     require(set(state["updates"]) == set(parameters), "its updates are of other parameters")
-    require(all(isinstance(n, int) and n >= 0 for n in counts), "a count must be an integer >= 0")
+    require(all(type(n) is int and n >= 0 for n in counts), "a count must be an integer >= 0")
 
     # a twin is built and checked in full before this optimizer takes its place
-    groups = [
+    collected = [
         {k: from_plain(v, own.get(k)) for k, v in group.items()}
         | {"params": [(name, parameters[name]) for name in own.names]}
-        for group, own in zip(state["groups"], self.groups)
+        for group, own in zip(groups, self.groups)
     ]
     hyper = {k: from_plain(v, vars(self).get(k)) for k, v in state["hyper"].items()}
-    twin = type(self)(groups, **hyper)
+    twin = type(self)(collected, **hyper)
     twin.steps, twin.updates = state["steps"], dict(state["updates"])
     expected = {f"{n}/{k}": a for n, slots in twin.slots.items() for k, a in slots.items()}
     missing = expected.keys() - state["slots"].keys()

@@ -50,6 +50,11 @@ def test_repr_and_plain_values_bring_it_back(schedule, points):
     assert from_plain(json.loads(json.dumps(schedule.plain())), None) == schedule
 
 
+def test_numbers_of_numpy_can_be_saved():
+    schedule = CosineDecay(np.float32(0.5), np.int64(3))
+    assert json.dumps(schedule.plain()) == json.dumps(CosineDecay(0.5, 3).plain())
+
+
 def test_the_step_number_decides_whatever_was_called_before():
     schedule = CosineDecay(1.0, 10)
     forwards = [schedule(t) for t in range(12)]
@@ -68,8 +73,14 @@ def test_an_optimizer_uses_the_values_in_order():
 @pytest.mark.parametrize(
     "make, text",
     [
-        (lambda: StepDecay(0.1, every=0), "StepDecay: every must be at least 1, received 0"),
-        (lambda: CosineDecay(0.1, steps=-1), "steps must be at least 1"),
+        (lambda: StepDecay(0.1, every=0), "StepDecay: every must be a number of at least 1"),
+        (lambda: CosineDecay(0.1, steps=-1), "steps must be a number of at least 1"),
+        (lambda: CosineDecay(0.1, steps="3"), "steps must be a number of at least 1, received '3'"),
+        (lambda: Constant(np.float32(-1)), "value must be finite and not negative"),
+        (lambda: Constant(None), "value must be finite and not negative, received None"),
+        (lambda: OneCycle(1.0, 10, warmup=1.0), "warmup must be below 1"),
+        (lambda: OneCycle(1.0, 10, end_factor=0), "no factor 0"),
+        (lambda: from_plain({"value": 0.1}, None), "unknown schedule None"),
         (lambda: Constant(float("nan")), "value must be finite and not negative, received nan"),
         (lambda: LinearWarmup(-0.1, 3), "value must be finite and not negative"),
         (lambda: Join((Constant(1.0),), (3,)), "one boundary between two schedules"),

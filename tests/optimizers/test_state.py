@@ -106,6 +106,12 @@ def changed(state, **parts):
 MISFITS = [
     (lambda s: {}, ValueError, "it needs optimizer, steps"),
     (lambda s: None, ValueError, "it needs optimizer, steps"),
+    *[
+        (lambda s, p=part: changed(s, **{p: None}), ValueError, "a part is no dict")
+        for part in ("updates", "hyper", "groups", "slots")
+    ],
+    (lambda s: changed(s, groups=[{}, {}]), ValueError, "its groups hold"),
+    (lambda s: changed(s, steps=True), ValueError, "a count must be an integer"),
     (lambda s: changed(s, optimizer="SGD"), ValueError, "it is of a SGD"),
     (lambda s: changed(s, steps=-1), ValueError, "a count must be an integer >= 0"),
     (lambda s: changed(s, updates={"net.a": 1}), ValueError, "updates are of other parameters"),
