@@ -6,7 +6,7 @@ None of them writes into a gradient.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from math import hypot, isfinite
 
 import numpy as np
@@ -14,7 +14,9 @@ import numpy as np
 
 def norm(g: np.ndarray) -> float:
     """‖g‖ in one reduction, and in others only if that overflows; inf or NaN if an element is."""
-    flat = g.ravel(order="K")
+    flat = np.ravel(g, order="K")
+    if flat.dtype.kind != "f" or flat.itemsize < 4:  # whose sum of squares soon overflows
+        flat = flat.astype(float)
     total = float(np.vdot(flat, flat))  # unlike np.dot, it warns of nothing
     if isfinite(total):
         return total**0.5
@@ -29,6 +31,7 @@ def clip_by_value(g: np.ndarray, limit: float) -> np.ndarray:
     >>> clip_by_value(np.array([-3.0, 0.5]), 1.0)
     array([-1. ,  0.5])
     """
+    limit = _positive(limit)
     return np.clip(g, -limit, limit)
 
 
@@ -42,12 +45,20 @@ def clip_by_norm(g: np.ndarray, limit: float) -> np.ndarray:
 
 
 def clip_by_global_norm(
-    gradients: Sequence[np.ndarray], limit: float
+    gradients: Iterable[np.ndarray], limit: float
 ) -> tuple[list[np.ndarray], float]:
     """Every g · min(1, limit / ‖all g‖), and ‖all g‖ (Pascanu et al. 2013).
 
     >>> clip_by_global_norm([np.array([3.0]), np.array([4.0])], 1.0)
     ([array([0.6]), array([0.8])], 5.0)
     """
+    gradients, limit = [*gradients], _positive(limit)
     total = hypot(*map(norm, gradients))
-    return [g * (limit / total) if total > limit else g for g in gradients], total
+    return [np.multiply(g, limit / total) if total > limit else g for g in gradients], total
+
+
+def _positive(limit: float) -> float:
+    """A Python float, which keeps float32; one below 0 would turn every gradient round."""
+    if not limit > 0:
+        raise ValueError(f"a gradient is clipped to a number above 0, received {limit!r}")
+    return float(limit)

@@ -57,15 +57,19 @@ def unknown(owner: str, name: str, known: Iterable[str]) -> str:
     return f"{owner} has no hyperparameter {name!r}{hint} (it has: {', '.join(known)})"
 
 
-def check(owner: str, name: str, value: Any, default: Any, t: int = 0) -> Any:
-    """The value as a Python number, bool, word or Schedule; an error if it is out of its range."""
+def check(owner: str, name: str, value: Any, default: Any, t: int | None = 0) -> Any:
+    """The value as a Python number, bool, word or, unless t is None, a Schedule at step t.
+
+    Raises ValueError if it is out of its range.
+    """
     if name in CHOICES:
-        good, needed = value in CHOICES[name], f"one of {', '.join(CHOICES[name])}"
+        good = isinstance(value, str) and value in CHOICES[name]
+        needed = f"one of {', '.join(CHOICES[name])}"
     elif isinstance(default, bool):
         good, needed = isinstance(value, bool | np.bool_), "True or False"
         value = bool(value) if good else value
-    elif callable(value):
-        check(owner, f"{name} at step {t}", value(t), default)
+    elif callable(value) and t is not None:
+        check(owner, f"{name} at step {t}", value(t), default, None)
         return as_schedule(value)
     elif value is None and default is None:
         return None

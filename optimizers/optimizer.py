@@ -53,6 +53,7 @@ class Optimizer:
     groups: list[Group] = field(default_factory=list, init=False)
     slots: dict[str, dict[str, np.ndarray]] = field(default_factory=dict, init=False)
     updates: dict[str, int] = field(default_factory=dict, init=False)
+    kinds: dict[str, Any] = field(default_factory=dict, init=False)  # (dtype, shape) by name
 
     params: InitVar[Any] = field(default=None, kw_only=False)
     lr: Number = 1e-3
@@ -80,6 +81,10 @@ class Optimizer:
         super().__init_subclass__(**kwargs)
         dataclass(kw_only=True, repr=False, eq=False)(cls)
         cls.defaults = {f.name: f.default for f in fields(cls) if f.init}
+        for name in cls.defaults:
+            ours = Optimizer.__dataclass_fields__.get(name)
+            if not ours.init if ours else hasattr(Optimizer, name):
+                raise TypeError(f"{cls.__name__}: {name!r} is something else here; rename it")
         cls.asks = {name: asked_by(cls, getattr(cls, name)) for name in ("init", "direction")}
         for name, default in cls.defaults.items():
             setattr(cls, name, Today(name, default))
@@ -157,13 +162,15 @@ class Optimizer:
         """
         collected = collect(type(self).__name__, params)
         named = {name: p for members, _ in collected for name, p in members.items()}
-        if [*map(id, named.values())] == [*map(id, self.parameters.values())]:
+        same = [*map(id, named.values())] == [*map(id, self.parameters.values())]
+        if same and not any(overrides for _, overrides in collected):
             return self
         if self.parameters:
             raise RuntimeError(f"{self!r} already has its parameters; make a new optimizer")
         self.groups = [Group(self, list(members), overrides) for members, overrides in collected]
         self.parameters, self.updates = named, dict.fromkeys(named, 0)
         self.slots = {name: {} for name in named}
+        self.kinds = {name: _kind(p.data) for name, p in named.items()}
         self.allocate()
         return self
 
@@ -175,7 +182,10 @@ class Optimizer:
 
     def fresh(self, w: np.ndarray, h: Any) -> dict[str, np.ndarray]:
         """All slots of a parameter that has not moved yet."""
-        slots = self.init(w, **{k: h[k] for k in self.asks["init"] if k != "t"})
+        today = {k: h[k] for k in self.asks["init"] if k != "t"}
+        for k in [k for k, value in today.items() if isinstance(value, Schedule)]:
+            today[k] = today[k](self.steps)
+        slots = self.init(w, **today)
         return slots | {"momentum_buffer": np.zeros_like(w)} if h["momentum"] != 0 else slots
 
     def zero_grad(self) -> None:
@@ -214,8 +224,9 @@ class Optimizer:
                 self.updates[name] += 1
                 h["t"] = self.updates[name]
                 asked = {k: h[k] for k in self.asks["direction"]}
-                w, slots = self.parameters[name].data, self.slots[name]
-                for part in self._blocks(w, self.clip(gradients[name], h), slots):
+                w, g, slots = self.parameters[name].data, gradients[name], self.slots[name]
+                g = self.clip(g.copy() if np.may_share_memory(w, g) else g, h)
+                for part in self._blocks(w, g, slots):
                     self.update(*part, h, asked)
                 if h["t"] % FADED == 0 and h.get("eps") != 0:  # lest 0 / √v be 0 / 0
                     forget_traces(slots)
@@ -228,13 +239,13 @@ class Optimizer:
             raise RuntimeError(f"{self!r}: no parameter has a gradient; call loss.backward() first")
         policy, finite = self.on_nonfinite, True
         for name, g in given.items():
-            w = self.parameters[name].data
-            got = (g.dtype, g.shape) if isinstance(g, np.ndarray) else type(g).__name__
-            if got != (w.dtype, w.shape):
-                raise ValueError(
-                    f"{type(self).__name__}: the gradient of {name!r} must be an array of "
-                    f"{w.dtype} and shape {w.shape}, like the parameter; received {got}"
-                )
+            w, kind = self.parameters[name].data, self.kinds[name]
+            for what, array in ((repr(name), w), (f"the gradient of {name!r}", g)):
+                if _kind(array) != kind:
+                    raise ValueError(
+                        f"{type(self).__name__}: {what} must be an array of {kind[0]} and shape "
+                        f"{kind[1]}, as when it was bound; received {_kind(array)}"
+                    )
             if not w.flags.writeable:
                 raise ValueError(f"{type(self).__name__}: {name!r} is read-only; nothing was moved")
             finite = finite and (policy == "ignore" or isfinite(norm(g)))
@@ -251,7 +262,7 @@ class Optimizer:
         h = {name: raw[name] for name in self.defaults}
         for name in [name for name, value in h.items() if isinstance(value, Schedule)]:
             at = f"{name} at step {t}"
-            h[name] = check(type(self).__name__, at, h[name](t), self.defaults[name])
+            h[name] = check(type(self).__name__, at, h[name](t), self.defaults[name], None)
         return h
 
     @staticmethod
@@ -303,3 +314,7 @@ class Optimizer:
     explain = explain
     state_dict = state_dict
     load_state_dict = load_state_dict
+
+
+def _kind(array: Any) -> Any:
+    return (array.dtype, array.shape) if isinstance(array, np.ndarray) else type(array).__name__

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import UserDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+
+from .hyperparameters import unknown
+
+REMEDY = "pass a list of parameters, such as model.parameters()"
 
 
 @dataclass(eq=False)
@@ -24,14 +28,7 @@ class Parameter:
 
 def collect(owner: str, params: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Groups of (parameters by name, overrides), from any of the forms that `params` may take."""
-    remedy = "pass a list of parameters, such as model.parameters()"
-    if isinstance(params, set | frozenset):
-        raise TypeError(f"{owner}: a set of parameters has no order; {remedy}")
-    if isinstance(params, dict | str) or hasattr(params, "data") or hasattr(params, "parameters"):
-        raise TypeError(f"{owner}: received a single {type(params).__name__}; {remedy}")
-    if not isinstance(params, Iterable):
-        raise TypeError(f"{owner}: {type(params).__name__} is no collection; {remedy}")
-    entries = list(params)
+    entries = list(_iterable(owner, params))
     if not any(isinstance(entry, dict) for entry in entries):
         entries = [{"params": entries}]
 
@@ -40,10 +37,8 @@ def collect(owner: str, params: Any) -> list[tuple[dict[str, Any], dict[str, Any
     for entry in entries:
         if not isinstance(entry, dict) or "params" not in entry:
             raise TypeError(f"{owner}: a group must be a dict with 'params', received {entry!r}")
-        if isinstance(entry["params"], set | frozenset):
-            raise TypeError(f"{owner}: a set of parameters has no order; {remedy}")
         members = {}
-        for item in entry["params"]:
+        for item in _iterable(owner, entry["params"]):
             named = isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
             name, parameter = item if named else (str(len(owners)), item)
             _check(owner, name, parameter)
@@ -52,10 +47,20 @@ def collect(owner: str, params: Any) -> list[tuple[dict[str, Any], dict[str, Any
             owners[name] = members[name] = parameter
         if not members:
             raise ValueError(
-                f"{owner}: no parameters (was the generator used up before?); {remedy}"
+                f"{owner}: no parameters (was the generator used up before?); {REMEDY}"
             )
         groups.append((members, {key: v for key, v in entry.items() if key != "params"}))
     return groups
+
+
+def _iterable(owner: str, params: Any) -> Iterable[Any]:
+    if isinstance(params, set | frozenset):
+        raise TypeError(f"{owner}: a set of parameters has no order; {REMEDY}")
+    if isinstance(params, dict | str) or hasattr(params, "data") or hasattr(params, "parameters"):
+        raise TypeError(f"{owner}: received a single {type(params).__name__}; {REMEDY}")
+    if not isinstance(params, Iterable):
+        raise TypeError(f"{owner}: {type(params).__name__} is no collection; {REMEDY}")
+    return params
 
 
 def _check(owner: str, name: str, parameter: Any) -> None:
@@ -81,7 +86,8 @@ def _check(owner: str, name: str, parameter: Any) -> None:
 class Group(UserDict):
     """Some parameters' names, and what they override: group["lr"] = 0.01 is checked as ever.
 
-    Reading any other hyperparameter gives the optimizer's, a schedule as the function it is.
+    Reading any other hyperparameter gives the optimizer's, a schedule as the function it is, and
+    del group["lr"] returns to it. What is contradictory one by one can be set by one update(…).
     """
 
     def __init__(self, optimizer: Any, names: list[str], overrides: dict[str, Any]) -> None:
@@ -89,8 +95,26 @@ class Group(UserDict):
         self.data = optimizer.checked(overrides)
 
     def __missing__(self, name: str) -> Any:
+        if name not in self.optimizer.defaults:
+            who = f"a group of {type(self.optimizer).__name__}"
+            raise KeyError(unknown(who, name, self.optimizer.defaults))
         return vars(self.optimizer)[name]
 
-    def __setitem__(self, name: str, value: Any) -> None:
-        self.data = self.optimizer.checked(self.data | {name: value})
+    def _become(self, overrides: dict[str, Any]) -> None:
+        self.data = self.optimizer.checked(overrides)
         self.optimizer.allocate()
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._become(self.data | {name: value})
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self.data:
+            raise KeyError(f"this group does not override {name!r}; it has: {', '.join(self.data)}")
+        self._become({k: v for k, v in self.data.items() if k != name})
+
+    def update(self, *overrides: Any, **more: Any) -> None:
+        self._become(self.data | dict(*overrides, **more))
+
+    def __ior__(self, overrides: Any) -> Self:  # type: ignore[misc]
+        self.update(overrides)
+        return self

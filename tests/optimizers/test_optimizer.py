@@ -11,11 +11,15 @@ from minigrad.optimizers import (
     AdaGrad,
     Adam,
     AdamW,
+    Constant,
     CosineDecay,
     Optimizer,
     Parameter,
     RMSprop,
     StepDecay,
+    clip_by_global_norm,
+    clip_by_norm,
+    clip_by_value,
 )
 
 
@@ -149,6 +153,40 @@ def test_a_copy_is_independent():
     assert optimizer.parameters["0"].data[0] > twin.parameters["0"].data[0]
 
 
+def test_what_a_group_no_longer_overrides_is_the_optimizers_again():
+    optimizer = RMSprop([{"params": [parameter(1.0)], "centered": False}], centered=True)
+    del optimizer.groups[0]["centered"]
+    optimizer.step()
+    assert set(optimizer.slots["0"]) == {"mean_square", "mean"}
+    with pytest.raises(KeyError, match="does not override 'centered'"):
+        del optimizer.groups[0]["centered"]
+
+
+def test_however_a_group_is_changed_it_is_checked():
+    optimizer = SGD([{"params": [parameter(1.0)], "momentum": 0.5, "nesterov": True}])
+    group = optimizer.groups[0]
+    before = dict(group)
+    for change in (
+        lambda: group.update(weight_decay=0.1, lr=-1),
+        lambda: group.__ior__({"lr": -1}),
+        lambda: group.pop("momentum"),
+        lambda: group.setdefault("lr", -1) < 0 or group["zzz"],
+    ):
+        with pytest.raises((ValueError, KeyError)):
+            change()
+        assert group.data == before
+    group.update(momentum=0.0, nesterov=False)
+    assert (group["momentum"], optimizer.momentum) == (0.0, 0.0)
+    with pytest.raises(KeyError, match=r"has no hyperparameter 'learning_rate'; here .* lr"):
+        group["learning_rate"]
+
+
+def test_binding_again_with_other_overrides_is_refused():
+    params = [parameter(1.0)]
+    with pytest.raises(RuntimeError, match="already has its parameters"):
+        SGD(params).bind([{"params": params, "lr": 0.7}])
+
+
 # ---- hyperparameters ----
 
 
@@ -276,6 +314,32 @@ def test_steps_without_parameters_or_gradients_say_what_to_do():
         SGD([Parameter(np.ones(2))]).step()
 
 
+@pytest.mark.parametrize("kind", [SGD, Adam])
+@pytest.mark.parametrize("data", [np.ones(3), np.ones((3, 2)), np.ones(2, np.float32), [1.0], None])
+def test_data_of_another_kind_moves_nothing(kind, data):
+    first, second = parameter(1.0, 1.0), parameter(2.0, 2.0)
+    optimizer = kind([first, second], momentum=0.5)
+    optimizer.step()
+    before = snapshot(optimizer)
+    kept, second.data = second.data, data
+    second.grad = np.ones_like(data) if isinstance(data, np.ndarray) else second.grad
+    with pytest.raises(ValueError, match=r"'1' must be .* float64 and shape \(2,\), as when it"):
+        optimizer.step()
+    second.data = kept
+    assert all(map(np.array_equal, before, snapshot(optimizer)))
+    assert (optimizer.steps, optimizer.updates) == (1, {"0": 1, "1": 1})
+
+
+@pytest.mark.parametrize("kind", [SGD, AdamW])
+def test_a_gradient_may_be_the_weights_themselves(kind):
+    hyper = dict(weight_decay=0.5, decoupled_weight_decay=True, lr=0.5)
+    w = np.array([1.0, 2.0])  # the slope of w²/2
+    kind([Parameter(w, w)], **hyper).step()
+    apart = Parameter(np.array([1.0, 2.0]), np.array([1.0, 2.0]))
+    kind([apart], **hyper).step()
+    assert np.array_equal(w, apart.data)
+
+
 def test_zero_grad_forgets():
     optimizer = SGD([A])
     optimizer.zero_grad()
@@ -322,12 +386,46 @@ def test_a_schedule_gone_wrong_changes_nothing():
     assert optimizer.steps == 1
 
 
+def test_a_schedule_that_returns_a_schedule_moves_nothing():
+    optimizer = SGD([parameter(1.0)], lr=lambda t: 0.1 if t == 0 else Constant(0.1))
+    optimizer.step()
+    with pytest.raises(ValueError, match="lr at step 1 must be"):
+        optimizer.step()
+    assert optimizer.updates == {"0": 1}
+
+
+def test_a_start_may_be_a_schedule():
+    optimizer = RMSprop([parameter(1.0)], initial_accumulator=Constant(0.5))
+    assert optimizer.slots["0"]["mean_square"] == 0.5
+
+
 def test_a_nonfinite_gradient_is_skipped_or_ignored_on_demand():
     optimizer = SGD([parameter(1.0), parameter(1.0, grad=np.inf)], lr=1.0, on_nonfinite="skip")
     assert after(1, optimizer) == [[1.0], [1.0]]
     assert optimizer.steps == 0
     optimizer.on_nonfinite = "ignore"
     assert after(1, optimizer) == [[0.0], [-np.inf]]
+
+
+def test_float16_has_a_norm_and_keeps_its_small_traces():
+    many = np.full(70_000, 1.0, np.float16)  # more than the largest float16
+    assert clip_by_norm(many, 1.0)[0] == np.float16(70_000**-0.5)
+    optimizer = RMSprop([parameter(1.0, grad=5e-3, dtype=np.float16)])
+    after(64, optimizer)
+    assert 0 < optimizer.slots["0"]["mean_square"].min() < np.finfo(np.float16).tiny
+
+
+def test_the_clipping_functions_refuse_what_would_turn_a_gradient_round():
+    g = np.array([3.0, 4.0], np.float32)
+    for clip in (clip_by_value, clip_by_norm, lambda g, limit: clip_by_global_norm([g], limit)):
+        for limit in (-1.0, 0.0, float("nan")):
+            with pytest.raises(ValueError, match="clipped to a number above 0, received"):
+                clip(g, limit)
+    assert clip_by_norm(g, np.float64(0.5)).dtype == np.float32
+    assert clip_by_global_norm(iter([g]), 10.0)[0] == [pytest.approx(g)]
+    big = np.array([2**40, 2**40])  # whose squares overflow as integers
+    assert clip_by_norm(big, 1.0) == pytest.approx([0.5**0.5] * 2)
+    assert clip_by_norm([3, 4], 1.0) == pytest.approx([0.6, 0.8])
 
 
 def test_large_but_finite_gradients_are_no_error():
