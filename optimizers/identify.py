@@ -67,8 +67,8 @@ def identify(
     possible: the data cannot tell them apart. Takes seconds. Raises ValueError if lengths or shapes
     differ, if a number is not finite, and if nothing moves.
 
-    >>> print(identify([1.0, 0.9, 0.75], [1.0, 1.0], lr=0.1)[0])
-    SGD(momentum=0.5): deviation 0.0e+00
+    >>> print(identify([1.0, 0.9, 0.8], [1.0, 1.0], lr=0.1)[0])
+    SGD(): deviation 0.0e+00
     """
     path = _Path(thetas, gradients, lr)
     found: list[_Candidate] = []

@@ -240,12 +240,12 @@ class Optimizer:
         policy, finite = self.on_nonfinite, True
         for name, g in given.items():
             w, kind = self.parameters[name].data, self.kinds[name]
-            for what, array in ((repr(name), w), (f"the gradient of {name!r}", g)):
-                if _kind(array) != kind:
-                    raise ValueError(
-                        f"{type(self).__name__}: {what} must be an array of {kind[0]} and shape "
-                        f"{kind[1]}, as when it was bound; received {_kind(array)}"
-                    )
+            if not _kind(w) == _kind(g) == kind:
+                what, array = (f"the gradient of {name!r}", g) if _kind(w) == kind else (name, w)
+                raise ValueError(
+                    f"{type(self).__name__}: {what} must be an array of {kind[0]} and shape "
+                    f"{kind[1]}, as when it was bound; received {_kind(array)}"
+                )
             if not w.flags.writeable:
                 raise ValueError(f"{type(self).__name__}: {name!r} is read-only; nothing was moved")
             finite = finite and (policy == "ignore" or isfinite(norm(g)))

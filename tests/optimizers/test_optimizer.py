@@ -323,7 +323,7 @@ def test_data_of_another_kind_moves_nothing(kind, data):
     before = snapshot(optimizer)
     kept, second.data = second.data, data
     second.grad = np.ones_like(data) if isinstance(data, np.ndarray) else second.grad
-    with pytest.raises(ValueError, match=r"'1' must be .* float64 and shape \(2,\), as when it"):
+    with pytest.raises(ValueError, match=r": 1 must be .* float64 and shape \(2,\), as when it"):
         optimizer.step()
     second.data = kept
     assert all(map(np.array_equal, before, snapshot(optimizer)))
