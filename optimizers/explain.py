@@ -48,7 +48,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             ufunc, pieces = np.square, pieces[:1]
         form, level, *least = FORMS.get(ufunc.__name__, ("", ATOM))
         texts = [f"({s})" if own < need else s for (s, own), need in zip(pieces, least)]
-        text = form.format(*texts) if form else _call(ufunc.__name__, pieces)
+        everything = ", ".join(text for text, _ in pieces)
+        text = form.format(*texts) if form else f"{ufunc.__name__}({everything})"
         if target is None:
             return Symbol(self.log, text, level)
         target.text, target.level = text, level
@@ -69,10 +70,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             return self
         self.log.append(f"{name} = {self.text}")
         return Symbol(self.log, name, name=name)
-
-
-def _call(name: str, pieces: list[tuple[str, int]]) -> str:
-    return f"{name}({', '.join(text for text, _ in pieces)})"
 
 
 def _read(x: Any) -> tuple[str, int]:

@@ -88,6 +88,7 @@ def identify(
         for candidate in found:
             candidate.follow()
     matches = [c.match() for c in exact or found]
+
     # the longest agreement first, then what takes the fewest words and leaves the least open
     def rank(m: Match) -> tuple[float, ...]:
         return -(m.departs or 0), len(m.hyper), len(m.undetermined), m.deviation
@@ -278,9 +279,6 @@ class _Candidate:
         """Whether a share went to 0 or 1, where the rule becomes another, simpler one."""
         shares = [x for name, x in self.numbers.items() if LIMITS.get(name, (0, 0))[1] == 1]
         return any(not 1e-5 < x < 1 - 1e-5 for x in shares)
-
-    def agrees(self, numbers: dict[str, float]) -> bool:
-        return bool(np.abs(self.misfit(numbers, self.path.steps)).max() <= 1)
 
     def simplify(self) -> None:
         """Give each number the fewest digits with which the others can still reach agreement.
