@@ -22,7 +22,7 @@ from .parameters import Group, collect
 from .schedules import Schedule
 from .state import load_state_dict, state_dict
 
-BLOCK = 1 << 16  # elements that stay in the processor's cache through all operations of a step
+BLOCK = 1 << 15  # elements: in the cache through a whole step, and no pages from the system
 FADED = 64  # updates between two looks for numbers that have faded away
 WHOLE = ("clip_global_norm", "on_nonfinite")  # what no group can have for itself
 
