@@ -25,15 +25,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from frameworks import FRAMEWORKS, MNIST, PACKAGES
+from frameworks import BYTES, FRAMEWORKS, MNIST, PACKAGES
 
 WORKER = Path(__file__).with_name("frameworks.py")
 OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam")
 SUITES = ("epoch", "small", "step", "import", "whole", "scaling")
 NEAR = ("minigrad", "numpy", "torch")  # who takes part where a suite has many cases
-BYTES = ("minigrad", "numpy", "torch", "jax", "mygrad", "autograd")  # who can scale each batch
 DISTURBED = 0.1  # of a processor used by other programs: then the run is made again
 THREADS = {f"{name}_NUM_THREADS": "2" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")}
+ENVIRONMENT = os.environ | THREADS
+ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody compiles a library at every import
 
 # (case, whose time is divided by whose, at most)
 TARGETS = [
@@ -83,7 +84,7 @@ class Worker:
         command = [sys.executable, str(WORKER), framework]
         pipes: dict[str, Any] = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.process = subprocess.Popen(
-            command, text=True, env=os.environ | THREADS, stderr=subprocess.DEVNULL, **pipes
+            command, text=True, env=ENVIRONMENT, stderr=subprocess.DEVNULL, **pipes
         )
 
     def measure(self, job: dict[str, Any]) -> list[float] | None:
@@ -137,11 +138,14 @@ def quietest(worker: Worker, job: dict[str, Any], args: Any) -> list[float] | No
 
 
 def training(optimizer: str, sizes: list[int], batch: int, count: int) -> dict[str, Any]:
-    return dict(kind="train", optimizer=optimizer, sizes=sizes, batch=batch, count=count)
+    job = dict(kind="train", optimizer=optimizer, sizes=sizes, batch=batch, count=count)
+    return job | {"form": "float32"}
 
 
 def epoch_jobs(examples: int) -> dict[str, dict]:
-    return {f"epoch {o}": training(o, MNIST, 128, examples) for o in OPTIMIZERS}
+    """Images scaled before; in the last case, bytes that each batch scales."""
+    jobs = {f"epoch {o}": training(o, MNIST, 128, examples) for o in OPTIMIZERS}
+    return jobs | {"epoch rmsprop, bytes": jobs["epoch rmsprop"] | {"form": "bytes"}}
 
 
 def small_jobs(examples: int) -> dict[str, dict]:
@@ -180,9 +184,7 @@ def import_times(who: list[str], repetitions: int, results: Results) -> None:
             code = f"import time; t = time.perf_counter(); import {imports}; "
             command = [sys.executable, "-c", code + "print(time.perf_counter() - t)"]
             backend = {"KERAS_BACKEND": name.partition("-")[2]} if "keras" in name else {}
-            run = subprocess.run(
-                command, env=os.environ | THREADS | backend, capture_output=True, text=True
-            )
+            run = subprocess.run(command, env=ENVIRONMENT | backend, capture_output=True, text=True)
             if i:  # the first one fills the disk's cache
                 results.add("import", name, float(run.stdout.split()[-1]))
 
@@ -196,9 +198,7 @@ def whole_processes(who: list[str], repetitions: int, examples: int, results: Re
                     continue
                 command = [sys.executable, str(WORKER), name, "rmsprop", form, str(examples)]
                 start = time.perf_counter()
-                process = subprocess.Popen(
-                    command, env=os.environ | THREADS, stderr=subprocess.DEVNULL
-                )
+                process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
                 _, status, usage = os.wait4(process.pid, 0)
                 process.returncode = os.waitstatus_to_exitcode(status)
                 if i and not process.returncode:
@@ -291,6 +291,15 @@ def report(results: Results, jobs: dict[str, dict]) -> str:
     return "\n".join(filter(None, parts))
 
 
+def document(results: Results, jobs: dict[str, dict], args: Any, seconds: float) -> str:
+    """The machine, the conditions and the tables."""
+    text = f"{machine()}.\n\n{args.repetitions} repetitions in {seconds:.0f} s"
+    if results.disturbed:
+        share = sum(x < DISTURBED for x in results.disturbed) / len(results.disturbed)
+        text += f"; {share:.0%} of the runs had the machine to themselves"
+    return text + ".\n\n" + report(results, jobs)
+
+
 def draw(results: Results, jobs: dict[str, dict], path: str) -> None:
     """The epoch as bars, and how cost grows as lines."""
     import matplotlib
@@ -360,15 +369,10 @@ def main() -> None:
             mine = make(args.examples)
             jobs |= mine
             take_turns(mine, members, args, results)
-    seconds = time.perf_counter() - began
-    text = f"{machine()}.\n\n{args.repetitions} repetitions in {seconds:.0f} s"
-    if results.disturbed:
-        share = sum(x < DISTURBED for x in results.disturbed) / len(results.disturbed)
-        text += f"; {share:.0%} of the runs had the machine to themselves"
-    text += ".\n\n" + report(results, jobs)
+        text = document(results, jobs, args, time.perf_counter() - began)
+        if args.output:
+            Path(args.output).write_text(text)
     print(text)
-    if args.output:
-        Path(args.output).write_text(text)
     if args.picture:
         draw(results, jobs, args.picture)
 
