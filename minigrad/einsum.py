@@ -34,7 +34,9 @@ def contraction(count: int) -> Primitive:
 
         return vjp
 
-    forward = lambda *x, subscripts, optimize: np.einsum(subscripts, *x, optimize=optimize)  # noqa
+    def forward(*x: Any, subscripts: str, optimize: Any) -> Any:
+        return np.einsum(subscripts, *x, optimize=optimize)
+
     return Primitive(forward, *map(by_operand, range(count)), name="np.einsum")
 
 

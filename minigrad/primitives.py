@@ -244,7 +244,9 @@ def concatenation(count: int) -> Primitive:
 
         return vjp
 
-    join = lambda *arrays, axis, ends: np.concatenate(arrays, axis)  # noqa: E731
+    def join(*arrays: Any, axis: int, ends: Any) -> Any:
+        return np.concatenate(arrays, axis)
+
     return Primitive(join, *map(slice_of, range(count)), name="np.concatenate")
 
 
