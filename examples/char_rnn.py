@@ -57,7 +57,7 @@ class Writer(Layer):
         self.embedding = Embedding(letters, 32)
         self.rnn = SimpleRNN(units, return_sequences=True)
         self.dense = Dense(letters)
-        for layer in self.layers_within():
+        for layer in self.sublayers():
             layer.rng = rng
 
     def forward(self, x, state):

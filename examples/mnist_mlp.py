@@ -77,7 +77,9 @@ def main() -> None:
         if progress["options"] != options:
             raise SystemExit(f"--resume: the checkpoint is of {progress['options']}, not {options}")
     elif args.checkpoint:
-        checkpoint.place(args.checkpoint, epoch=0, batch=0)  # an error now, not after an epoch
+        checkpoint.checkpoint_path(
+            args.checkpoint, epoch=0, batch=0
+        )  # an error now, not after an epoch
 
     for epoch in range(done, args.epochs):
         start, losses, hits = time.perf_counter(), [], []

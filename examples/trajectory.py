@@ -16,7 +16,7 @@ import numpy as np
 
 from minigrad import Tensor, optimizers, plotting
 from minigrad.datasets.problems import PROBLEMS, Problem
-from minigrad.utils import by_name, count
+from minigrad.utils import count, lookup
 
 TEXTBOOK = (  # Zhang et al., "Dive into Deep Learning", chapter on optimization algorithms
     "rmsprop:eps=1e-6,eps_in_sqrt=True",
@@ -49,7 +49,7 @@ def moving(path: str) -> Path | None:
 
 def function(name: str) -> Problem:
     try:
-        return by_name("function", name, PROBLEMS)
+        return lookup("function", name, PROBLEMS)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -5,12 +5,18 @@ Reading order: tensor, primitives, functional, layers, models; then optimizers/,
 
 from typing import TYPE_CHECKING
 
-from . import composed as composed
-from . import einsum as einsum
-from . import primitives as primitives
 from .anomaly import detect_anomaly
-from .curvature import hessian, hessian_vector_product, jacobian, largest_curvature
-from .tensor import Primitive, Tensor, grad, no_grad, primitive
+from .autograd import (
+    Primitive,
+    Tensor,
+    grad,
+    hessian,
+    hessian_vector_product,
+    jacobian,
+    largest_curvature,
+    no_grad,
+    primitive,
+)
 
 if TYPE_CHECKING:
     __version__: str

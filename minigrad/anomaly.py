@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .arraylike import Outline
-from .dispatch import bare
-from .tensor import Node, _watch
+from .autograd.array_methods import ShapeDtype
+from .autograd.dispatch import unwrap
+from .autograd.tensor import Node, _anomaly_detector
 
 LIBRARIES = tuple(os.path.dirname(path) + os.sep for path in (__file__, np.__file__))
 
@@ -38,11 +38,11 @@ def detect_anomaly() -> Iterator[None]:
     minigrad.anomaly.AnomalyError: np.log gave NaN, from shape (2,) from -1 to 1; \
 made at <doctest minigrad.anomaly.detect_anomaly[2]>:2
     """
-    token = _watch.set(Watch())
+    token = _anomaly_detector.set(Watch())
     try:
         yield
     finally:
-        _watch.reset(token)
+        _anomaly_detector.reset(token)
 
 
 class Watch:
@@ -52,7 +52,7 @@ class Watch:
         self.places: dict[int, str] = {}  # node's order -> the line that made it
 
     def forward(self, node: Node, operands: Sequence, out: Any) -> None:
-        place = self.places[node.order] = users_line()
+        place = self.places[node.order] = caller_location()
         if trouble := what_is_wrong(out):
             seen = " and ".join(map(describe, operands))
             raise AnomalyError(
@@ -70,7 +70,7 @@ class Watch:
 
 
 def what_is_wrong(array: Any) -> str:
-    values = bare(array)
+    values = unwrap(array)
     if np.isfinite(values).all():
         return ""
     return "NaN" if np.isnan(values).any() else "an infinity"
@@ -78,16 +78,16 @@ def what_is_wrong(array: Any) -> str:
 
 def describe(x: Any) -> str:
     """shape (2, 3) from -1 to 7.5"""
-    x = bare(x)
+    x = unwrap(x)
     if not isinstance(x, (np.ndarray, np.generic)):
-        return f"shape {x.shape} (values not kept)" if isinstance(x, Outline) else repr(x)
+        return f"shape {x.shape} (values not kept)" if isinstance(x, ShapeDtype) else repr(x)
     nan = np.isnan(x)
     numbers = np.asarray(x)[~nan]
     span = f" from {numbers.min():g} to {numbers.max():g}" if numbers.size else ""
     return f"shape {x.shape}{span}" + (f" and {nan.sum()} NaN" if nan.any() else "")
 
 
-def users_line() -> str:
+def caller_location() -> str:
     """The innermost line of the program that is neither ours nor NumPy's."""
     frame: Any = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(LIBRARIES):

@@ -1,4 +1,4 @@
-"""Callbacks: what else happens while `fit` trains, in order of difficulty.
+"""CallbackList: what else happens while `fit` trains, in order of difficulty.
 
 `fit` calls, in the order in which the callbacks were given (ModelCheckpoint always last, so that it
 saves what the others did):
@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from . import checkpoint
-from .utils import by_name
+from .utils import lookup
 
 Logs = dict[str, float]
 
@@ -73,7 +73,7 @@ class LambdaCallback(Callback):
 
     def __init__(self, **functions: Callable):
         for name, function in functions.items():
-            setattr(self, by_name("hook", name, HOOKS), function)
+            setattr(self, lookup("hook", name, HOOKS), function)
 
 
 class TerminateOnNaN(Callback):
@@ -96,11 +96,11 @@ class CSVLogger(Callback):
         self.path, self.separator = Path(filename).absolute(), separator
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        history, text = self.model.progress.history, io.StringIO(newline="")
+        history, text = self.model.training_state.history, io.StringIO(newline="")
         table = csv.writer(text, delimiter=self.separator)
         table.writerow(["epoch", *history])
         table.writerows([i, *row] for i, row in enumerate(zip(*history.values())))
-        with checkpoint.replacing(self.path) as file:
+        with checkpoint.atomic_write(self.path) as file:
             file.write(text.getvalue().encode())
 
 
@@ -113,7 +113,7 @@ class Monitor(Callback):
     """
 
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0):
-        mode = by_name("mode", mode, {word: word for word in ("auto", "min", "max")})
+        mode = lookup("mode", mode, {word: word for word in ("auto", "min", "max")})
         if mode == "auto":
             mode = "max" if "acc" in monitor else "min"
         self.monitor, self.watched, self.min_delta = monitor, f"{mode} of {monitor}", abs(min_delta)
@@ -121,10 +121,10 @@ class Monitor(Callback):
         self.best, self.wait = -math.inf, 0  # the best number, times the sign; epochs since then
 
     def on_train_begin(self, logs: Logs) -> None:
-        logged = {name: name for name in self.model.progress.logged}
+        logged = {name: name for name in self.model.training_state.logged}
         if self.monitor not in logged:
             kind = f"monitor for {type(self).__name__}"
-            self.monitor = by_name(kind, self.monitor, logged)
+            self.monitor = lookup(kind, self.monitor, logged)
 
     def improved(self, logs: Logs) -> bool:
         """Whether this epoch is the best so far; counts the epochs in which none was."""
@@ -177,14 +177,14 @@ class EarlyStopping(Monitor):
     def on_train_end(self, logs: Logs) -> None:
         if self.weights:
             self.model.load_state_dict(self.weights)
-            self.model.progress = None  # that of the last weights
+            self.model.training_state = None  # that of the last weights
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         weights = state.get("weights", {})
-        if weights and (wrong := checkpoint.misfits(weights, self.model.state_dict())):
+        if weights and (wrong := checkpoint.mismatches(weights, self.model.state_dict())):
             raise ValueError(f"EarlyStopping: {'; '.join(wrong)}")
         super().load_state_dict(state)
         self.weights = weights
@@ -246,8 +246,8 @@ class ModelCheckpoint(Monitor):
     def on_train_begin(self, logs: Logs) -> None:
         if self.save_best_only:
             super().on_train_begin(logs)
-        progress = self.model.progress
-        folder = checkpoint.place(self.path, progress.epoch, progress.batch).parent
+        progress = self.model.training_state
+        folder = checkpoint.checkpoint_path(self.path, progress.epoch, progress.batch).parent
         folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()  # an error now, not after an epoch
 
@@ -265,7 +265,7 @@ class ModelCheckpoint(Monitor):
             self.model.save(self.path, keep=self.keep)
 
 
-class Callbacks:
+class CallbackList:
     """The callbacks of one training, called together; within it, Ctrl-C asks politely.
 
     The first Ctrl-C lets the model finish its batch and stop, so that what is saved is whole; the
@@ -295,7 +295,7 @@ class Callbacks:
             error.add_note(f"in the callback {type(callback).__name__}, {method}")
             raise
 
-    def __enter__(self) -> Callbacks:
+    def __enter__(self) -> CallbackList:
         usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         self.listening = usual and threading.current_thread() is threading.main_thread()
         if self.listening:
@@ -313,7 +313,7 @@ class Callbacks:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         self.running = False
         if error is not None:  # perhaps within a step: nobody may go on from there
-            self.model.progress = None
+            self.model.training_state = None
 
     def state_dict(self) -> dict[str, Any]:
         return {name: self.call(c, "state_dict") for name, c in self.named.items()}

@@ -72,7 +72,7 @@ def save(
     content: Content = {k: part.state_dict() for k, part in parts.items() if part is not None}
     content["generators"] = [g.bit_generator.state for g in generators(model, rng)]
     content["progress"] = progress
-    file = place(path, progress.get("epoch", 0), progress.get("batch", 0))
+    file = checkpoint_path(path, progress.get("epoch", 0), progress.get("batch", 0))
     write(file, content)
     pattern, old = glob.escape(file.name), []
     if file != Path(path):
@@ -101,7 +101,7 @@ def latest(folder: str | Path) -> Path | None:
     return max(Path(folder).glob(PATTERN), default=None)
 
 
-def place(path: str | Path, epoch: int, batch: int) -> Path:
+def checkpoint_path(path: str | Path, epoch: int, batch: int) -> Path:
     """The file in which to save; not in a folder where it would not be the latest."""
     if Path(path).suffix and not Path(path).is_dir():
         return Path(path)
@@ -121,7 +121,7 @@ def place(path: str | Path, epoch: int, batch: int) -> Path:
 
 def generators(model: Layer, rng: np.random.Generator | None) -> list[np.random.Generator]:
     """The generators that training draws from, each once."""
-    found = [rng, *(layer.rng for layer in model.layers_within())]
+    found = [rng, *(layer.rng for layer in model.sublayers())]
     return list({id(g): g for g in found if g is not None}.values())
 
 
@@ -133,7 +133,7 @@ def apply(
     callbacks: Any = None,
 ) -> None:
     """Put a checkpoint's content in its places: all of it is checked first, and written last."""
-    wrong = misfits(content["model"], model.state_dict())
+    wrong = mismatches(content["model"], model.state_dict())
     if wrong:
         raise CheckpointError(
             f"this checkpoint does not fit {type(model).__name__}: {'; '.join(wrong)}. The model "
@@ -146,23 +146,23 @@ def apply(
             f"this checkpoint holds {len(states)} random generators, and here are {len(mine)}; "
             "give the rng=… that was given to save"
         )
-    with refusing("the random generators'"):
+    with checkpoint_errors("the random generators'"):
         for generator, state in zip(mine, states):
             type(generator.bit_generator)().state = state
     if callbacks is not None:
-        with refusing("the callbacks'"):
+        with checkpoint_errors("the callbacks'"):
             callbacks.load_state_dict(content.get("callbacks", {}))
     if optimizer is not None:
         if "optimizer" not in content:
             raise CheckpointError("this checkpoint holds no optimizer; load_weights reads it")
-        with refusing("the optimizer's"):
+        with checkpoint_errors("the optimizer's"):
             optimizer.load_state_dict(content["optimizer"])
     model.load_state_dict(content["model"])
     for generator, state in zip(mine, states):
         generator.bit_generator.state = state
 
 
-def misfits(saved: Mapping[str, Any], own: Mapping[str, np.ndarray]) -> list[str]:
+def mismatches(saved: Mapping[str, Any], own: Mapping[str, np.ndarray]) -> list[str]:
     """What keeps saved arrays from taking the place of one's own, in words."""
     wrong = [f"{name} is missing" for name in own if name not in saved]
     for name, array in saved.items():
@@ -179,7 +179,7 @@ def kind(array: Any) -> str:
 
 
 @contextmanager
-def refusing(what: str) -> Iterator[None]:
+def checkpoint_errors(what: str) -> Iterator[None]:
     """Whatever goes wrong with a file is one kind of error, and says what is wrong."""
     try:
         yield
@@ -196,7 +196,7 @@ def write(path: Path, content: Content) -> None:
 
     The file has no dates in it: the same content is the same bytes.
     """
-    with replacing(path) as file, ZipFile(file, "w", ZIP_STORED) as archive:
+    with atomic_write(path) as file, ZipFile(file, "w", ZIP_STORED) as archive:
 
         def store(thing: Any, name: str) -> Any:
             thing = thing.item() if isinstance(thing, np.generic) else thing
@@ -223,7 +223,7 @@ def write(path: Path, content: Content) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A file to write, which takes its place when it is whole and on the disk, and not before."""
     path = path.resolve()  # the place of a link is where it leads
     if path.exists() and not path.is_file():
@@ -254,7 +254,7 @@ def read(path: str | Path) -> Content:
         raise FileNotFoundError(f"no checkpoint ({PATTERN}) in the folder {path}")
     *older, newest = files
     way_out = f" (delete it to go on from {older[-1].name})" if older else ""
-    with open(newest, "rb") as file, refusing(f"{newest}{way_out} as a"):
+    with open(newest, "rb") as file, checkpoint_errors(f"{newest}{way_out} as a"):
         return unpack(file, os.fstat(file.fileno()).st_size)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .primitives import spread
-from .tensor import Tensor, primitive
+from .autograd.numpy_vjps import expand_reduced
+from .autograd.tensor import Tensor, primitive
 
 
 def real(x: Any) -> Any:
@@ -99,7 +99,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
 @primitive(
     lambda g, _, x, axis=-1, keepdims=False: (
-        spread(g, x.shape, axis, keepdims) * _softmax(x, axis=axis)
+        expand_reduced(g, x.shape, axis, keepdims) * _softmax(x, axis=axis)
     )
 )
 def _logsumexp(x: Any, axis: Any = -1, keepdims: bool = False) -> Any:

@@ -1,8 +1,4 @@
-"""Is a derivative right? Ask the differences.
-
-`python -m minigrad.gradcheck` proves every function of NumPy that has a derivative here, and
-prints the table.
-"""
+"""Check derivatives against finite differences."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .tensor import Tensor, grad
+from .autograd.tensor import Tensor, grad
 
 TOLERANCE = 1e-6  # of what is compared, relative to the larger of 1 and the numbers summed up
 
@@ -53,7 +49,7 @@ def gradcheck(f: Callable, *inputs: Any, order: int = 1, eps: float = 1e-5) -> b
         phi = weighted(f, draw(rng, out.shape))
         directions = [draw(rng, x.shape) for x in points]
         if not agrees(phi, points, directions, eps):
-            blame(f, points, out.shape, eps, nth)
+            locate_failure(f, points, out.shape, eps, nth)
         f = along(phi, directions)
     return True
 
@@ -101,7 +97,7 @@ def agrees(phi: Callable, points: list, directions: list, eps: float) -> bool:
     return bool(smooth and difference <= TOLERANCE * scale)
 
 
-def blame(f: Callable, points: list, shape: tuple, eps: float, nth: int) -> None:
+def locate_failure(f: Callable, points: list, shape: tuple, eps: float, nth: int) -> None:
     """Find the elements that disagree, and raise what there is to say about them."""
     for k, i in itertools.product(np.ndindex(shape), range(len(points))):
         phi = weighted(f, unit(shape, k))
@@ -133,31 +129,3 @@ def unit(shape: tuple, index: tuple) -> np.ndarray:
     array = np.zeros(shape)
     array[index] = 1
     return array
-
-
-def main() -> None:
-    """Print which functions have derivatives, of which orders, and how many cases prove it."""
-    from .dispatch import PLAIN
-    from .proofs import cases
-
-    proofs = cases()
-    print(f"{'function':30} {'orders proven':14} cases")
-    for name, expressions in proofs.items():
-        proven = [n for n in (1, 2) if all(holds(case.f, case.inputs, n) for case in expressions)]
-        print(f"{name:30} {', '.join(map(str, proven)) or 'none':14} {len(expressions)}")
-    theirs = sum(name.startswith(("np.", "scipy.")) for name in proofs)
-    print(
-        f"{theirs} functions of NumPy and SciPy have derivatives, {len(PLAIN)} more give plain "
-        f"arrays; {len(proofs) - theirs} are minigrad's own"
-    )
-
-
-def holds(f: Callable, inputs: Any, order: int) -> bool:
-    try:
-        return gradcheck(f, *inputs, order=order)
-    except ArithmeticError:
-        return False
-
-
-if __name__ == "__main__":
-    main()

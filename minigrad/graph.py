@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .autograd.tensor import Node, Tensor, grad_key
 from .layers import Layer, walk
-from .tensor import Node, Tensor, source
 
 
 class Box(NamedTuple):
@@ -44,14 +44,14 @@ def trace(tensor: Tensor, model: Layer | None = None, format: str = "dot") -> st
 
 def collect(tensor: Tensor, model: Layer | None) -> tuple[list[Box], list[tuple[int, int]]]:
     """The boxes in the order of their making, and the arrows between their numbers."""
-    forms: dict[Any, Any] = {source(tensor): tensor}  # node or leaf -> something of its form
+    forms: dict[Any, Any] = {grad_key(tensor): tensor}  # node or leaf -> something of its form
     orders: dict[Any, float] = {}
-    arrows, ahead = [], [source(tensor)]
+    arrows, ahead = [], [grad_key(tensor)]
     while ahead:
         node = ahead.pop()
         if not isinstance(node, Node):
             continue
-        node.edges()  # raises where the graph was freed
+        node.needed_vjps()  # raises where the graph was freed
         orders[node] = node.order
         for x in node.operands:
             if hasattr(x, "shape"):

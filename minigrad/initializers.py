@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .utils import by_name
+from .utils import lookup
 
 Shape = tuple[int, ...]
 
@@ -59,5 +59,5 @@ INITIALIZERS = {
 def get(initializer: Any) -> Callable[[Shape, np.random.Generator], np.ndarray]:
     """An initializer by its name; a function is handed through."""
     return (
-        initializer if callable(initializer) else by_name("initializer", initializer, INITIALIZERS)
+        initializer if callable(initializer) else lookup("initializer", initializer, INITIALIZERS)
     )

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from . import initializers
+from .autograd.tensor import Tensor, _clock
 from .functional import dropout, linear, relu, sigmoid, softmax
-from .tensor import Tensor, _clock
-from .utils import by_name
+from .utils import lookup
 
 
 def identity(x: Any) -> Any:
@@ -78,7 +78,7 @@ class Layer:
 
     # What it consists of
 
-    def layers_within(self) -> list[Layer]:
+    def sublayers(self) -> list[Layer]:
         """This layer and all layers inside it."""
         return [self] + [x for _, x in walk(self) if isinstance(x, Layer)]
 
@@ -91,7 +91,7 @@ class Layer:
 
     def train(self, training: bool = True) -> Layer:
         """Switch on what happens in training alone, such as dropout."""
-        for layer in self.layers_within():
+        for layer in self.sublayers():
             layer.training = training
         return self
 
@@ -233,7 +233,7 @@ class Dense(Layer):
         activation = "linear" if activation is None else activation
         self.units = positive("Dense: units", units)
         self.activation = (
-            activation if callable(activation) else by_name("activation", activation, ACTIVATIONS)
+            activation if callable(activation) else lookup("activation", activation, ACTIVATIONS)
         )
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .functional import cross_entropy, mean_absolute_error, mean_squared_error
-from .utils import by_name
+from .utils import lookup
 
 
 class MeanSquaredError:
@@ -79,9 +79,9 @@ def get(loss: Any) -> Callable:
         return loss()
     if isinstance(loss, type):
         raise TypeError(f"a loss is a name, a function or an object, received the {loss!r}")
-    return loss if callable(loss) else by_name("loss", loss, LOSSES)
+    return loss if callable(loss) else lookup("loss", loss, LOSSES)
 
 
 def get_metric(metric: Any) -> Callable:
     """A metric by its name; a function is handed through."""
-    return metric if callable(metric) else by_name("metric", metric, METRICS)
+    return metric if callable(metric) else lookup("metric", metric, METRICS)

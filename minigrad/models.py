@@ -14,11 +14,11 @@ import numpy as np
 from tqdm import tqdm
 
 from . import checkpoint, losses, optimizers, plotting
-from .callbacks import Callback, Callbacks
+from .autograd.tensor import Tensor, no_grad
+from .callbacks import Callback, CallbackList
 from .datasets import batches
 from .layers import Layer
-from .progress import Means, Progress, checksum
-from .tensor import Tensor, no_grad
+from .training_state import RunningMeans, TrainingState, checksum
 
 
 class History:
@@ -61,7 +61,7 @@ class Sequential(Layer):
         self.optimizer: Any = None
         self.loss: Any = None
         self.metrics: dict[str, Callable] = {}
-        self.progress: Any = None  # of the last training, as its callbacks
+        self.training_state: Any = None  # of the last training, as its callbacks
         self.callbacks: Any = None
         self.stop_training = False
         if isinstance(layers, Layer):
@@ -71,13 +71,13 @@ class Sequential(Layer):
 
     def add(self, layer: Layer) -> None:
         """Append a layer; where the input's shape is known, its parameters are made at once."""
-        if not isinstance(layer, Layer) or self in layer.layers_within():
+        if not isinstance(layer, Layer) or self in layer.sublayers():
             raise TypeError(
                 f"Sequential: a layer such as Dense(10) is required, received {layer!r}"
             )
-        for part in layer.layers_within():
+        for part in layer.sublayers():
             part.rng = self.rng
-        with self.unchanged_by_errors():
+        with self.rollback_on_error():
             self.layers = [*self.layers, layer]
             if len(self.layers) == 1:
                 self.input_shape = layer.input_shape
@@ -92,14 +92,14 @@ class Sequential(Layer):
     def output_shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
         """The shape of each layer's output for one example of this shape."""
         x, shapes = Tensor(np.zeros((1, *input_shape), np.float32)), []
-        with self.in_use():
+        with self.inference_mode():
             for layer in self.layers:
                 x = layer(x)
                 shapes.append(x.shape[1:])
         return shapes
 
     @contextmanager
-    def in_use(self) -> Iterator[None]:
+    def inference_mode(self) -> Iterator[None]:
         """Without what happens in training alone: dropout, recording."""
         training = self.training
         self.eval()
@@ -110,9 +110,9 @@ class Sequential(Layer):
             self.train(training)
 
     @contextmanager
-    def unchanged_by_errors(self) -> Iterator[None]:
+    def rollback_on_error(self) -> Iterator[None]:
         """What is built in here is as before if it ends in an error; so are the random numbers."""
-        before = [(layer, dict(vars(layer))) for layer in self.layers_within()]
+        before = [(layer, dict(vars(layer))) for layer in self.sublayers()]
         drawn = self.rng.bit_generator.state
         try:
             yield
@@ -154,9 +154,9 @@ class Sequential(Layer):
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return self.measure(loss, prediction, y)
+        return self.compute_metrics(loss, prediction, y)
 
-    def measure(self, loss: Tensor, prediction: Tensor, y: Any) -> dict[str, float]:
+    def compute_metrics(self, loss: Tensor, prediction: Tensor, y: Any) -> dict[str, float]:
         numbers = {"loss": loss.item()}
         with no_grad():
             for name, metric in self.metrics.items():
@@ -196,11 +196,13 @@ class Sequential(Layer):
         """
         if not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"fit: epochs must be 0 or more, received {epochs!r}")
-        x, y = self.checked("fit", x, y, batch_size)
+        x, y = self.validate_data("fit", x, y, batch_size)
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
                 raise ValueError("fit: validation_data must be a pair (x, y)")
-            validation_data = self.checked("fit: validation_data", *validation_data, batch_size)
+            validation_data = self.validate_data(
+                "fit: validation_data", *validation_data, batch_size
+            )
             validation_split = 0.0
         callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
         names = ["loss", *self.metrics]
@@ -209,9 +211,9 @@ class Sequential(Layer):
         loss = getattr(self.loss, "__name__", type(self.loss).__name__)
         crc = checksum(x, y, *(validation_data or ()))
         names += ["lr"]
-        progress = Progress(len(x), batch_size, shuffle, validation_split, loss, crc, names)
-        held = progress.held_out
-        self.rehearse((x, y), validation_data or (x, y))
+        progress = TrainingState(len(x), batch_size, shuffle, validation_split, loss, crc, names)
+        held = progress.validation_size
+        self.dry_run((x, y), validation_data or (x, y))
         hooks = self.begin(progress, callbacks, resume)
         if held:
             order = progress.rng(0).permutation(len(x))
@@ -229,7 +231,7 @@ class Sequential(Layer):
                     break  # asked to stop on the way
                 logs = progress.means.numbers()
                 if validation_data is not None:
-                    measured = self.run(validation_data, batch_size)
+                    measured = self.evaluate_batches(validation_data, batch_size)
                     logs |= {f"val_{name}": number for name, number in measured.items()}
                 if verbose and (not bar or validation_data is not None):
                     numbers = ", ".join(f"{k} {v:.4f}" for k, v in logs.items())
@@ -240,9 +242,11 @@ class Sequential(Layer):
             hooks("on_train_end", logs)
         return History(progress.history)
 
-    def begin(self, progress: Progress, callbacks: Iterable[Callback], resume: Any) -> Callbacks:
+    def begin(
+        self, progress: TrainingState, callbacks: Iterable[Callback], resume: Any
+    ) -> CallbackList:
         """Take up a training, at its beginning or where the checkpoint stands."""
-        hooks = Callbacks(callbacks, self)
+        hooks = CallbackList(callbacks, self)
         if resume is None:
             hooks.load_state_dict({})
             progress.seed = int(self.rng.integers(2**63))
@@ -251,13 +255,13 @@ class Sequential(Layer):
             progress.resume(content["progress"])
             checkpoint.apply(content, self, self.optimizer, callbacks=hooks)
         self.optimizer.zero_grad()  # a step that broke off may have left some
-        self.progress, self.callbacks, self.stop_training = progress, hooks, False
+        self.training_state, self.callbacks, self.stop_training = progress, hooks, False
         return hooks
 
     def train_epoch(self, data: batches, title: str, bar: bool) -> None:
         """Go through what is left of the epoch, until its end or until asked to stop."""
         self.train()
-        progress, hooks = self.progress, self.callbacks
+        progress, hooks = self.training_state, self.callbacks
         if not progress.batch:
             hooks("on_epoch_begin", progress.epoch, {})
         with tqdm(total=len(data), initial=progress.batch, desc=title, disable=not bar) as steps:
@@ -273,7 +277,7 @@ class Sequential(Layer):
                 if self.stop_training:
                     break
 
-    def checked(self, who: str, x: Any, y: Any, size: Any) -> tuple[np.ndarray, np.ndarray]:
+    def validate_data(self, who: str, x: Any, y: Any, size: Any) -> tuple[np.ndarray, np.ndarray]:
         """x and y as arrays of finite numbers, of the same length, for batches of this size."""
         if self.optimizer is None or self.loss is None or not self.layers:
             raise RuntimeError(
@@ -297,16 +301,16 @@ class Sequential(Layer):
         batches(x, y, size, shuffle=False)  # compares the lengths, and refuses a batch_size
         return x, y
 
-    def rehearse(self, *data: tuple[np.ndarray, np.ndarray]) -> None:
+    def dry_run(self, *data: tuple[np.ndarray, np.ndarray]) -> None:
         """Make the parameters, if that is still to do, and hand them to the optimizer.
 
         A few rows go through first, those of the least and greatest label among them: what does not
         fit raises here, before anything has changed.
         """
-        with self.unchanged_by_errors():
+        with self.rollback_on_error():
             for x, y in data:
                 rows = [0, int(y.argmin()), int(y.argmax())] if y.ndim == 1 else [0]
-                self.run((x[rows], y[rows]), len(rows))
+                self.evaluate_batches((x[rows], y[rows]), len(rows))
         self.optimizer.bind(self.named_parameters())
 
     # Files
@@ -314,12 +318,12 @@ class Sequential(Layer):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         if not (self.callbacks and self.callbacks.running):
-            self.progress = None  # that of the weights that were there before
+            self.training_state = None  # that of the weights that were there before
 
     def save(self, path: str | Path, keep: int = 3) -> Path:
         """Save weights, optimizer, generator and where `fit` stands: see checkpoint.save."""
         optimizer = self.optimizer if self.optimizer and self.optimizer.parameters else None
-        at = asdict(self.progress) if self.progress else {}
+        at = asdict(self.training_state) if self.training_state else {}
         return checkpoint.save(path, self, optimizer, callbacks=self.callbacks, keep=keep, **at)
 
     def load(self, path: str | Path) -> None:
@@ -341,10 +345,10 @@ class Sequential(Layer):
 
     # Use
 
-    def run(self, data: tuple[Any, Any], batch_size: int) -> dict[str, float]:
+    def evaluate_batches(self, data: tuple[Any, Any], batch_size: int) -> dict[str, float]:
         """The loss and metrics on these examples, in use (no dropout)."""
-        means = Means()
-        with self.in_use():
+        means = RunningMeans()
+        with self.inference_mode():
             for xs, ys in batches(*data, batch_size, shuffle=False):
                 prediction = self(xs)
                 loss = self.loss(prediction, ys)
@@ -352,18 +356,18 @@ class Sequential(Layer):
                     raise TypeError(
                         f"the loss must be a Tensor of one number, received {loss!r:.80}"
                     )
-                means.add(self.measure(loss, prediction, ys), len(xs))
+                means.add(self.compute_metrics(loss, prediction, ys), len(xs))
         return means.numbers()
 
     def evaluate(self, x: Any, y: Any, batch_size: int = 512, verbose: int = 0) -> Any:
         """The loss; with metrics, a list of the loss and each of them, as in Keras."""
-        data = self.checked("evaluate", x, y, batch_size)
-        numbers = list(self.run(data, batch_size).values())
+        data = self.validate_data("evaluate", x, y, batch_size)
+        numbers = list(self.evaluate_batches(data, batch_size).values())
         return numbers if self.metrics else numbers[0]
 
     def predict(self, x: Any, batch_size: int = 512) -> np.ndarray:
         """The model's output for each example, as an array (N, …)."""
-        with self.in_use():
+        with self.inference_mode():
             parts = [self(rows).data for rows in batches(x, None, batch_size, shuffle=False)]
         return np.concatenate(parts)
 

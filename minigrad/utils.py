@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 
-def by_name(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
+def lookup(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
     """What a table holds under a name, in any case; an unknown name is answered with the nearest.
 
-    >>> by_name("color", "Blu", {"blue": 1, "red": 2})
+    >>> lookup("color", "Blu", {"blue": 1, "red": 2})
     Traceback (most recent call last):
     ValueError: unknown color 'Blu'; did you mean 'blue'? Available: blue, red
     """

@@ -8,8 +8,7 @@ from .adagrad import AdaGrad
 from .adam import Adam
 from .adamw import AdamW
 from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value
-from .common import ema, root
-from .identify import Match, identify
+from .formulas import ema, root
 from .lion import Lion
 from .nadam import NAdam
 from .optimizer import Optimizer
@@ -28,11 +27,37 @@ from .schedules import (
     StepDecay,
 )
 from .sgd import SGD
+from .tools.identify import Match, identify
 
 __all__ = [
-    "SGD", "AdaGrad", "Adadelta", "Adam", "AdamW", "Constant", "CosineDecay",
-    "ExponentialDecay", "Group", "InverseTimeDecay", "Join", "LinearWarmup", "Lion", "Match",
-    "NAdam", "OneCycle", "Optimizer", "Parameter", "RMSprop", "Schedule", "StepDecay",
-    "available", "clip_by_global_norm", "clip_by_norm", "clip_by_value", "ema", "get",
-    "identify", "register", "root",
+    "SGD",
+    "AdaGrad",
+    "Adadelta",
+    "Adam",
+    "AdamW",
+    "Constant",
+    "CosineDecay",
+    "ExponentialDecay",
+    "Group",
+    "InverseTimeDecay",
+    "Join",
+    "LinearWarmup",
+    "Lion",
+    "Match",
+    "NAdam",
+    "OneCycle",
+    "Optimizer",
+    "Parameter",
+    "RMSprop",
+    "Schedule",
+    "StepDecay",
+    "available",
+    "clip_by_global_norm",
+    "clip_by_norm",
+    "clip_by_value",
+    "ema",
+    "get",
+    "identify",
+    "register",
+    "root",
 ]

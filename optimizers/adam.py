@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .common import KERAS, ema, root
+from .formulas import KERAS, ema, root
 from .hyperparameters import Number
 from .optimizer import Optimizer
 from .registry import register

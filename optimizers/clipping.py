@@ -12,7 +12,7 @@ from math import hypot, isfinite
 import numpy as np
 
 
-def norm(g: np.ndarray) -> float:
+def l2_norm(g: np.ndarray) -> float:
     """‖g‖ in one reduction, and in others only if that overflows; inf or NaN if an element is."""
     flat = np.ravel(g, order="K")
     if flat.dtype.kind != "f" or flat.itemsize < 4:  # whose sum of squares soon overflows
@@ -22,7 +22,7 @@ def norm(g: np.ndarray) -> float:
         return total**0.5
     with np.errstate(over="ignore", invalid="ignore"):
         largest = float(np.abs(flat).max())
-        return largest * norm(flat / flat.dtype.type(largest)) if isfinite(largest) else largest
+        return largest * l2_norm(flat / flat.dtype.type(largest)) if isfinite(largest) else largest
 
 
 def clip_by_value(g: np.ndarray, limit: float) -> np.ndarray:
@@ -53,7 +53,7 @@ def clip_by_global_norm(
     ([array([0.6]), array([0.8])], 5.0)
     """
     gradients, limit = [*gradients], _positive(limit)
-    total = hypot(*map(norm, gradients))
+    total = hypot(*map(l2_norm, gradients))
     return [np.multiply(g, limit / total) if total > limit else g for g in gradients], total
 
 

@@ -25,7 +25,7 @@ LIMITS = {
 CHOICES = {"on_nonfinite": ("raise", "skip", "ignore")}
 
 # another framework's word: ours
-FOREIGN = {
+ALIASES = {
     **dict.fromkeys(("learning_rate", "eta", "step_size"), "lr"),
     "epsilon": "eps",
     **dict.fromkeys(("alpha", "gamma", "decay", "decay_rate", "smoothing_constant"), "rho"),
@@ -49,7 +49,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def unknown(owner: str, name: str, known: Iterable[str]) -> str:
     """The sentence about a hyperparameter that the owner does not have."""
-    known, ours = list(known), FOREIGN.get(name)
+    known, ours = list(known), ALIASES.get(name)
     if ours and set(ours.split(" and ")) <= set(known):
         hint = f"; here it is called {ours}"
     else:
@@ -87,7 +87,7 @@ def check(owner: str, name: str, value: Any, default: Any, t: int | None = 0) ->
     return value
 
 
-def asked_by(owner: Any, function: Callable) -> list[str]:
+def required_by(owner: Any, function: Callable) -> list[str]:
     """The hyperparameters that a function asks for by keyword, and t; all of them with **hyper."""
     names = []
     for p in inspect.signature(function).parameters.values():
@@ -100,7 +100,7 @@ def asked_by(owner: Any, function: Callable) -> list[str]:
     return names
 
 
-class Today:
+class Hyperparameter:
     """A hyperparameter as an attribute: where it is a schedule, its value at this step."""
 
     def __init__(self, name: str, default: Any) -> None:

@@ -14,17 +14,17 @@ from typing import Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
 
-from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value, norm
-from .common import forget_traces
-from .explain import explain
-from .hyperparameters import Number, Today, asked_by, check, unknown
+from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value, l2_norm
+from .formulas import flush_subnormals
+from .hyperparameters import Hyperparameter, Number, check, required_by, unknown
 from .parameters import Group, collect
 from .schedules import Schedule
 from .state import load_state_dict, state_dict
+from .tools.explain import explain
 
 BLOCK = 1 << 15  # elements: in the cache through a whole step, and no pages from the system
-FADED = 64  # updates between two looks for numbers that have faded away
-WHOLE = ("clip_global_norm", "on_nonfinite")  # what no group can have for itself
+FLUSH_EVERY = 64  # updates between two looks for numbers that have faded away
+GLOBAL_ONLY = ("clip_global_norm", "on_nonfinite")  # what no group can have for itself
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
@@ -72,8 +72,10 @@ class Optimizer:
     conventions: ClassVar[dict[str, dict[str, Any]]] = {}
     defaults: ClassVar[dict[str, Any]] = {}
     elementwise: ClassVar[bool] = False  # True lets large arrays be updated block by block
-    open_slots: ClassVar[bool] = False  # True if direction makes its slots as it goes
-    asks: ClassVar[dict[str, list[str]]] = {}  # what init and direction want to know
+    lazy_slots: ClassVar[bool] = False  # True if direction makes its slots as it goes
+    required_hyperparameters: ClassVar[
+        dict[str, list[str]]
+    ] = {}  # what init and direction want to know
 
     # ---- hyperparameters ----
 
@@ -85,9 +87,11 @@ class Optimizer:
             ours = Optimizer.__dataclass_fields__.get(name)
             if not ours.init if ours else hasattr(Optimizer, name):
                 raise TypeError(f"{cls.__name__}: {name!r} is something else here; rename it")
-        cls.asks = {name: asked_by(cls, getattr(cls, name)) for name in ("init", "direction")}
+        cls.required_hyperparameters = {
+            name: required_by(cls, getattr(cls, name)) for name in ("init", "direction")
+        }
         for name, default in cls.defaults.items():
-            setattr(cls, name, Today(name, default))
+            setattr(cls, name, Hyperparameter(name, default))
 
     def __new__(cls, *args: Any, **hyper: Any) -> Self:
         if len(args) > 1:
@@ -140,7 +144,7 @@ class Optimizer:
 
     def checked(self, overrides: dict[str, Any]) -> dict[str, Any]:
         """A group's own hyperparameters, after every check."""
-        who, legal = f"a group of {type(self).__name__}", self.defaults.keys() - set(WHOLE)
+        who, legal = f"a group of {type(self).__name__}", self.defaults.keys() - set(GLOBAL_ONLY)
         for name in overrides.keys() - legal:
             raise TypeError(unknown(who, name, [n for n in self.defaults if n in legal]))
         own = {k: check(who, k, v, self.defaults[k], self.steps) for k, v in overrides.items()}
@@ -170,7 +174,7 @@ class Optimizer:
         self.groups = [Group(self, list(members), overrides) for members, overrides in collected]
         self.parameters, self.updates = named, dict.fromkeys(named, 0)
         self.slots = {name: {} for name in named}
-        self.kinds = {name: _kind(p.data) for name, p in named.items()}
+        self.kinds = {name: dtype_and_shape(p.data) for name, p in named.items()}
         self.allocate()
         return self
 
@@ -178,11 +182,13 @@ class Optimizer:
         """Make the slots that the hyperparameters call for and that are not there yet."""
         for group in self.groups:
             for name in group.names:
-                self.slots[name] = self.fresh(self.parameters[name].data, group) | self.slots[name]
+                self.slots[name] = (
+                    self.init_slots(self.parameters[name].data, group) | self.slots[name]
+                )
 
-    def fresh(self, w: np.ndarray, h: Any) -> dict[str, np.ndarray]:
+    def init_slots(self, w: np.ndarray, h: Any) -> dict[str, np.ndarray]:
         """All slots of a parameter that has not moved yet."""
-        today = {k: h[k] for k in self.asks["init"] if k != "t"}
+        today = {k: h[k] for k in self.required_hyperparameters["init"] if k != "t"}
         for k in [k for k, value in today.items() if isinstance(value, Schedule)]:
             today[k] = today[k](self.steps)
         slots = self.init(w, **today)
@@ -223,13 +229,13 @@ class Optimizer:
             for name in [name for name in group.names if name in gradients]:
                 self.updates[name] += 1
                 h["t"] = self.updates[name]
-                asked = {k: h[k] for k in self.asks["direction"]}
+                asked = {k: h[k] for k in self.required_hyperparameters["direction"]}
                 w, g, slots = self.parameters[name].data, gradients[name], self.slots[name]
                 g = self.clip(g.copy() if np.may_share_memory(w, g) else g, h)
                 for part in self._blocks(w, g, slots):
                     self.update(*part, h, asked)
-                if h["t"] % FADED == 0 and h.get("eps") != 0:  # lest 0 / √v be 0 / 0
-                    forget_traces(slots)
+                if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:  # lest 0 / √v be 0 / 0
+                    flush_subnormals(slots)
         self.steps += 1
 
     def _gradients(self) -> dict[str, np.ndarray]:
@@ -240,15 +246,17 @@ class Optimizer:
         policy, finite = self.on_nonfinite, True
         for name, g in given.items():
             w, kind = self.parameters[name].data, self.kinds[name]
-            if not _kind(w) == _kind(g) == kind:
-                what, array = (f"the gradient of {name!r}", g) if _kind(w) == kind else (name, w)
+            if not dtype_and_shape(w) == dtype_and_shape(g) == kind:
+                what, array = (
+                    (f"the gradient of {name!r}", g) if dtype_and_shape(w) == kind else (name, w)
+                )
                 raise ValueError(
                     f"{type(self).__name__}: {what} must be an array of {kind[0]} and shape "
-                    f"{kind[1]}, as when it was bound; received {_kind(array)}"
+                    f"{kind[1]}, as when it was bound; received {dtype_and_shape(array)}"
                 )
             if not w.flags.writeable:
                 raise ValueError(f"{type(self).__name__}: {name!r} is read-only; nothing was moved")
-            finite = finite and (policy == "ignore" or isfinite(norm(g)))
+            finite = finite and (policy == "ignore" or isfinite(l2_norm(g)))
             if not finite and policy == "raise":
                 raise FloatingPointError(
                     f"{type(self).__name__}: the gradient of {name!r} has an inf or NaN, and the "
@@ -316,5 +324,5 @@ class Optimizer:
     load_state_dict = load_state_dict
 
 
-def _kind(array: Any) -> Any:
+def dtype_and_shape(array: Any) -> Any:
     return (array.dtype, array.shape) if isinstance(array, np.ndarray) else type(array).__name__

@@ -55,7 +55,7 @@ def _from_function(function: Callable) -> type[Optimizer]:
         "__doc__": function.__doc__,
         "__module__": function.__module__,
         "direction": staticmethod(function),
-        "open_slots": True,
+        "lazy_slots": True,
     }
     return type(function.__name__, (Optimizer,), space)
 

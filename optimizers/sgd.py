@@ -1,6 +1,6 @@
 """Gradient descent, with and without momentum: the first optimizer to read."""
 
-from .common import KERAS
+from .formulas import KERAS
 from .hyperparameters import Number
 from .optimizer import Optimizer
 from .registry import register

@@ -70,7 +70,7 @@ def load_state_dict(self: Any, state: Mapping[str, Any]) -> None:
     missing = expected.keys() - state["slots"].keys()
     extra = state["slots"].keys() - expected.keys()
     require(not missing, f"it lacks {sorted(missing)}")
-    require(self.open_slots or not extra, f"it has {sorted(extra)} as well")
+    require(self.lazy_slots or not extra, f"it has {sorted(extra)} as well")
     for key, saved in state["slots"].items():
         got, (name, slot) = np.asarray(saved), key.rsplit("/", 1)
         fresh = expected.get(key, got)

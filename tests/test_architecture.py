@@ -21,7 +21,7 @@ every_file = pytest.mark.parametrize("path", FILES, ids=ids)
 
 # The arrows between the rooms: all others are missing on purpose.
 ARROWS = {("minigrad/models.py", "optimizers"), ("minigrad/models.py", "datasets")}
-SUITE = "optimizers/conformance.py"  # tests that ship, for authors of optimizers: run by pytest
+SUITE = "optimizers/tools/conformance.py"  # tests that ship, for authors of optimizers: run by pytest
 # These may be imported only inside a function, when it is called.
 WHEN_CALLED = {"minigrad/plotting.py": {"matplotlib", "PIL"}}  # PIL comes with matplotlib
 

@@ -159,7 +159,7 @@ def test_saves_at_once_do_not_mix(tmp_path):
     model, contents = small(), [np.full(10**5, i) for i in range(2)]
     with ExitStack() as stack:
         for i in (0, 1):  # both write, then both take the place
-            file = stack.enter_context(checkpoint.replacing(tmp_path / "file"))
+            file = stack.enter_context(checkpoint.atomic_write(tmp_path / "file"))
             file.write(contents[i].tobytes())
     assert (tmp_path / "file").read_bytes() == contents[0].tobytes()
     assert os.listdir(tmp_path) == ["file"]
@@ -489,7 +489,7 @@ def test_eighteen_thousand_damaged_files(tmp_path):
     for _ in range(18_000):
         mutant = mutate(raw, chance)
         try:
-            with checkpoint.refusing("this"):
+            with checkpoint.checkpoint_errors("this"):
                 content = checkpoint.unpack(io.BytesIO(mutant), len(mutant))
             checkpoint.apply(content, model, model.optimizer)
         except CheckpointError:
@@ -558,7 +558,7 @@ def test_two_thousand_files_that_lie(tmp_path):
     for _ in range(2_000):
         raw = forge(members, lies(text, chance))
         try:
-            with checkpoint.refusing("this"):
+            with checkpoint.checkpoint_errors("this"):
                 content = checkpoint.unpack(io.BytesIO(raw), len(raw))
             checkpoint.apply(content, model, model.optimizer)
         except CheckpointError:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from minigrad.optimizers import Optimizer, conformance, register, registry
-from minigrad.optimizers.conformance import *  # noqa: F403
+from minigrad.optimizers import Optimizer, register, registry
+from minigrad.optimizers.tools import conformance
+from minigrad.optimizers.tools.conformance import *  # noqa: F403
 
 remembered: list = []
 

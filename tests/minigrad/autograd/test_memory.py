@@ -13,7 +13,7 @@ import pytest
 from minigrad import Tensor, grad, hessian_vector_product
 from minigrad.functional import cross_entropy, linear, relu
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Traced(np.ndarray):
@@ -86,15 +86,15 @@ def test_the_sweep_frees_as_it_goes(no_cyclic_collector):
         def forward(self, *_):
             pass
 
-    from minigrad.tensor import _watch
+    from minigrad.autograd.tensor import _anomaly_detector
 
     counts, total = [], np.sum(y)
     del y
-    token = _watch.set(Counting())
+    token = _anomaly_detector.set(Counting())
     try:
         total.backward()
     finally:
-        _watch.reset(token)
+        _anomaly_detector.reset(token)
     assert counts[0] == 5 and counts[-1] <= 1 and counts == sorted(counts, reverse=True)
 
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import scipy.special
 
-from . import functional
-from . import special as special
-from .dispatch import ROUTES, name_of
-from .tensor import Primitive
+from minigrad import Primitive, functional
+from minigrad.autograd import scipy_vjps as scipy_vjps
+from minigrad.autograd.dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE, name_of
+from minigrad.gradcheck import GradcheckError, gradcheck
 
 # Arrays by the letters that the expressions use: s a number, v, w vectors, m, n matrices,
 # t of three axes, q square, e empty, f in Fortran's order, c not contiguous; d broadcasts to e
@@ -127,7 +127,7 @@ def case(text: str, positive: bool = False) -> Case:
 def cases() -> dict[str, list[Case]]:
     """The name of each function, with all that is tried on it."""
     found: dict[str, list[Case]] = {}
-    for function in ROUTES:
+    for function in HANDLED_FUNCTIONS:
         if isinstance(function, np.ufunc) and function is not np.matmul:
             name = name_of(function)
             operands = (UNARY if function.nin == 1 else BINARY).split()
@@ -141,10 +141,35 @@ def cases() -> dict[str, list[Case]]:
 
 def missing() -> set[str]:
     """The functions that have derivatives, but no case."""
-    named = {x if isinstance(x, str) else name_of(x) for x in ROUTES}
+    named = {x if isinstance(x, str) else name_of(x) for x in HANDLED_FUNCTIONS}
     ours = {
         f"functional.{k.strip('_')}"
         for k, x in vars(functional).items()
         if isinstance(x, Primitive)
     }
     return {name.replace("getitem", "indexing") for name in named | ours} - cases().keys()
+
+
+def holds(case: Case, order: int) -> bool:
+    try:
+        return gradcheck(case.f, *case.inputs, order=order)
+    except GradcheckError:
+        return False
+
+
+def main() -> None:
+    """Print, for each function, which orders of derivative pass and on how many cases."""
+    table = cases()
+    print(f"{'function':30} {'orders proven':14} cases")
+    for name, listed in table.items():
+        proven = [order for order in (1, 2) if all(holds(case, order) for case in listed)]
+        print(f"{name:30} {', '.join(map(str, proven)) or 'none':14} {len(listed)}")
+    of_numpy = sum(name.startswith(("np.", "scipy.")) for name in table)
+    print(
+        f"{of_numpy} functions of NumPy and SciPy have derivatives, {len(NONDIFFERENTIABLE)} more "
+        f"return plain arrays; {len(table) - of_numpy} are minigrad's own"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from minigrad.optimizers.tools.explain import DEPENDS_ON
 
 from minigrad import optimizers
 from minigrad.optimizers import SGD, Adam, Parameter, RMSprop, StepDecay, identify
-from minigrad.optimizers.explain import NEEDS
 from tests.optimizers.test_golden import CASES, GOLDEN, title
 
 # a few of all cases, of different kinds; every one of them is run by
@@ -28,7 +28,7 @@ def behaviour(kind, hyper):
     """The hyperparameters that make a difference, as AdamW's are Adam's."""
     h = kind.defaults | hyper
     base = Adam if kind is optimizers.AdamW else kind
-    idle = {switch for switch, needed in NEEDS.items() if not h.get(needed)} | {"lr"}
+    idle = {switch for switch, needed in DEPENDS_ON.items() if not h.get(needed)} | {"lr"}
     changed = {k for k in h if h[k] != base.defaults[k]} - idle
     return base, {k: h[k] for k in changed}
 

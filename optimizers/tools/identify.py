@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .clipping import clip_by_global_norm
-from .explain import NEEDS, same_rule
-from .hyperparameters import LIMITS
-from .optimizer import Optimizer
-from .registry import available, find
+from ..clipping import clip_by_global_norm
+from ..hyperparameters import LIMITS
+from ..optimizer import Optimizer
+from ..registry import available, find
+from .explain import DEPENDS_ON, same_rule
 
 STARTS = {
     "lr": 1e-2, "momentum": 0.8, "dampening": 0.2, "weight_decay": 0.05, "lr_decay": 0.03,
@@ -122,14 +122,14 @@ def _structures(links: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
             }
             fixed = {k: v for k, v in chosen.items() if v is not FREE}
             h = kind.defaults | {"weight_decay": 0.0} | fixed | free
-            moot = any(fixed.get(k) and not _matters(k, h) for k in NEEDS)
+            moot = any(fixed.get(k) and not _matters(k, h) for k in DEPENDS_ON)
             if not moot and not any(kind.contradictions(h).values()):
                 yield kind, fixed, free
 
 
 def _matters(name: str, h: dict[str, Any]) -> bool:
     """Whether this switch is not idle for want of another."""
-    return name not in NEEDS or bool(h.get(NEEDS[name]))
+    return name not in DEPENDS_ON or bool(h.get(DEPENDS_ON[name]))
 
 
 class _Path:
@@ -184,8 +184,8 @@ class _Candidate:
         """(θ − theirs) / tolerance after each step: within ±1 is agreement up to rounding."""
         rule, path, h = self.rule, self.path, self.fixed | numbers
         weights = [w.copy() for w in path.start]
-        slots = [rule.fresh(w, h) for w in weights]
-        asked = dict.fromkeys(rule.asks["direction"])
+        slots = [rule.init_slots(w, h) for w in weights]
+        asked = dict.fromkeys(rule.required_hyperparameters["direction"])
         theta = np.empty((steps, path.target.shape[1]))
         with np.errstate(all="ignore"):
             for t, g in enumerate(path.gradients[:steps]):

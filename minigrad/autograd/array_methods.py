@@ -9,12 +9,9 @@ import copy
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
 
 
 def method(function: Callable) -> Any:
@@ -32,7 +29,7 @@ def operators(ufunc: np.ufunc) -> tuple[Callable, Callable]:
     return lambda self, other: ufunc(self, other), lambda self, other: ufunc(other, self)
 
 
-class ArrayLike:
+class ArrayMethods:
     """NumPy's operators and methods, each by way of NumPy's function."""
 
     __slots__ = ()
@@ -113,12 +110,6 @@ class ArrayLike:
     def __iter__(self) -> Iterator[Any]:
         return map(self.__getitem__, range(len(self.data)))
 
-    # A copy or pickle holds values alone: of a recorded tensor, it is a constant
-
-    def __reduce__(self) -> tuple:
-        leaf = self.node is None
-        return restored, (self.data, leaf and self.requires_grad, self.grad if leaf else None)
-
     def __copy__(self) -> Any:
         return copy.deepcopy(self)
 
@@ -148,7 +139,7 @@ class ArrayLike:
     any, all, nonzero = method(np.any), method(np.all), method(np.nonzero)
 
 
-class Outline:
+class ShapeDtype:
     """What is kept of an operand whose values no derivative reads: its form, and what made it."""
 
     __slots__ = ("shape", "dtype", "node")
@@ -157,15 +148,6 @@ class Outline:
 
     def __init__(self, array: np.ndarray, node: Any):
         self.shape, self.dtype, self.node = array.shape, array.dtype, node
-
-
-def restored(data: np.ndarray, requires_grad: bool, grad: np.ndarray | None) -> Tensor:
-    """A leaf from what a copy or a pickle kept of it."""
-    from .tensor import Tensor
-
-    tensor = Tensor(data, requires_grad)
-    tensor.grad = grad
-    return tensor
 
 
 # What becomes an array, and what does not
@@ -203,12 +185,12 @@ def plain_options(who: str, options: dict) -> dict:
             raise TypeError(
                 f"{who} has no derivative by {name}; to treat it as a constant, pass its .data"
             )
-    return {name: x.data if isinstance(x, ArrayLike) else x for name, x in options.items()}
+    return {name: x.data if isinstance(x, ArrayMethods) else x for name, x in options.items()}
 
 
 def to_array(who: str, data: Any, requires_grad: bool) -> np.ndarray:
     """The data of a tensor: an array as it is; a whole number whole; all else in float32."""
-    if isinstance(data, ArrayLike):
+    if isinstance(data, ArrayMethods):
         data = data.data
     keeps_dtype = isinstance(data, (np.ndarray, np.generic, int))
     array = np.asarray(data) if keeps_dtype else from_list(who, data)
@@ -239,10 +221,10 @@ def is_recorded(x: Any) -> bool:
     """Whether it is or holds a tensor that requires a gradient."""
     if isinstance(x, (list, tuple)):
         return any(map(is_recorded, x))
-    return isinstance(x, ArrayLike) and x.requires_grad
+    return isinstance(x, ArrayMethods) and x.requires_grad
 
 
-def unlisted(who: str, operands: Sequence) -> list:
+def coerce_lists(who: str, operands: Sequence) -> list:
     """The operands with lists and numbers made arrays, as precise as the arrays beside them."""
     floats = [x.dtype for x in operands if hasattr(x, "dtype") and x.dtype.kind == "f"]
     dtype = np.result_type(np.float32, *floats)

@@ -12,9 +12,9 @@ import operator
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from .arraylike import plain_options, unlisted
-from .dispatch import ROUTES, bare
-from .primitives import composed, placed
+from .array_methods import coerce_lists, plain_options
+from .dispatch import HANDLED_FUNCTIONS, unwrap
+from .numpy_vjps import implements, scatter_add
 
 # Reductions
 
@@ -23,18 +23,18 @@ def in_precision(a, dtype, whole=None):
     """a in that dtype, if one is given; whole numbers in one wide enough for the result."""
     if dtype is None and whole and a.dtype.kind != "f":
         dtype = np.result_type(a.dtype, whole)
-    return a if dtype is None else ROUTES["astype"](a, dtype=dtype)
+    return a if dtype is None else HANDLED_FUNCTIONS["astype"](a, dtype=dtype)
 
 
 def chosen(a, where, neutral):
     """The elements to reduce; those left out are neutral."""
-    return a if where is True else np.where(np.broadcast_to(bare(where), a.shape), a, neutral)
+    return a if where is True else np.where(np.broadcast_to(unwrap(where), a.shape), a, neutral)
 
 
 def count(a, axis, where):
     """How many elements go into each result, in a's precision; a Python number if all do."""
     if where is not True:
-        where = np.broadcast_to(bare(where), a.shape)
+        where = np.broadcast_to(unwrap(where), a.shape)
         return np.sum(where, axis=axis, keepdims=True, dtype=a.dtype)
     return math.prod(a.shape[i] for i in axes_of(a, axis))
 
@@ -49,16 +49,20 @@ def axes_of(a, axis):
     return normalize_axis_tuple(range(a.ndim) if axis is None else axis, a.ndim)
 
 
-_sum, _mean, _cumsum = ROUTES[np.sum], ROUTES[np.mean], ROUTES[np.cumsum]
+_sum, _mean, _cumsum = (
+    HANDLED_FUNCTIONS[np.sum],
+    HANDLED_FUNCTIONS[np.mean],
+    HANDLED_FUNCTIONS[np.cumsum],
+)
 
 
-@composed(np.sum)
+@implements(np.sum)
 def sum(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     total = _sum(chosen(in_precision(a, dtype), where, 0), axis=axis, keepdims=keepdims)
     return total if initial is None else total + beginning(initial, total)
 
 
-@composed(np.mean)
+@implements(np.mean)
 def mean(a, axis=None, dtype=None, keepdims=False, where=True):
     a = in_precision(a, dtype, float)
     if where is True:
@@ -67,7 +71,7 @@ def mean(a, axis=None, dtype=None, keepdims=False, where=True):
     return result if keepdims else np.squeeze(result, axis)
 
 
-@composed(np.var)
+@implements(np.var)
 def var(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
     a = in_precision(a, dtype, float)
     squares = np.square(a - mean(a, axis, keepdims=True, where=where))
@@ -77,15 +81,15 @@ def var(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
     return result if keepdims else np.squeeze(result, axis)
 
 
-@composed(np.std)
+@implements(np.std)
 def std(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
     return np.sqrt(var(a, axis, dtype, ddof, keepdims, where))
 
 
-@composed(np.average)
+@implements(np.average)
 def average(a, axis=None, weights=None, returned=False, keepdims=False):
     """Σ w·a / Σ w; weights of one axis, or of a's shape."""
-    a, weights = unlisted("np.average", (a, weights))
+    a, weights = coerce_lists("np.average", (a, weights))
     a = in_precision(a, None, float)
     weights = np.ones((1,) * a.ndim, a.dtype) if weights is None else weights
     if np.ndim(weights) != a.ndim:
@@ -100,9 +104,9 @@ def average(a, axis=None, weights=None, returned=False, keepdims=False):
 
 def extreme(function, pairwise):
     """np.max or np.min, with the options `initial` and `where`."""
-    primitive = ROUTES[function]
+    primitive = HANDLED_FUNCTIONS[function]
 
-    @composed(function)
+    @implements(function)
     def reduce(a, axis=None, keepdims=False, initial=None, where=True):
         if where is not True and initial is None:
             raise ValueError(f"np.{function.__name__}: where= needs initial=, for what is left out")
@@ -114,10 +118,13 @@ def extreme(function, pairwise):
 
 extreme(np.max, np.maximum)
 extreme(np.min, np.minimum)
-ROUTES[np.amax], ROUTES[np.amin] = ROUTES[np.max], ROUTES[np.min]
+HANDLED_FUNCTIONS[np.amax], HANDLED_FUNCTIONS[np.amin] = (
+    HANDLED_FUNCTIONS[np.max],
+    HANDLED_FUNCTIONS[np.min],
+)
 
 
-@composed(np.prod)
+@implements(np.prod)
 def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     """Half the elements times the other half, until one is left: exact where some are 0, too."""
     a = chosen(in_precision(a, dtype, int), where, 1)
@@ -133,13 +140,13 @@ def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     return result if initial is None else result * beginning(initial, result)
 
 
-@composed(np.cumsum)
+@implements(np.cumsum)
 def cumsum(a, axis=None, dtype=None):
     a = np.ravel(a) if axis is None else a
     return _cumsum(in_precision(a, dtype), axis=axis or 0)
 
 
-@composed(np.linalg.norm)
+@implements(np.linalg.norm)
 def norm(x, ord=None, axis=None, keepdims=False):
     """Of vectors (Σ|x|^p)^(1/p), ord = p; of matrices Frobenius's. NaN derivative at 0."""
     x = in_precision(x, None, float)
@@ -160,20 +167,20 @@ def norm(x, ord=None, axis=None, keepdims=False):
 # The same elements in another shape or order
 
 
-@composed(np.ravel)
+@implements(np.ravel)
 def ravel(a, order="C"):
     return np.reshape(a, -1, order=order)
 
 
-@composed(np.moveaxis)
+@implements(np.moveaxis)
 def moveaxis(a, source, destination):
     numbered = np.empty(range(a.ndim))  # an axis i is i long
     return np.transpose(a, np.moveaxis(numbered, source, destination).shape)
 
 
-@composed(np.tile)
+@implements(np.tile)
 def tile(A, reps):
-    reps = tuple(np.atleast_1d(bare(reps)).tolist())
+    reps = tuple(np.atleast_1d(unwrap(reps)).tolist())
     shape = (1,) * (len(reps) - A.ndim) + A.shape
     reps = (1,) * (len(shape) - len(reps)) + reps
     apart = np.reshape(A, [n for size in shape for n in (1, size)])
@@ -181,7 +188,7 @@ def tile(A, reps):
     return np.reshape(repeated, [r * n for r, n in zip(reps, shape)])
 
 
-@composed(np.pad)
+@implements(np.pad)
 def pad(array, pad_width, mode="constant", constant_values=0):
     if mode != "constant":
         raise TypeError(f"np.pad: minigrad supports mode='constant' alone, received {mode!r}")
@@ -189,30 +196,30 @@ def pad(array, pad_width, mode="constant", constant_values=0):
     inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, array.shape))
     constant = plain_options("np.pad", dict(constant_values=constant_values))
     frame = np.pad(np.zeros_like(array), widths, **constant)
-    return placed(array, index=inside, shape=frame.shape) + frame
+    return scatter_add(array, index=inside, shape=frame.shape) + frame
 
 
 # Joining and splitting
 
 
-@composed(np.stack)
+@implements(np.stack)
 def stack(arrays, axis=0):
-    return np.concatenate([np.expand_dims(x, axis) for x in unlisted("np.stack", arrays)], axis)
+    return np.concatenate([np.expand_dims(x, axis) for x in coerce_lists("np.stack", arrays)], axis)
 
 
-@composed(np.hstack)
+@implements(np.hstack)
 def hstack(tup):
-    rows = [np.reshape(x, -1) if np.ndim(x) == 0 else x for x in unlisted("np.hstack", tup)]
+    rows = [np.reshape(x, -1) if np.ndim(x) == 0 else x for x in coerce_lists("np.hstack", tup)]
     return np.concatenate(rows, 0 if np.ndim(rows[0]) == 1 else 1)
 
 
-@composed(np.vstack)
+@implements(np.vstack)
 def vstack(tup):
-    rows = unlisted("np.vstack", tup)
+    rows = coerce_lists("np.vstack", tup)
     return np.concatenate([np.reshape(x, (1, -1)) if np.ndim(x) < 2 else x for x in rows])
 
 
-@composed(np.array_split)
+@implements(np.array_split)
 def array_split(ary, indices_or_sections, axis=0):
     n = ary.shape[axis]
     if np.ndim(indices_or_sections):
@@ -224,7 +231,7 @@ def array_split(ary, indices_or_sections, axis=0):
     return [along(ary, axis, slice(a, b)) for a, b in zip([0, *inner], [*inner, n])]
 
 
-@composed(np.split)
+@implements(np.split)
 def split(ary, indices_or_sections, axis=0):
     pieces = array_split(ary, indices_or_sections, axis)
     if np.ndim(indices_or_sections) == 0 and len({x.shape for x in pieces}) > 1:
@@ -243,51 +250,51 @@ def along(a, axis, index):
     return a[(slice(None),) * axes_of(a, axis)[0] + (index,)]
 
 
-@composed(np.take)
+@implements(np.take)
 def take(a, indices, axis=None):
-    indices = np.asarray(bare(indices))
+    indices = np.asarray(unwrap(indices))
     return np.ravel(a)[indices] if axis is None else along(a, axis, indices)
 
 
-@composed(np.repeat)
+@implements(np.repeat)
 def repeat(a, repeats, axis=None):
     a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
     return along(a, axis, np.repeat(np.arange(a.shape[axis]), repeats))
 
 
-@composed(np.take_along_axis)
+@implements(np.take_along_axis)
 def take_along_axis(arr, indices, axis=-1):
     if axis is None:
-        return np.ravel(arr)[bare(indices)]
+        return np.ravel(arr)[unwrap(indices)]
     index = list(np.ogrid[tuple(map(slice, arr.shape))])
-    index[axis] = bare(indices)
+    index[axis] = unwrap(indices)
     return arr[tuple(index)]
 
 
-@composed(np.sort)
+@implements(np.sort)
 def sort(a, axis=-1, kind=None, stable=None):
     a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
     return take_along_axis(a, np.argsort(a, axis, kind=kind, stable=stable), axis)
 
 
-@composed(np.diagonal)
+@implements(np.diagonal)
 def diagonal(a, offset=0, axis1=0, axis2=1):
     a = np.moveaxis(a, (axis1, axis2), (-2, -1))
     rows = np.arange(max(0, -offset), max(0, -offset, min(a.shape[-2], a.shape[-1] - offset)))
     return a[..., rows, rows + offset]
 
 
-@composed(np.trace)
+@implements(np.trace)
 def trace(a, offset=0, axis1=0, axis2=1, dtype=None):
     return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
-@composed(np.tril)
+@implements(np.tril)
 def tril(m, k=0):
     return np.where(np.tril(np.ones(m.shape[-2:], bool), k), m, 0)
 
 
-@composed(np.triu)
+@implements(np.triu)
 def triu(m, k=0):
     return np.where(np.triu(np.ones(m.shape[-2:], bool), k), m, 0)
 
@@ -295,23 +302,23 @@ def triu(m, k=0):
 # Products
 
 
-@composed(np.outer)
+@implements(np.outer)
 def outer(a, b):
-    a, b = unlisted("np.outer", (a, b))
+    a, b = coerce_lists("np.outer", (a, b))
     return np.reshape(a, (-1, 1)) * np.reshape(b, -1)
 
 
-@composed(np.dot)
+@implements(np.dot)
 def dot(a, b):
     if 0 in (np.ndim(a), np.ndim(b)):
         return a * b
     return np.matmul(a, b) if np.ndim(b) <= 2 else np.tensordot(a, b, (-1, -2))
 
 
-@composed(np.tensordot)
+@implements(np.tensordot)
 def tensordot(a, b, axes=2):
     """As one matrix product: the axes to be summed go last in a, first in b."""
-    a, b = unlisted("np.tensordot", (a, b))
+    a, b = coerce_lists("np.tensordot", (a, b))
     if np.ndim(axes) == 0:
         axes = (range(a.ndim - axes, a.ndim), range(axes))
     of_a, of_b = list(axes_of(a, axes[0])), list(axes_of(b, axes[1]))

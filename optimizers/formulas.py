@@ -17,7 +17,7 @@ def root(v: np.ndarray, eps: float, eps_in_sqrt: bool) -> np.ndarray:
     return np.sqrt(v + eps) if eps_in_sqrt else np.sqrt(v) + eps
 
 
-def forget_traces(slots: dict[str, np.ndarray]) -> None:
+def flush_subnormals(slots: dict[str, np.ndarray]) -> None:
     """Let what has faded below the normal range be 0: such numbers slow the processor down."""
     for slot in slots.values():
         if slot.dtype.kind == "f" and slot.itemsize > 2:  # a float16 of 1e-5 has not faded

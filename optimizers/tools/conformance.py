@@ -1,9 +1,9 @@
 """What every optimizer must hold to. Run it on yours, registered or offered by a package:
 
-    python -m minigrad.optimizers.conformance my_opt
-    MINIGRAD_OPTIMIZER=my_opt pytest --pyargs minigrad.optimizers.conformance
+    python -m minigrad.optimizers.tools.conformance my_opt
+    MINIGRAD_OPTIMIZER=my_opt pytest --pyargs minigrad.optimizers.tools.conformance
 
-or, in a test file of yours, `from minigrad.optimizers.conformance import *` after registering it.
+or, in a test file of yours, `from minigrad.optimizers.tools.conformance import *` after registering it.
 All is derived from the class's own declarations and from available(): there is no list to keep.
 """
 
@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .hyperparameters import CHOICES
-from .optimizer import Optimizer
-from .parameters import Parameter
-from .registry import available, find, get
-from .schedules import CosineDecay
+from ..hyperparameters import CHOICES
+from ..optimizer import Optimizer
+from ..parameters import Parameter
+from ..registry import available, find, get
+from ..schedules import CosineDecay
 
 CHOSEN = os.environ.get("MINIGRAD_OPTIMIZER", "").split() or list(available())
 
@@ -140,7 +140,9 @@ def test_keeps_the_dtype_and_the_arrays(optimizer_name: str, dtype: Any) -> None
     assert all(p.data is a and a.dtype == dtype for a, (_, p) in zip(before, named))
     g, slots = np.ones((2, 4), dtype), optimizer.slots["matrix"]
     h = optimizer._at(optimizer.groups[0]) | {"t": 4}
-    u = optimizer.direction(g, slots, **{k: h[k] for k in optimizer.asks["direction"]})
+    u = optimizer.direction(
+        g, slots, **{k: h[k] for k in optimizer.required_hyperparameters["direction"]}
+    )
     for a in (u, *[a for a in slots.values() if a.shape]):
         assert (a.dtype, a.shape) == (g.dtype, g.shape)
 
@@ -193,7 +195,7 @@ def test_the_same_steps_give_the_same_bits(optimizer_name: str) -> None:
 
 def test_large_arrays_are_treated_as_small_ones(optimizer_name: str) -> None:
     """The blocks in which a large array is updated must not show."""
-    from . import optimizer as module
+    from .. import optimizer as module
 
     size = module.BLOCK + 5
     g = np.sin(np.arange(size, dtype=float))
@@ -209,4 +211,4 @@ def test_large_arrays_are_treated_as_small_ones(optimizer_name: str) -> None:
 
 if __name__ == "__main__":
     os.environ["MINIGRAD_OPTIMIZER"] = " ".join(sys.argv[1:])
-    sys.exit(pytest.main(["-q", "--pyargs", "minigrad.optimizers.conformance"]))
+    sys.exit(pytest.main(["-q", "--pyargs", "minigrad.optimizers.tools.conformance"]))

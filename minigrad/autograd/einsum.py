@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .primitives import composed
+from .numpy_vjps import implements
 from .tensor import Primitive, Tensor
 
 
@@ -40,7 +40,7 @@ def contraction(count: int) -> Primitive:
     return Primitive(forward, *map(by_operand, range(count)), name="np.einsum")
 
 
-@composed(np.einsum)
+@implements(np.einsum)
 def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Tensor:
     subscripts = explicit(subscripts, [np.ndim(x) for x in operands])
     return contraction(len(operands))(*operands, subscripts=subscripts, optimize=optimize)

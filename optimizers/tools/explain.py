@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .parameters import Parameter
+from ..parameters import Parameter
 
 LETTERS = {
     "momentum_buffer": "b", "sum_of_squares": "r", "mean_square": "v", "mean": "m",
@@ -27,7 +27,7 @@ TUNED = {"lr", "rho", "beta1", "beta2", "eps", "momentum", "weight_decay"}
 TUNED |= {"maximize", "nesterov", "centered", "amsgrad"}
 
 # switches that mean nothing while another one is off
-NEEDS = {
+DEPENDS_ON = {
     "lr_in_momentum": "momentum", "nesterov": "momentum", "dampening": "momentum",
     "decoupled_weight_decay": "weight_decay", "amsgrad_corrected": "amsgrad",
 }  # fmt: skip
@@ -97,7 +97,7 @@ def recurrence(optimizer: Any, h: dict[str, Any], slots: dict[str, Any], shape: 
         k: Symbol(log, LETTERS.get(k, k), name=LETTERS.get(k, k)) if a.shape == shape else a.copy()
         for k, a in slots.items()
     }
-    twin.update(w, g, arrays, h, {k: h[k] for k in optimizer.asks["direction"]})
+    twin.update(w, g, arrays, h, {k: h[k] for k in optimizer.required_hyperparameters["direction"]})
     for symbol in (*arrays.values(), w):
         if isinstance(symbol, Symbol):
             symbol.settle()
@@ -106,7 +106,7 @@ def recurrence(optimizer: Any, h: dict[str, Any], slots: dict[str, Any], shape: 
 
 def same_rule(cls: Any, h: dict[str, Any]) -> list[str]:
     """The frameworks whose convention the hyperparameters h follow, whatever their numbers."""
-    moot = {switch for switch, needed in NEEDS.items() if not h.get(needed)}
+    moot = {switch for switch, needed in DEPENDS_ON.items() if not h.get(needed)}
     telling = {name for convention in cls.conventions.values() for name in convention}
     telling |= {name for name, value in cls.defaults.items() if isinstance(value, bool)}
     return [

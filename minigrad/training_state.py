@@ -9,7 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
-from .checkpoint import CheckpointError, refusing
+from .checkpoint import CheckpointError, checkpoint_errors
 
 SAME = ("examples", "batch_size", "shuffle", "validation_split", "loss", "data", "logged")
 
@@ -23,7 +23,7 @@ def checksum(*arrays: np.ndarray) -> int:
 
 
 @dataclass
-class Means:
+class RunningMeans:
     """Running means of named numbers, weighted by the number of examples."""
 
     sums: dict[str, float] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Means:
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """Where `fit` stands: with it a checkpoint can go on, also in the middle of an epoch."""
 
     examples: int
@@ -52,11 +52,11 @@ class Progress:
     seed: int = 0
     epoch: int = 0  # whole epochs done
     batch: int = 0  # batches of the next one done
-    means: Means = field(default_factory=Means)  # over these batches
+    means: RunningMeans = field(default_factory=RunningMeans)  # over these batches
     history: dict[str, list[float]] = field(default_factory=dict)
 
     @property
-    def held_out(self) -> int:
+    def validation_size(self) -> int:
         """How many of the examples are not trained on."""
         share, n = self.validation_split, self.examples
         if share and not (isinstance(share, Real) and 0.5 < share * n < n - 0.5):
@@ -73,7 +73,7 @@ class Progress:
     def finish_epoch(self, logs: dict[str, float]) -> None:
         for name, number in logs.items():
             self.history.setdefault(name, []).append(float(number))
-        self.epoch, self.batch, self.means = self.epoch + 1, 0, Means()
+        self.epoch, self.batch, self.means = self.epoch + 1, 0, RunningMeans()
 
     def resume(self, saved: dict[str, Any]) -> None:
         """Stand where the saved progress stood, if it is undamaged and of the same training."""
@@ -89,11 +89,11 @@ class Progress:
                     f"fit: the checkpoint is of a training with {name}={saved.get(name)!r}, this "
                     f"one has {getattr(self, name)!r}; give the same, or load() and begin anew"
                 )
-        with refusing("the progress in the"):
+        with checkpoint_errors("the progress in the"):
             self.seed, self.epoch, self.batch = (saved[k] for k in ("seed", "epoch", "batch"))
-            self.means, self.history = Means(**saved["means"]), saved["history"]
+            self.means, self.history = RunningMeans(**saved["means"]), saved["history"]
             sums, count = self.means.sums, self.means.count
-            columns, size = list(self.history.values()), self.examples - self.held_out
+            columns, size = list(self.history.values()), self.examples - self.validation_size
             if not (
                 all(type(n) is int and n >= 0 for n in (self.seed, self.epoch, self.batch, count))
                 and all(type(x) in (int, float) for x in sum(columns, list(sums.values())))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from minigrad.optimizers import RMSprop
-from minigrad.optimizers.optimizer import FADED
+from minigrad.optimizers.optimizer import FLUSH_EVERY
 from minigrad.optimizers.parameters import Parameter
 
-LOOK = 13 * FADED  # 0.9 ** 832 is the first of these looks at less than TINY
+LOOK = 13 * FLUSH_EVERY  # 0.9 ** 832 is the first of these looks at less than TINY
 TINY = np.finfo(np.float32).tiny
 
 

@@ -4,7 +4,7 @@ A line reads: the function, then a derivative per operand, (g, out, *operands) -
 where g is the derivative of the final result by out. A name that begins with _ is not read, and so
 not kept in memory; the keywords of the first derivative are the options that the function supports.
 What was broadcast is summed back by the sweep. Derivatives are written in NumPy's functions, and so
-have derivatives themselves. What NumPy has beside these is composed of them, in composed.py;
+have derivatives themselves. What NumPy has beside these is composed of them, in numpy_functions.py;
 Einstein's sums have a file of their own, einsum.py.
 """
 
@@ -18,25 +18,25 @@ from typing import Any
 
 import numpy as np
 
-from .dispatch import PLAIN, ROUTES, bare
+from .dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE, unwrap
 from .tensor import Primitive, Tensor
 
 
-def derivatives(
-    function: Callable, *vjps: Callable | None, forward: Callable | None = None
-) -> None:
+def defvjp(function: Callable, *vjps: Callable | None, forward: Callable | None = None) -> None:
     """Give one of NumPy's functions its derivatives."""
-    ROUTES[function] = Primitive(forward or function, *vjps, name=f"np.{function.__name__}")
+    HANDLED_FUNCTIONS[function] = Primitive(
+        forward or function, *vjps, name=f"np.{function.__name__}"
+    )
 
 
-def composed(function: Callable) -> Callable:
+def implements(function: Callable) -> Callable:
     """Let the decorated function, written in differentiable ones, stand in for NumPy's.
 
     Its parameters have NumPy's names; those that it lacks are refused by name.
     """
 
     def register(ours: Callable) -> Callable:
-        ROUTES[function] = ours
+        HANDLED_FUNCTIONS[function] = ours
         return ours
 
     return register
@@ -44,55 +44,55 @@ def composed(function: Callable) -> Callable:
 
 # One operand, elementwise
 
-derivatives(np.negative, lambda g, *_: -g)
-derivatives(np.positive, lambda g, *_: g)
-derivatives(np.copy, lambda g, *_: g)
-derivatives(np.sign, lambda g, *_: g * 0)
-derivatives(np.abs, lambda g, _, x: g * np.sign(x))
-derivatives(np.square, lambda g, _, x: g * 2 * x)
-derivatives(np.sqrt, lambda g, out, _: g / (2 * out))
-derivatives(np.reciprocal, lambda g, out, _: -g * out * out)
-derivatives(np.exp, lambda g, out, _: g * out)
-derivatives(np.expm1, lambda g, out, _: g * (out + 1))
-derivatives(np.log, lambda g, _, x: g / x)
-derivatives(np.log1p, lambda g, _, x: g / (1 + x))
-derivatives(np.log2, lambda g, _, x: g / (ln(2) * x))
-derivatives(np.log10, lambda g, _, x: g / (ln(10) * x))
-derivatives(np.sin, lambda g, _, x: g * np.cos(x))
-derivatives(np.cos, lambda g, _, x: -g * np.sin(x))
-derivatives(np.tan, lambda g, out, _: g * (1 + out * out))
-derivatives(np.arctan, lambda g, _, x: g / (1 + x * x))
-derivatives(np.sinh, lambda g, _, x: g * np.cosh(x))
-derivatives(np.cosh, lambda g, _, x: g * np.sinh(x))
-derivatives(np.tanh, lambda g, out, _: g * (1 - out * out))
+defvjp(np.negative, lambda g, *_: -g)
+defvjp(np.positive, lambda g, *_: g)
+defvjp(np.copy, lambda g, *_: g)
+defvjp(np.sign, lambda g, *_: g * 0)
+defvjp(np.abs, lambda g, _, x: g * np.sign(x))
+defvjp(np.square, lambda g, _, x: g * 2 * x)
+defvjp(np.sqrt, lambda g, out, _: g / (2 * out))
+defvjp(np.reciprocal, lambda g, out, _: -g * out * out)
+defvjp(np.exp, lambda g, out, _: g * out)
+defvjp(np.expm1, lambda g, out, _: g * (out + 1))
+defvjp(np.log, lambda g, _, x: g / x)
+defvjp(np.log1p, lambda g, _, x: g / (1 + x))
+defvjp(np.log2, lambda g, _, x: g / (ln(2) * x))
+defvjp(np.log10, lambda g, _, x: g / (ln(10) * x))
+defvjp(np.sin, lambda g, _, x: g * np.cos(x))
+defvjp(np.cos, lambda g, _, x: -g * np.sin(x))
+defvjp(np.tan, lambda g, out, _: g * (1 + out * out))
+defvjp(np.arctan, lambda g, _, x: g / (1 + x * x))
+defvjp(np.sinh, lambda g, _, x: g * np.cosh(x))
+defvjp(np.cosh, lambda g, _, x: g * np.sinh(x))
+defvjp(np.tanh, lambda g, out, _: g * (1 - out * out))
 
 # Two operands, elementwise; where they are equal, maximum and minimum give half to each
 
-derivatives(np.add, lambda g, *_: g, lambda g, *_: g)
-derivatives(np.subtract, lambda g, *_: g, lambda g, *_: -g)
-derivatives(np.multiply, lambda g, _, _a, b: g * b, lambda g, _, a, _b: g * a)
-derivatives(np.divide, lambda g, _, _a, b: g / b, lambda g, out, _a, b: -g * out / b)
-derivatives(
+defvjp(np.add, lambda g, *_: g, lambda g, *_: g)
+defvjp(np.subtract, lambda g, *_: g, lambda g, *_: -g)
+defvjp(np.multiply, lambda g, _, _a, b: g * b, lambda g, _, a, _b: g * a)
+defvjp(np.divide, lambda g, _, _a, b: g / b, lambda g, out, _a, b: -g * out / b)
+defvjp(
     np.maximum,
     lambda g, _, a, b: (g * (a > b) + g * (a >= b)) / 2,
     lambda g, _, a, b: (g * (b > a) + g * (b >= a)) / 2,
 )
-derivatives(
+defvjp(
     np.minimum,
     lambda g, _, a, b: (g * (a < b) + g * (a <= b)) / 2,
     lambda g, _, a, b: (g * (b < a) + g * (b <= a)) / 2,
 )
-derivatives(  # where x and n are 0, the 0 of n is not to meet 0⁻¹
+defvjp(  # where x and n are 0, the 0 of n is not to meet 0⁻¹
     np.power,
     lambda g, _, x, n: g * n * (x if np.all(n) else x + ((x == 0) & (n == 0))) ** (n - 1),
     lambda g, out, x, _n: g * out * np.log(np.where(x == 0, 1, x)),
     forward=lambda x, n: x**n,
 )
 
-derivatives(
+defvjp(
     np.logaddexp, lambda g, out, a, _: g * np.exp(a - out), lambda g, out, _, b: g * np.exp(b - out)
 )
-derivatives(
+defvjp(
     np.arctan2,
     lambda g, _, y, x: g * x / (x * x + y * y),
     lambda g, _, y, x: -g * y / (x * x + y * y),
@@ -101,21 +101,23 @@ derivatives(
 # Sums and means: each element that went in receives the gradient of what came out
 
 
-def spread(g: Any, shape: tuple, axis: Any, keepdims: bool) -> Any:
+def expand_reduced(g: Any, shape: tuple, axis: Any, keepdims: bool) -> Any:
     """Repeat g along the axes that were reduced."""
     if axis is not None and not keepdims:
         g = np.expand_dims(g, axis)
     return np.broadcast_to(g, shape)
 
 
-derivatives(np.sum, lambda g, _, _x, axis=None, keepdims=False: spread(g, _x.shape, axis, keepdims))
-derivatives(
+defvjp(
+    np.sum, lambda g, _, _x, axis=None, keepdims=False: expand_reduced(g, _x.shape, axis, keepdims)
+)
+defvjp(
     np.mean,
-    lambda g, _, _x, axis=None, keepdims=False: spread(
+    lambda g, _, _x, axis=None, keepdims=False: expand_reduced(
         g * (g.size / max(_x.size, 1)), _x.shape, axis, keepdims
     ),
 )
-derivatives(  # each element is in all sums from its own on
+defvjp(  # each element is in all sums from its own on
     np.cumsum, lambda g, _, _x, axis=0: np.flip(np.cumsum(np.flip(g, axis), axis), axis)
 )
 
@@ -123,13 +125,13 @@ derivatives(  # each element is in all sums from its own on
 
 
 def to_extremes(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    hit = x == spread(out, x.shape, axis, keepdims)
+    hit = x == expand_reduced(out, x.shape, axis, keepdims)
     share = np.true_divide(hit, np.sum(hit, axis=axis, keepdims=True), dtype=x.dtype)
-    return spread(g, x.shape, axis, keepdims) * share
+    return expand_reduced(g, x.shape, axis, keepdims) * share
 
 
-derivatives(np.max, to_extremes)
-derivatives(np.min, to_extremes)
+defvjp(np.max, to_extremes)
+defvjp(np.min, to_extremes)
 
 # The same elements in another shape, order or precision
 
@@ -140,26 +142,24 @@ def reshape(x: Any, shape: Any, order: Any = "C") -> Any:
     return np.reshape(x, shape, order=order)
 
 
-derivatives(
+defvjp(
     np.reshape,
     lambda g, _, _x, shape=None, order="C": np.reshape(g, _x.shape, order=order),
     forward=reshape,
 )
-derivatives(np.expand_dims, lambda g, _, _x, axis=None: np.reshape(g, _x.shape))
-derivatives(np.squeeze, lambda g, _, _x, axis=None: np.reshape(g, _x.shape))
-derivatives(np.swapaxes, lambda g, _, _x, axis1=0, axis2=1: np.swapaxes(g, axis1, axis2))
-derivatives(
+defvjp(np.expand_dims, lambda g, _, _x, axis=None: np.reshape(g, _x.shape))
+defvjp(np.squeeze, lambda g, _, _x, axis=None: np.reshape(g, _x.shape))
+defvjp(np.swapaxes, lambda g, _, _x, axis1=0, axis2=1: np.swapaxes(g, axis1, axis2))
+defvjp(
     np.transpose,
     lambda g, _, _x, axes=None: np.transpose(
         g, None if axes is None else np.argsort([i % _x.ndim for i in axes])
     ),
 )
-derivatives(np.broadcast_to, lambda g, _, _x, shape=None: g)
-derivatives(np.flip, lambda g, _, _x, axis=None: np.flip(g, axis))
-derivatives(
-    np.roll, lambda g, _, _x, shift=0, axis=None: np.roll(g, np.negative(shift).tolist(), axis)
-)
-ROUTES["astype"] = Primitive(
+defvjp(np.broadcast_to, lambda g, _, _x, shape=None: g)
+defvjp(np.flip, lambda g, _, _x, axis=None: np.flip(g, axis))
+defvjp(np.roll, lambda g, _, _x, shift=0, axis=None: np.roll(g, np.negative(shift).tolist(), axis))
+HANDLED_FUNCTIONS["astype"] = Primitive(
     lambda x, dtype: x.astype(dtype), lambda g, _, _x, dtype=None: g, name="astype"
 )
 
@@ -174,9 +174,9 @@ choice = Primitive(
 )
 
 
-@composed(np.where)
+@implements(np.where)
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    return np.nonzero(condition) if x is None else choice(bare(condition), x, y)
+    return np.nonzero(condition) if x is None else choice(unwrap(condition), x, y)
 
 
 def bound(x: Any, low: Any, high: Any) -> tuple[Any, Any]:
@@ -195,7 +195,7 @@ bounded = Primitive(
 )
 
 
-@composed(np.clip)
+@implements(np.clip)
 def clip(
     a: Tensor, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None
 ) -> Tensor:
@@ -216,19 +216,19 @@ def place(g: np.ndarray, index: Any, shape: tuple) -> np.ndarray:
     return x
 
 
-placed = Primitive(place, lambda g, _, _x, index=None, shape=None: g[index])
+scatter_add = Primitive(place, lambda g, _, _x, index=None, shape=None: g[index])
 pick = Primitive(
     lambda x, index: x[index],
-    lambda g, _, _x, index=None: placed(g, index=index, shape=_x.shape),
+    lambda g, _, _x, index=None: scatter_add(g, index=index, shape=_x.shape),
     name="indexing",
 )
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
-    return pick(x, index=tuple(map(bare, index)) if isinstance(index, tuple) else bare(index))
+    return pick(x, index=tuple(map(unwrap, index)) if isinstance(index, tuple) else unwrap(index))
 
 
-ROUTES["getitem"] = getitem
+HANDLED_FUNCTIONS["getitem"] = getitem
 
 # Joining
 
@@ -250,11 +250,11 @@ def concatenation(count: int) -> Primitive:
     return Primitive(join, *map(slice_of, range(count)), name="np.concatenate")
 
 
-@composed(np.concatenate)
+@implements(np.concatenate)
 def concatenate(arrays: Any, axis: int | None = 0) -> Tensor:
     arrays = list(arrays) if axis is not None else [np.reshape(x, -1) for x in arrays]
     axis = axis or 0
-    sizes = [(np.shape(bare(x))[axis:] or (0,))[0] for x in arrays]
+    sizes = [(np.shape(unwrap(x))[axis:] or (0,))[0] for x in arrays]
     return concatenation(len(arrays))(*arrays, axis=axis, ends=list(accumulate(sizes)))
 
 
@@ -277,11 +277,11 @@ def matmul_right(g: Any, _: Any, a: Any, _b: Any) -> Any:
     return np.swapaxes(a, -1, -2) @ g
 
 
-derivatives(np.matmul, matmul_left, matmul_right)
+defvjp(np.matmul, matmul_left, matmul_right)
 
 # Without a derivative, because they are constant almost everywhere or no numbers: plain arrays
 
-PLAIN.update(
+NONDIFFERENTIABLE.update(
     getattr(np, name)
     for name in (
         "equal not_equal less less_equal greater greater_equal isnan isinf isfinite signbit "

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from .arraylike import ArrayLike, in_place
+from .array_methods import ArrayMethods, in_place
 
-ROUTES: dict[Any, Callable] = {}  # NumPy's function -> ours; filled by primitives.py and others
-PLAIN: set[Callable] = set()  # what gives on tensors what it gives on their arrays
+HANDLED_FUNCTIONS: dict[
+    Any, Callable
+] = {}  # NumPy's function -> ours; filled by numpy_vjps.py and others
+NONDIFFERENTIABLE: set[Callable] = set()  # what gives on tensors what it gives on their arrays
 
 UFUNC_OPTIONS = dict(out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True)
 
@@ -25,9 +27,9 @@ def dispatch(function: Callable, args: Sequence, options: dict, method: str = "_
         raise no_derivative(f"{name_of(function)}.{method}")
     if options:
         check_out(function, options.get("out"))
-    if function in PLAIN:
-        return function(*map(bare, args), **{name: bare(x) for name, x in options.items()})
-    route = ROUTES.get(function) or find(function)
+    if function in NONDIFFERENTIABLE:
+        return function(*map(unwrap, args), **{name: unwrap(x) for name, x in options.items()})
+    route = HANDLED_FUNCTIONS.get(function) or find(function)
     if options or len(args) > shared_arguments(function, route):
         args, options = arrange(function, route, args, options)
     return route(*args, **options)
@@ -36,15 +38,15 @@ def dispatch(function: Callable, args: Sequence, options: dict, method: str = "_
 def find(function: Callable) -> Callable:
     """SciPy's functions are routed once somebody who has imported SciPy calls one."""
     if "scipy.special" in sys.modules:
-        from . import special as special
-    if function not in ROUTES:
+        from . import scipy_vjps as scipy_vjps
+    if function not in HANDLED_FUNCTIONS:
         raise no_derivative(name_of(function))
-    return ROUTES[function]
+    return HANDLED_FUNCTIONS[function]
 
 
-def bare(x: Any) -> Any:
+def unwrap(x: Any) -> Any:
     """The array in a tensor; anything else as it is."""
-    return x.data if isinstance(x, ArrayLike) else x
+    return x.data if isinstance(x, ArrayMethods) else x
 
 
 def name_of(function: Callable) -> str:
@@ -98,7 +100,7 @@ def parameters(function: Any, stand_in: Any = None) -> dict[str, Any]:
 
 
 def check_out(function: Callable, out: Any) -> None:
-    if any(isinstance(x, ArrayLike) for x in (out if isinstance(out, tuple) else (out,))):
+    if any(isinstance(x, ArrayMethods) for x in (out if isinstance(out, tuple) else (out,))):
         raise in_place(f"{name_of(function)}(..., out=tensor)")
 
 

@@ -111,7 +111,7 @@ def test_what_cannot_be_traced_is_told_by_its_docstring():
         """u = g / ‖g‖"""
 
         def direction(self, g, slots):
-            return g / np.linalg.norm(g)
+            return g / np.linalg.l2_norm(g)
 
     assert lines_of(Normed())[1] == "u = g / ‖g‖"
 

@@ -10,11 +10,11 @@ from math import pi, sqrt
 import numpy as np
 from scipy.special import erf, expit, xlogy
 
-from .primitives import derivatives
+from .numpy_vjps import defvjp
 
-derivatives(expit, lambda g, out, _: g * out * (1 - out))
-derivatives(erf, lambda g, _, x: g * (2 / sqrt(pi)) * np.exp(-x * x))
-derivatives(
+defvjp(expit, lambda g, out, _: g * out * (1 - out))
+defvjp(erf, lambda g, _, x: g * (2 / sqrt(pi)) * np.exp(-x * x))
+defvjp(
     xlogy,
     lambda g, _, _x, y: g * np.log(y),
     lambda g, _, x, y: g * x / np.where(x == 0, 1, y),

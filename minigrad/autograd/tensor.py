@@ -16,25 +16,27 @@ from typing import Any
 
 import numpy as np
 
-from .arraylike import (
+from .array_methods import (
     FLOATS,
-    ArrayLike,
-    Outline,
+    ArrayMethods,
+    ShapeDtype,
     check_dtype,
+    coerce_lists,
     from_list,
     plain_options,
     to_array,
-    unlisted,
 )
-from .dispatch import ROUTES, bare, dispatch
+from .dispatch import HANDLED_FUNCTIONS, dispatch, unwrap
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
-_watch: ContextVar[Any] = ContextVar("watch", default=None)  # who looks on; see anomaly.py
+_anomaly_detector: ContextVar[Any] = ContextVar(
+    "watch", default=None
+)  # who looks on; see anomaly.py
 NO_OPTIONS: dict[str, Any] = {}
 _clock = itertools.count()  # nodes are numbered in the order of their creation
 
 
-class Tensor(ArrayLike):
+class Tensor(ArrayMethods):
     """An array that takes part in differentiation: NumPy's functions and operators work on it.
 
     data: an array (its dtype is kept), or a number or list (these become float32).
@@ -66,6 +68,12 @@ class Tensor(ArrayLike):
         """The same array in a tensor that knows nothing of its making."""
         return Tensor(self.data)
 
+    # A copy or pickle holds values alone: of a recorded tensor, it is a constant
+
+    def __reduce__(self) -> tuple:
+        leaf = self.node is None
+        return restored, (self.data, leaf and self.requires_grad, self.grad if leaf else None)
+
     # NumPy's way in
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
@@ -75,10 +83,10 @@ class Tensor(ArrayLike):
         return dispatch(function, args, kwargs)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return ROUTES["getitem"](self, index)
+        return HANDLED_FUNCTIONS["getitem"](self, index)
 
     def astype(self, dtype: Any) -> Tensor:
-        return ROUTES["astype"](self, dtype=dtype)
+        return HANDLED_FUNCTIONS["astype"](self, dtype=dtype)
 
     # The way back
 
@@ -102,7 +110,7 @@ class Node:
         self.order, self.primitive, self.operands = next(_clock), primitive, operands
         self.options, self.needs, self.out = options, needs, out
 
-    def edges(self) -> list[tuple[Any, Any]]:
+    def needed_vjps(self) -> list[tuple[Any, Any]]:
         """(operand, derivative by it) for each operand that needs a gradient."""
         if self.operands is None:
             raise RuntimeError(
@@ -155,7 +163,7 @@ class Primitive:
                 arrays.append(x.data)
                 needs.append(x.requires_grad)
             elif type(x) is list or type(x) is tuple:
-                return self(*unlisted(self.name, operands), **options)
+                return self(*coerce_lists(self.name, operands), **options)
             else:
                 arrays.append(x)
                 needs.append(False)
@@ -174,7 +182,7 @@ class Primitive:
         elif True in needs and _recording.get():
             result.requires_grad = True
             result.node = self.record(operands, options, tuple(needs), result.data)
-            if watch := _watch.get():
+            if watch := _anomaly_detector.get():
                 watch.forward(result.node, arrays, result.data)
         return result
 
@@ -188,9 +196,9 @@ class Primitive:
             for i in unread:
                 x = operands[i]
                 if isinstance(x, np.ndarray):
-                    kept[i] = Outline(x, None)
+                    kept[i] = ShapeDtype(x, None)
                 elif isinstance(x, Tensor) and x.node:
-                    kept[i] = Outline(x.data, x.node)
+                    kept[i] = ShapeDtype(x.data, x.node)
             operands = tuple(kept)
         return Node(self, operands, options or NO_OPTIONS, needs, out if out_is_read else None)
 
@@ -223,6 +231,13 @@ def primitive(*vjps: Callable | None) -> Callable[[Callable], Primitive]:
     return lambda forward: Primitive(forward, *vjps)
 
 
+def restored(data: np.ndarray, requires_grad: bool, grad: np.ndarray | None) -> Tensor:
+    """A leaf from what a copy or a pickle kept of it."""
+    tensor = Tensor(data, requires_grad)
+    tensor.grad = grad
+    return tensor
+
+
 def wrap(out: Any) -> Tensor:
     """A constant tensor around a result; Tensor(out) without the questions."""
     result = Tensor.__new__(Tensor)
@@ -243,13 +258,13 @@ def sweep(
     With create_graph the derivatives run on tensors and are recorded, else on plain arrays.
     """
     g: Any = seed(output, gradient)
-    wanted = {source(x) for x in inputs}
+    wanted = {grad_key(x) for x in inputs}
     on_the_way = leading_to(wanted, output) if inputs else set()
     if create_graph:
         g = gradient.astype(g.dtype) if isinstance(gradient, Tensor) else Tensor(g)
-    pending: dict[Any, Any] = {source(output): g}
+    pending: dict[Any, Any] = {grad_key(output): g}
     heap = [(-output.node.order, output.node)] if output.node else []
-    found, watch = {}, _watch.get()
+    found, watch = {}, _anomaly_detector.get()
     token = _recording.set(create_graph)
     try:
         while heap:
@@ -257,11 +272,11 @@ def sweep(
             g = pending.pop(node)
             if node in wanted:
                 found[node] = g if create_graph else g.copy()
-            edges = node.edges()
+            edges = node.needed_vjps()
             operands, out = node.recall(create_graph)
             held = [g, out, *operands]
             for x, vjp in edges:
-                target = source(x)
+                target = grad_key(x)
                 if on_the_way and target not in on_the_way:
                     continue
                 try:
@@ -294,15 +309,15 @@ def leading_to(wanted: set, output: Tensor) -> set:
         node = ahead.pop()
         if node and node not in nodes:
             nodes.add(node)
-            ahead += [x.node for x, _ in node.edges()]
+            ahead += [x.node for x, _ in node.needed_vjps()]
     found = set(wanted)
     for node in sorted(nodes, key=lambda node: node.order):
-        if any(source(x) in found for x, _ in node.edges()):
+        if any(grad_key(x) in found for x, _ in node.needed_vjps()):
             found.add(node)
     return found
 
 
-def source(x: Any) -> Any:
+def grad_key(x: Any) -> Any:
     """Where a gradient is gathered: at the node that made x, or at x itself, a leaf."""
     return x if x.node is None else x.node
 
@@ -321,7 +336,7 @@ def seed(output: Tensor, gradient: Any) -> np.ndarray:
                 "Reduce it with np.sum or np.mean, or pass gradient=, an array of that shape"
             )
         return np.ones(output.shape, output.dtype)
-    array = from_list("backward", bare(gradient), output.dtype)
+    array = from_list("backward", unwrap(gradient), output.dtype)
     if array.shape != output.shape:
         raise ValueError(
             f"backward: the gradient needs the shape {output.shape}, received {array.shape}"
@@ -375,7 +390,9 @@ def grad(
             )
     retain = create_graph if retain_graph is None else retain_graph
     found = sweep(output, gradient, several, retain, create_graph)
-    results = [found[source(x)] if source(x) in found else np.zeros_like(x.data) for x in several]
+    results = [
+        found[grad_key(x)] if grad_key(x) in found else np.zeros_like(x.data) for x in several
+    ]
     results = [r if isinstance(r, Tensor) else Tensor(r) for r in results]
     return results[0] if isinstance(inputs, Tensor) else results
 

@@ -1,0 +1,1 @@
+"""Tools that look at an optimizer: explain, identify, conformance."""
