@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .autograd.array_methods import ShapeDtype
-from .autograd.dispatch import unwrap
-from .autograd.tensor import Node, _anomaly_detector
+from .autograd.conversion import ShapeDtype, unwrap
+from .autograd.recording import anomaly_detector
+from .autograd.tensor import Node
 
 LIBRARIES = tuple(os.path.dirname(path) + os.sep for path in (__file__, np.__file__))
 
@@ -38,11 +38,11 @@ def detect_anomaly() -> Iterator[None]:
     minigrad.anomaly.AnomalyError: np.log gave NaN, from shape (2,) from -1 to 1; \
 made at <doctest minigrad.anomaly.detect_anomaly[2]>:2
     """
-    token = _anomaly_detector.set(Watch())
+    token = anomaly_detector.set(Watch())
     try:
         yield
     finally:
-        _anomaly_detector.reset(token)
+        anomaly_detector.reset(token)
 
 
 class Watch:

@@ -1,32 +1,29 @@
-"""What networks need and NumPy has no function for, in order of difficulty.
+"""Functions for networks that NumPy does not have: activations, losses, dropout.
 
-Each works on tensors (and, like NumPy's functions, on plain arrays), in float32 or float64.
+Sorted by difficulty. Each takes tensors and returns tensors, in float32 or float64; like NumPy's
+functions, each also takes plain arrays and returns plain arrays.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from .autograd import Tensor, primitive
 from .autograd.numpy_vjps import expand_reduced
-from .autograd.tensor import Tensor, primitive
+from .utils import one_hot
 
+TensorLike: TypeAlias = Tensor | npt.ArrayLike
+TensorOrArray: TypeAlias = Any  # a Tensor if an argument is a Tensor, otherwise an array
 
-def real(x: Any) -> Any:
-    """x as floating-point numbers: lists and whole numbers become float32."""
-    x = x if isinstance(x, (Tensor, np.ndarray)) else np.asarray(x, np.float32)
-    return x if x.dtype.kind == "f" else x.astype(np.float32)
-
-
-def in_dtype(x: Any, dtype: np.dtype) -> Any:
-    x = x if isinstance(x, Tensor) else np.asarray(x)
-    return x if x.dtype == dtype else x.astype(dtype)
+# Activations
 
 
 @primitive(lambda g, out, _: g * (out > 0))
-def relu(x: Any) -> Any:
-    """max(x, 0), with derivative 0 at 0 as in PyTorch and Keras.
+def relu(x: TensorLike) -> TensorOrArray:
+    """max(x, 0). The derivative at 0 is 0, as in PyTorch and Keras.
 
     >>> relu(Tensor([-1.0, 2.0]))
     Tensor([0., 2.])
@@ -35,8 +32,8 @@ def relu(x: Any) -> Any:
 
 
 @primitive(lambda g, out, _: g * out * (1 - out))
-def sigmoid(x: Any) -> Any:
-    """1 / (1 + e⁻ˣ), without overflow (scipy.special.expit).
+def sigmoid(x: TensorLike) -> TensorOrArray:
+    """1 / (1 + e⁻ˣ), without overflow.
 
     >>> sigmoid(Tensor([0.0, -1000.0]))
     Tensor([0.5, 0. ])
@@ -44,27 +41,6 @@ def sigmoid(x: Any) -> Any:
     from scipy.special import expit
 
     return expit(x)
-
-
-@primitive(
-    lambda g, _, _x, w, _b: g @ w.T,
-    lambda g, _, x, _w, _b: np.dot(rows(x).T, rows(g)),  # for one row ten times as fast as @
-    lambda g, *_: rows(g).sum(axis=0),
-)
-def linear(x: Any, w: Any, b: Any) -> Any:
-    """x @ w + b as one operation: x (..., n), w (n, m), b (m,) give (..., m).
-
-    >>> linear(Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]]), Tensor([5.0]))
-    Tensor([[16.]])
-    """
-    out = x @ w
-    out += b
-    return out
-
-
-def rows(x: Any) -> Any:
-    """All axes but the last as one: (..., n) becomes (N, n)."""
-    return x if x.ndim == 2 else np.reshape(x, (-1, x.shape[-1]))
 
 
 @primitive(lambda g, out, _, axis=-1: out * (g - np.sum(g * out, axis=axis, keepdims=True)))
@@ -75,55 +51,53 @@ def _softmax(x: Any, axis: int = -1) -> Any:
 
 
 class Probabilities(Tensor):
-    """What softmax returns: a tensor that remembers its logits, where cross_entropy begins."""
+    """The result of softmax, with its logits: cross_entropy computes from the logits."""
 
     __slots__ = ("logits",)
     logits: Tensor
 
 
-def softmax(x: Any, axis: int = -1) -> Any:
+def softmax(x: TensorLike, axis: int = -1) -> TensorOrArray:
     """eˣ / Σ eˣ along an axis, without overflow: positive numbers that sum to 1.
 
     >>> softmax(Tensor([0.0, 0.0, 1000.0]))
     Tensor([0., 0., 1.])
     """
-    x = real(x)
+    x = as_float(x)
     p = _softmax(x, axis=axis)
     if not isinstance(x, Tensor) or axis not in (-1, x.ndim - 1):
         return p
     result = Probabilities(p)
     result.requires_grad, result.node = p.requires_grad, p.node
-    result.logits = x if p.requires_grad else x.detach()  # not recorded is not recorded
+    result.logits = x if p.requires_grad else x.detach()  # under no_grad, record nothing later
     return result
 
 
+# Linear layer
+
+
 @primitive(
-    lambda g, _, x, axis=-1, keepdims=False: (
-        expand_reduced(g, x.shape, axis, keepdims) * _softmax(x, axis=axis)
-    )
+    lambda g, _, _x, w, _b: g @ w.T,
+    lambda g, _, x, _w, _b: np.dot(rows(x).T, rows(g)),  # for one row ten times as fast as @
+    lambda g, *_: rows(g).sum(axis=0),
 )
-def _logsumexp(x: Any, axis: Any = -1, keepdims: bool = False) -> Any:
-    top = np.max(x, axis=axis, keepdims=True)
-    out = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
-    return out if keepdims else np.squeeze(out, axis)
+def linear(x: TensorLike, w: TensorLike, b: TensorLike) -> TensorOrArray:
+    """x @ w + b as one operation: x (..., n), w (n, m), b (m,) give (..., m).
 
-
-def logsumexp(x: Any, axis: Any = -1, keepdims: bool = False) -> Any:
-    """log Σ eˣ along an axis, several or (None) all, without overflow.
-
-    >>> logsumexp(Tensor([1000.0, 1000.0]))
-    Tensor(1000.6932)
+    >>> linear(Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]]), Tensor([5.0]))
+    Tensor([[16.]])
     """
-    return _logsumexp(real(x), axis=axis, keepdims=keepdims)
+    out = x @ w  # type: ignore[operator]
+    out += b
+    return out
 
 
-def log_softmax(x: Any, axis: int = -1) -> Any:
-    """log(softmax(x)), computed as x − log Σ eˣ, which never takes the logarithm of 0.
+def rows(x: Any) -> Any:
+    """Join all axes but the last: (..., n) becomes (N, n)."""
+    return x if x.ndim == 2 else np.reshape(x, (-1, x.shape[-1]))
 
-    >>> log_softmax(Tensor([0.0, 1000.0]))
-    Tensor([-1000.,     0.])
-    """
-    return x - logsumexp(x, axis=axis, keepdims=True)
+
+# Losses, means over the examples
 
 
 @primitive(
@@ -138,71 +112,61 @@ def _cross_entropy(z: Any, t: Any) -> Any:
     return (t * (log_total - z)).sum() / (z.size // z.shape[-1])
 
 
-def cross_entropy(logits: Any, labels: Any) -> Any:
-    """Mean of −Σ t·log softmax(z) over the rows: z the logits (..., classes), t the labels.
+def cross_entropy(logits: TensorLike, labels: TensorLike) -> TensorOrArray:
+    """−Σ t·log softmax(z), averaged over the rows: z the logits (..., classes), t the labels.
 
-    labels: integers (...), or a row of probabilities for each row of logits, such as one-hot rows.
-    What comes out of softmax is taken back to its logits: log(softmax) is never computed.
-    Like PyTorch's, unlike Keras's default, it expects logits.
+    labels: integers (...), or for each row of logits a row of probabilities, such as one-hot rows.
+    The result of `softmax` is taken back to its logits, so log(softmax) is never computed.
+    Like PyTorch's function and unlike Keras's default, it expects logits.
+    Raises ValueError for fewer than 2 classes, for labels of another shape or out of range.
 
     >>> z = Tensor([[2.0, 0.0], [0.0, 2.0]])
     >>> cross_entropy(z, [0, 1]), cross_entropy(softmax(z), [[1.0, 0.0], [0.0, 1.0]])
     (Tensor(0.12692805), Tensor(0.12692805))
     """
-    logits = real(logits.logits if isinstance(logits, Probabilities) else logits)
-    labels = labels if isinstance(labels, Tensor) else np.asarray(labels)
-    if logits.ndim == 0 or logits.shape[-1] < 2:
+    z = as_float(logits.logits if isinstance(logits, Probabilities) else logits)
+    t = labels if isinstance(labels, Tensor) else np.asarray(labels)
+    if z.ndim == 0 or z.shape[-1] < 2:
         raise ValueError(
             f"cross_entropy: logits (…, classes) of 2 or more classes are required, received shape "
-            f"{logits.shape}; for two classes, let the last layer have 2 units"
+            f"{z.shape}; for two classes, let the last layer have 2 units"
         )
-    if labels.dtype.kind in "iub" and labels.shape == logits.shape[:-1]:
-        labels = one_hot(labels, logits)
-    if labels.shape != logits.shape:
+    if t.dtype.kind in "iub" and t.shape == z.shape[:-1]:
+        t = one_hot("cross_entropy", t, z.shape[-1], z.dtype)
+    if t.shape != z.shape:
         raise ValueError(
-            f"cross_entropy: logits of shape {logits.shape} need integer labels of shape "
-            f"{logits.shape[:-1]} or rows of shape {logits.shape}; received shape {labels.shape}, "
-            f"{labels.dtype}"
+            f"cross_entropy: logits of shape {z.shape} need integer labels of shape "
+            f"{z.shape[:-1]} or rows of shape {z.shape}; received shape {t.shape}, {t.dtype}"
         )
-    return _cross_entropy(logits, in_dtype(labels, logits.dtype))
+    return _cross_entropy(z, as_dtype(t, z.dtype))
 
 
-def one_hot(labels: Any, logits: Any) -> np.ndarray:
-    """Integer labels (...) as rows (..., classes) with a 1 each, in the form of the logits."""
-    classes = logits.shape[-1]
-    hot = labels[..., None] == np.arange(classes)
-    if np.count_nonzero(hot) != labels.size:
-        raise ValueError(
-            f"cross_entropy: labels must lie in 0 … {classes - 1} for {classes} classes; "
-            f"received {labels.min()} … {labels.max()}"
-        )
-    return hot.astype(logits.dtype)
-
-
-def mean_squared_error(prediction: Any, target: Any) -> Any:
-    """Mean of (ŷ − y)² over all elements; both must have the same shape, for nothing is broadcast.
+def mean_squared_error(prediction: TensorLike, target: TensorLike) -> TensorOrArray:
+    """(ŷ − y)², averaged over all elements. Both must have the same shape; nothing is broadcast.
 
     >>> mean_squared_error(Tensor([1.0, 2.0]), [1.0, 4.0])
     Tensor(2.)
     """
-    prediction, target = matching("mean_squared_error", prediction, target)
+    prediction, target = same_shape("mean_squared_error", prediction, target)
     return np.mean(np.square(prediction - target))
 
 
-def mean_absolute_error(prediction: Any, target: Any) -> Any:
-    """Mean of |ŷ − y| over all elements; both must have the same shape.
-
-    >>> mean_absolute_error(Tensor([1.0, 2.0]), [1.0, 4.0])
-    Tensor(1.)
-    """
-    prediction, target = matching("mean_absolute_error", prediction, target)
-    return np.mean(np.abs(prediction - target))
+def as_float(x: TensorLike) -> Any:
+    """Convert lists and integers to float32; keep float32 and float64."""
+    x = x if isinstance(x, (Tensor, np.ndarray)) else np.asarray(x, np.float32)
+    return x if x.dtype.kind == "f" else x.astype(np.float32)
 
 
-def matching(who: str, prediction: Any, target: Any) -> Any:
-    """Both in the dtype of the prediction, if their shapes are the same."""
-    prediction = real(prediction)
-    target = in_dtype(target, prediction.dtype)
+def as_dtype(x: TensorLike, dtype: npt.DTypeLike) -> Any:
+    """Convert to a dtype, without a copy if x has it."""
+    x = x if isinstance(x, Tensor) else np.asarray(x)
+    return x if x.dtype == dtype else x.astype(dtype)
+
+
+def same_shape(who: str, prediction: TensorLike, target: TensorLike) -> tuple[Any, Any]:
+    """Return both in the dtype of the prediction; raise ValueError if their shapes differ."""
+    prediction = as_float(prediction)
+    target = as_dtype(target, prediction.dtype)
     if target.shape != prediction.shape:
         raise ValueError(
             f"{who}: prediction and target need the same shape; received {prediction.shape} and "
@@ -211,17 +175,66 @@ def matching(who: str, prediction: Any, target: Any) -> Any:
     return prediction, target
 
 
-def dropout(x: Any, rate: float, rng: np.random.Generator) -> Any:
-    """x with each element set to 0 with probability `rate`, the others scaled by 1 / (1 − rate).
+# ---- For advanced readers ----
 
-    The expectation stays the same, so that nothing need be done at test time
-    (Srivastava et al. 2014; "inverted" dropout).
+
+def mean_absolute_error(prediction: TensorLike, target: TensorLike) -> TensorOrArray:
+    """|ŷ − y|, averaged over all elements. Both must have the same shape; nothing is broadcast.
+
+    >>> mean_absolute_error(Tensor([1.0, 2.0]), [1.0, 4.0])
+    Tensor(1.)
+    """
+    prediction, target = same_shape("mean_absolute_error", prediction, target)
+    return np.mean(np.abs(prediction - target))
+
+
+@primitive(
+    lambda g, _, x, axis=-1, keepdims=False: (
+        expand_reduced(g, x.shape, axis, keepdims) * _softmax(x, axis=axis)
+    )
+)
+def _logsumexp(x: Any, axis: Any = -1, keepdims: bool = False) -> Any:
+    top = np.max(x, axis=axis, keepdims=True)
+    out = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return out if keepdims else np.squeeze(out, axis)
+
+
+def logsumexp(
+    x: TensorLike, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False
+) -> TensorOrArray:
+    """log Σ eˣ along an axis, several axes, or all (None), without overflow.
+
+    >>> logsumexp(Tensor([1000.0, 1000.0]))
+    Tensor(1000.6932)
+    """
+    return _logsumexp(as_float(x), axis=axis, keepdims=keepdims)
+
+
+def log_softmax(x: TensorLike, axis: int = -1) -> TensorOrArray:
+    """log(softmax(x)), computed as x − log Σ eˣ: the logarithm of 0 is never taken.
+
+    >>> log_softmax(Tensor([0.0, 1000.0]))
+    Tensor([-1000.,     0.])
+    """
+    return x - logsumexp(x, axis=axis, keepdims=True)
+
+
+def dropout(x: TensorLike, rate: float, rng: np.random.Generator) -> TensorOrArray:
+    """Set each element to 0 with probability `rate`; multiply the others by 1 / (1 − rate).
+
+    The expectation stays the same, so that no correction is needed at test time
+    (Srivastava et al. 2014; "inverted" dropout). Raises ValueError for a rate outside of [0, 1).
 
     >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, np.random.default_rng(0))
     Tensor([2., 2., 2., 0.])
     """
-    if not 0 <= rate < 1:
-        raise ValueError(f"dropout: rate must lie in [0, 1), received {rate!r}")
-    x = real(x)
+    check_rate("dropout", rate)
+    x = as_float(x)
     keep = rng.random(x.shape, dtype=np.float32) >= rate
     return x * (keep / np.asarray(1 - rate, x.dtype))
+
+
+def check_rate(who: str, rate: float) -> None:
+    """Raise ValueError if a dropout rate is not a number in [0, 1)."""
+    if not isinstance(rate, (float, int, np.number)) or not 0 <= rate < 1:
+        raise ValueError(f"{who}: rate must be a number in [0, 1), received {rate!r}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .autograd.tensor import Tensor, grad
+from .autograd import Tensor, grad
 
 TOLERANCE = 1e-6  # of what is compared, relative to the larger of 1 and the numbers summed up
 

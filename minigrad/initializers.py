@@ -56,7 +56,7 @@ INITIALIZERS = {
 }
 
 
-def get(initializer: Any) -> Callable[[Shape, np.random.Generator], np.ndarray]:
+def get_initializer(initializer: Any) -> Callable[[Shape, np.random.Generator], np.ndarray]:
     """An initializer by its name; a function is handed through."""
     return (
         initializer if callable(initializer) else lookup("initializer", initializer, INITIALIZERS)

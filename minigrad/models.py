@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import checkpoint, losses, optimizers, plotting
-from .autograd.tensor import Tensor, no_grad
+from .autograd import Tensor, no_grad
 from .callbacks import Callback, CallbackList
 from .datasets import batches
 from .layers import Layer

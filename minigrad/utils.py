@@ -35,6 +35,24 @@ def count(text: str) -> int:
     return n
 
 
+def positive_int(what: str, n: Any) -> int:
+    """Return n as an int, or raise ValueError if it is not a positive integer."""
+    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
+        raise ValueError(f"{what} must be a positive integer, received {n!r}")
+    return int(n)
+
+
+def one_hot(who: str, labels: np.ndarray, classes: int, dtype: Any) -> np.ndarray:
+    """Return integer labels (...) as rows (..., classes) with a single 1 each."""
+    rows = labels[..., None] == np.arange(classes)
+    if np.count_nonzero(rows) != labels.size:
+        raise ValueError(
+            f"{who}: labels must lie in 0 … {classes - 1} for {classes} classes; "
+            f"received {labels.min()} … {labels.max()}"
+        )
+    return rows.astype(dtype)
+
+
 def to_categorical(labels: Any, num_classes: int | None = None) -> np.ndarray:
     """Integer labels (N,) as one-hot rows (N, num_classes) of float32.
 

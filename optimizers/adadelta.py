@@ -1,4 +1,4 @@
-"""Adadelta: RMSprop whose step size is the size of its own recent steps."""
+"""Adadelta: RMSprop that takes its step size from its own recent steps."""
 
 import numpy as np
 
@@ -10,14 +10,18 @@ from .registry import register
 
 @register("adadelta")
 class Adadelta(Optimizer):
-    """v ← ρ·v + (1 − ρ)·g²,  u = g·√(d + ε) / √(v + ε),  d ← ρ·d + (1 − ρ)·u²
+    """v ← ρ·v + (1 − ρ)·g²,  u = g·√(d + ε) / √(v + ε),  d ← ρ·d + (1 − ρ)·u².
 
-    Steps in the units of the weights, after their own fading mean square; needs no tuned lr.
+    Scale each step by the mean square of the steps before, so that lr needs no tuning.
+
+    v, d            the mean squares of gradients and of steps
+    rho = ρ         the share of v and d that each step keeps
+    eps = ε         starts the steps, because d₀ = 0; it stands inside both roots
 
     >>> Adadelta.as_in("torch")
     Adadelta(lr=1.0, rho=0.9)
 
-    Zeiler 2012. Frameworks agree on the rule and differ in the defaults; ε is always inside.
+    Source: Zeiler 2012. Frameworks agree on the rule and differ in the defaults.
     """
 
     lr: Number = 1.0

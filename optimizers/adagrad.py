@@ -1,4 +1,4 @@
-"""AdaGrad: every coordinate gets a step size of its own, which only ever shrinks."""
+"""AdaGrad: each coordinate has its own step size, which only shrinks."""
 
 import numpy as np
 
@@ -10,9 +10,14 @@ from .registry import register
 
 @register("adagrad")
 class AdaGrad(Optimizer):
-    """r ← r + g²        u = g / (√r + ε)
+    """r ← r + g²,  u = g / (√r + ε).
 
-    Divides by the root of the sum of all squared gradients, so rare coordinates take large steps.
+    Divide by the root of the sum of all squared gradients: coordinates with rare gradients take
+    large steps.
+
+    r                       the sum of squared gradients; r₀ = initial_accumulator
+    eps = ε                 keeps the division finite; with eps_in_sqrt u = g / √(r + ε)
+    lr_decay                multiplies step t by 1 / (1 + (t − 1)·lr_decay)
 
     >>> from minigrad.optimizers import Parameter
     >>> w = Parameter(np.array([1.0, 1.0]), grad=np.array([100.0, 0.01]))
@@ -20,8 +25,7 @@ class AdaGrad(Optimizer):
     >>> w.data
     array([0.5, 0.5])
 
-    Duchi et al. 2011. Frameworks differ in ε (inside the root with eps_in_sqrt), in r₀
-    (initial_accumulator) and in lr / (1 + (t − 1)·lr_decay), which only PyTorch has.
+    Source: Duchi et al. 2011. Frameworks differ in ε and r₀; only PyTorch has lr_decay.
     """
 
     lr: Number = 1e-2

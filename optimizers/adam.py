@@ -1,4 +1,4 @@
-"""Adam: RMSprop on a fading mean of the gradients, both corrected for their start at 0."""
+"""Adam: RMSprop with a moving average of the gradients; both averages are bias-corrected."""
 
 import numpy as np
 
@@ -10,19 +10,22 @@ from .registry import register
 
 @register("adam")
 class Adam(Optimizer):
-    """m ← β₁·m + (1 − β₁)·g,  v ← β₂·v + (1 − β₂)·g²,  u = m̂ / (√v̂ + ε)
-    where m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ), or m and v without bias_correction
+    """m ← β₁·m + (1 − β₁)·g,  v ← β₂·v + (1 − β₂)·g²,  u = m̂ / (√v̂ + ε).
 
-    Momentum and RMSprop at once, each a fading mean freed of its bias towards the start at 0.
+    m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ) correct the bias towards the start at 0.
 
-    eps_in_sqrt     √(v̂ + ε);  eps_root = ε′ is added within the root beside ε (optax)
-    eps_hat         ε joins the uncorrected √v: Keras, and section 2 of the paper
-    amsgrad         the largest v so far in place of v; amsgrad_corrected: the largest v̂ (optax)
+    m, v                the first and second moment: moving averages of g and g²
+    beta1, beta2        β₁ and β₂, the shares of m and v that each step keeps
+    eps = ε             keeps the division finite; with eps_in_sqrt √(v̂ + ε)
+    eps_root            is added inside the root beside ε (optax)
+    eps_hat             add ε to √v instead of √v̂: Keras, and section 2 of the paper
+    amsgrad             use the largest v so far; with amsgrad_corrected the largest v̂ (optax)
+    bias_correction     False: use m and v for m̂ and v̂
 
     >>> Adam.as_in("d2l", beta1=0.8)
     Adam(lr=0.01, beta1=0.8, eps=1e-06)
 
-    Kingma & Ba 2015; AMSGrad: Reddi et al. 2018.
+    Sources: Kingma & Ba 2015; AMSGrad: Reddi et al. 2018. For the frameworks see `conventions`.
     """
 
     beta1: Number = 0.9
@@ -44,12 +47,11 @@ class Adam(Optimizer):
 
     @classmethod
     def contradictions(cls, h):
-        inside = h["eps_in_sqrt"] or h["eps_root"] != 0
+        eps_inside = h["eps_in_sqrt"] or h["eps_root"] != 0
         return super().contradictions(h) | {
             "choose eps_in_sqrt or eps_root": h["eps_in_sqrt"] and h["eps_root"] != 0,
-            "with eps_hat, ε is added to √v and not within the root": h["eps_hat"] and inside,
-            "with eps_hat, no v̂ is there for amsgrad_corrected": h["eps_hat"]
-            and h["amsgrad_corrected"],
+            "eps_hat adds ε to √v, not inside the root": h["eps_hat"] and eps_inside,
+            "eps_hat uses no v̂ for amsgrad_corrected": h["eps_hat"] and h["amsgrad_corrected"],
         }
 
     def init(self, w, *, amsgrad):
@@ -57,16 +59,24 @@ class Adam(Optimizer):
         return {name: np.zeros_like(w) for name in names}
 
     def direction(
-        self, g, slots, *, t, beta1, beta2, eps, eps_root, eps_in_sqrt, eps_hat,
-        amsgrad, amsgrad_corrected, bias_correction,
+        self, g, slots, *, t, beta1, beta2, eps, bias_correction,
+        eps_in_sqrt, eps_root, eps_hat, amsgrad, amsgrad_corrected,
     ):  # fmt: skip
         c1, c2 = (1 - beta1**t, 1 - beta2**t) if bias_correction else (1.0, 1.0)
         m = ema(slots["first_moment"], g, beta1)
         v = ema(slots["second_moment"], g**2, beta2)
-        v_hat = v / c2
+        m_hat, v_hat = m / c1, v / c2
+        # the variants change v̂ and ε
         if amsgrad:
-            v_max = slots["max_second_moment"]
-            np.maximum(v_max, v_hat if amsgrad_corrected else v, out=v_max)
-            v_hat = v_max if amsgrad_corrected else v_max / c2
-        eps = eps / c2**0.5 if eps_hat else eps
-        return (m / c1) / root(v_hat + eps_root if eps_root else v_hat, eps, eps_in_sqrt)
+            v_hat = largest(slots["max_second_moment"], v, c2, amsgrad_corrected)
+        if eps_root:
+            v_hat = v_hat + eps_root
+        if eps_hat:
+            eps = eps / c2**0.5
+        return m_hat / root(v_hat, eps, eps_in_sqrt)
+
+
+def largest(v_max, v, c2, corrected):
+    """v_max ← max(v_max, v), in place; return v_max / c2. Corrected: the maximum of v / c2."""
+    np.maximum(v_max, v / c2 if corrected else v, out=v_max)
+    return v_max if corrected else v_max / c2

@@ -1,4 +1,4 @@
-"""AdamW: Adam whose weight decay does not pass through the gradient."""
+"""AdamW: Adam with decoupled weight decay."""
 
 from .adam import Adam
 from .hyperparameters import Number
@@ -7,14 +7,17 @@ from .registry import register
 
 @register("adamw")
 class AdamW(Adam):
-    """u as Adam's        w ← w − lr·λ·w − lr·u
+    """w ← w − lr·λ·w − lr·u, with Adam's u.
 
-    Adam with decoupled weight decay: every weight shrinks at the same rate, whatever its gradients.
+    The decay does not pass through the gradient: all weights shrink at the same rate.
+
+    weight_decay = λ    0.01 by default
 
     >>> AdamW.as_in("keras")
     AdamW(lr=0.001, lr_in_momentum=True, weight_decay=0.004, eps=1e-07, eps_hat=True)
 
-    Loshchilov & Hutter 2019. Frameworks differ in λ: 1e-2 in PyTorch, 4e-3 in Keras, 1e-4 in optax.
+    Source: Loshchilov & Hutter 2019. Frameworks differ in λ: 1e-2 in PyTorch, 4e-3 in Keras, 1e-4
+    in optax.
     """
 
     weight_decay: Number = 1e-2

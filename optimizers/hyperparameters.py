@@ -47,7 +47,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def unknown(owner: str, name: str, known: Iterable[str]) -> str:
+def unknown_hyperparameter(owner: str, name: str, known: Iterable[str]) -> str:
     """The sentence about a hyperparameter that the owner does not have."""
     known, ours = list(known), ALIASES.get(name)
     if ours and set(ours.split(" and ")) <= set(known):
@@ -57,7 +57,7 @@ def unknown(owner: str, name: str, known: Iterable[str]) -> str:
     return f"{owner} has no hyperparameter {name!r}{hint} (it has: {', '.join(known)})"
 
 
-def check(owner: str, name: str, value: Any, default: Any, t: int | None = 0) -> Any:
+def check_hyperparameter(owner: str, name: str, value: Any, default: Any, t: int | None = 0) -> Any:
     """The value as a Python number, bool, word or, unless t is None, a Schedule at step t.
 
     Raises ValueError if it is out of its range.
@@ -69,7 +69,7 @@ def check(owner: str, name: str, value: Any, default: Any, t: int | None = 0) ->
         good, needed = isinstance(value, bool | np.bool_), "True or False"
         value = bool(value) if good else value
     elif callable(value) and t is not None:
-        check(owner, f"{name} at step {t}", value(t), default, None)
+        check_hyperparameter(owner, f"{name} at step {t}", value(t), default, None)
         return as_schedule(value)
     elif value is None and default is None:
         return None
@@ -87,7 +87,7 @@ def check(owner: str, name: str, value: Any, default: Any, t: int | None = 0) ->
     return value
 
 
-def required_by(owner: Any, function: Callable) -> list[str]:
+def required_keywords(owner: Any, function: Callable) -> list[str]:
     """The hyperparameters that a function asks for by keyword, and t; all of them with **hyper."""
     names = []
     for p in inspect.signature(function).parameters.values():
@@ -96,7 +96,7 @@ def required_by(owner: Any, function: Callable) -> list[str]:
         if p.kind is p.KEYWORD_ONLY or p.default is not p.empty:
             names.append(p.name)
     for name in set(names) - {*owner.defaults, "t"}:
-        raise TypeError(unknown(owner.__name__, name, owner.defaults))
+        raise TypeError(unknown_hyperparameter(owner.__name__, name, owner.defaults))
     return names
 
 

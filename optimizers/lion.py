@@ -1,4 +1,4 @@
-"""Lion: only the sign of a momentum; every coordinate moves by lr."""
+"""Lion: every coordinate moves by lr, in the direction of a sign."""
 
 import numpy as np
 
@@ -10,14 +10,18 @@ from .registry import register
 
 @register("lion")
 class Lion(Optimizer):
-    """u = sign(β₁·m + (1 − β₁)·g)        m ← β₂·m + (1 − β₂)·g
+    """u = sign(β₁·m + (1 − β₁)·g),  m ← β₂·m + (1 − β₂)·g.
 
-    Moves every coordinate by exactly lr, after the sign of a fading mean; half the state of Adam.
+    Move every coordinate by exactly lr. Lion keeps half as much state as Adam.
+
+    m               the first moment: a moving average of the gradients
+    beta1 = β₁      the share of m in the direction
+    beta2 = β₂      the share of m that each step keeps
 
     >>> Lion.as_in("keras", lr=1e-4)
     Lion(lr=0.0001, lr_in_momentum=True)
 
-    Chen et al. 2023. PyTorch has none; optax decays the weights by 1e-3 unless told otherwise.
+    Source: Chen et al. 2023. PyTorch has no Lion. In optax weight_decay is 1e-3 by default.
     """
 
     lr: Number = 1e-4

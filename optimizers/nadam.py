@@ -1,4 +1,4 @@
-"""NAdam: Adam that looks ahead, as Nesterov's momentum does."""
+"""NAdam: Adam with Nesterov momentum."""
 
 import numpy as np
 
@@ -10,17 +10,20 @@ from .registry import register
 
 @register("nadam")
 class NAdam(Optimizer):
-    """m ← β₁·m + (1 − β₁)·g,  v ← β₂·v + (1 − β₂)·g²,  μₜ = β₁·(1 − 0.96^(ψ·t) / 2)
-    u = (μₜ₊₁·m / (1 − μ₁⋯μₜ₊₁) + (1 − μₜ)·g / (1 − μ₁⋯μₜ)) / (√(v / (1 − β₂ᵗ)) + ε)
+    """u = (μₜ₊₁·m / (1 − μ₁⋯μₜ₊₁) + (1 − μₜ)·g / (1 − μ₁⋯μₜ)) / (√(v / (1 − β₂ᵗ)) + ε).
 
-    Adam with Nesterov's momentum, whose μₜ rises from about β₁/2 to β₁ at the rate ψ.
+    m ← β₁·m + (1 − β₁)·g,  v ← β₂·v + (1 − β₂)·g²,  μₜ = β₁·(1 − 0.96^(ψ·t) / 2)
 
-    momentum_decay = ψ; constant_momentum = True holds μₜ at β₁ throughout
+    m, v                the first and second moment: moving averages of g and g²
+    beta1, beta2        β₁ and β₂, the shares of m and v that each step keeps
+    eps = ε             keeps the division finite
+    momentum_decay = ψ  how fast μₜ rises from about β₁/2 to β₁
+    constant_momentum   True: μₜ = β₁ in every step
 
     >>> NAdam.as_in("keras").momentum_decay
     1.0
 
-    Dozat 2016. Frameworks differ in ψ: 4e-3 in PyTorch, 1 in Keras; μ is constant in optax.
+    Source: Dozat 2016. Frameworks differ in ψ: 4e-3 in PyTorch, 1 in Keras; in optax μ is constant.
     """
 
     lr: Number = 2e-3
@@ -47,5 +50,5 @@ class NAdam(Optimizer):
         v = ema(slots["second_moment"], g**2, beta2)
         slots["mu_product"] *= mu(t)
         product = float(slots["mu_product"])
-        ahead = mu(t + 1) / (1 - product * mu(t + 1)) * m + (1 - mu(t)) / (1 - product) * g
-        return ahead / (np.sqrt(v / (1 - beta2**t)) + eps)
+        m_hat = mu(t + 1) / (1 - product * mu(t + 1)) * m + (1 - mu(t)) / (1 - product) * g
+        return m_hat / (np.sqrt(v / (1 - beta2**t)) + eps)

@@ -1,7 +1,7 @@
-"""The optimizer base class, in reading order: hyperparameters, parameters, a step, its links.
+"""The optimizer base class, in reading order: one step, its links, parameters, hyperparameters.
 
-An optimizer is one function, `direction`, from a gradient to a direction. All that optimizers have
-in common stands here. Imports NumPy only, and needs nothing of a parameter but .data and .grad.
+An optimizer is one function, `direction`, from a gradient to a direction; the base class does
+everything that optimizers have in common. It needs nothing of a parameter but .data and .grad.
 """
 
 from __future__ import annotations
@@ -16,44 +16,54 @@ import numpy as np
 
 from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value, l2_norm
 from .formulas import flush_subnormals
-from .hyperparameters import Hyperparameter, Number, check, required_by, unknown
-from .parameters import Group, collect
+from .hyperparameters import (
+    Hyperparameter,
+    Number,
+    check_hyperparameter,
+    required_keywords,
+    unknown_hyperparameter,
+)
+from .parameters import Group, collect_groups
 from .schedules import Schedule
 from .state import load_state_dict, state_dict
 from .tools.explain import explain
 
-BLOCK = 1 << 15  # elements: in the cache through a whole step, and no pages from the system
-FLUSH_EVERY = 64  # updates between two looks for numbers that have faded away
-GLOBAL_ONLY = ("clip_global_norm", "on_nonfinite")  # what no group can have for itself
+BLOCK = 1 << 15  # elements: small enough that a block stays in the cache during a step
+FLUSH_EVERY = 64  # updates
+GLOBAL_ONLY = ("clip_global_norm", "on_nonfinite")  # a group cannot override these
+Slots = dict[str, np.ndarray]
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 @dataclass(kw_only=True, repr=False, eq=False)
 class Optimizer:
-    """g → clipping → maximize → L2 → direction → momentum → decoupled decay → w ← w − lr·u
+    """g → clip → maximize → L2 → u = direction → momentum → decoupled decay → w ← w − lr·u.
 
-    A subclass declares its hyperparameters as fields (it becomes a keyword-only dataclass by
-    itself) and defines `direction`, and `init` if it keeps state. Both ask for hyperparameters by
-    keyword; `direction` may also ask for t, the number of this parameter's updates, from 1.
+    A subclass declares its hyperparameters as annotated fields and defines `direction`; it defines
+    `init` if it keeps state. It becomes a keyword-only dataclass by itself. Both methods ask for
+    hyperparameters by keyword. `direction` can also ask for t, the number of this parameter's
+    updates, which starts at 1.
 
+    params              parameters with .data and .grad, (name, parameter) pairs, or groups
+    lr                  the learning rate
     clip_value, clip_norm, clip_global_norm    see clipping.py; at most one of them
-    maximize                g ← −g
-    weight_decay = λ        g ← g + λ·w (L2), or w ← w − lr·λ·w with decoupled_weight_decay
-    momentum = μ            b ← μ·b + u;  u ← b, or u + μ·b with nesterov
-    lr_in_momentum          b ← μ·b + lr·u;  w ← w − b: an older step keeps the lr it was made with
-    dampening = τ           b ← μ·b + (1 − τ)·u, except for the first b = u (as PyTorch)
-    on_nonfinite            "raise", "skip" (the whole step) or "ignore" an inf or NaN gradient
+    maximize            g ← −g
+    weight_decay = λ    g ← g + λ·w (L2), or with decoupled_weight_decay w ← w − lr·λ·w
+    momentum = μ        b ← μ·b + u,  u ← b, or with nesterov u ← u + μ·b
+    lr_in_momentum      b ← μ·b + lr·u,  w ← w − b: each step keeps the lr that it was made with
+    dampening = τ       b ← μ·b + (1 − τ)·u, but b = u in the first step, as in PyTorch
+    on_nonfinite        "raise", "skip" (the whole step) or "ignore" a gradient with inf or NaN
 
-    Every number may be a schedule: a function of the steps taken. Gradients are used as they are:
-    to accumulate over k backward passes, divide a loss that is a mean by k, and leave a sum.
+    Every number can be a schedule, a function of the number of steps taken. The gradients of
+    several backward passes add up. To accumulate k batches of a mean loss, divide the loss by k.
     """
 
     steps: int = field(default=0, init=False)
     parameters: dict[str, Any] = field(default_factory=dict, init=False)
     groups: list[Group] = field(default_factory=list, init=False)
-    slots: dict[str, dict[str, np.ndarray]] = field(default_factory=dict, init=False)
+    slots: dict[str, Slots] = field(default_factory=dict, init=False)
     updates: dict[str, int] = field(default_factory=dict, init=False)
-    kinds: dict[str, Any] = field(default_factory=dict, init=False)  # (dtype, shape) by name
+    bound_as: dict[str, Any] = field(default_factory=dict, init=False)  # (dtype, shape) by name
 
     params: InitVar[Any] = field(default=None, kw_only=False)
     lr: Number = 1e-3
@@ -69,26 +79,200 @@ class Optimizer:
     clip_global_norm: Number | None = None
     on_nonfinite: str = "raise"
 
-    conventions: ClassVar[dict[str, dict[str, Any]]] = {}
+    conventions: ClassVar[dict[str, dict[str, Any]]] = {}  # framework → its defaults
     defaults: ClassVar[dict[str, Any]] = {}
-    elementwise: ClassVar[bool] = False  # True lets large arrays be updated block by block
-    lazy_slots: ClassVar[bool] = False  # True if direction makes its slots as it goes
-    required_hyperparameters: ClassVar[
-        dict[str, list[str]]
-    ] = {}  # what init and direction want to know
+    elementwise: ClassVar[bool] = False  # True: large arrays can be updated block by block
+    lazy_slots: ClassVar[bool] = False  # True: direction makes its slots in the first update
+    required_hyperparameters: ClassVar[dict[str, list[str]]] = {}  # of init and of direction
 
-    # ---- hyperparameters ----
+    # ---- One step ----
+
+    def init(self, w: np.ndarray, *_: Any, **hyper: Any) -> Slots:
+        """Return the slots, arrays by name, of a parameter before its first update."""
+        return {}
+
+    def direction(self, g: np.ndarray, slots: Slots, *_: Any, **hyper: Any) -> np.ndarray:
+        """Return u, where w ← w − lr·u. It may write into the slots, never into g."""
+        raise NotImplementedError(f"{type(self).__name__} must define direction(self, g, slots)")
+
+    def step(self) -> None:
+        """Update parameters that have gradients; leave others and their state unchanged.
+
+        All gradients are checked first: if one is wrong, no array has changed.
+        """
+        gradients = self._checked_gradients()
+        hypers = [self.hyperparameters_at_step(group) for group in self.groups]
+        if not gradients:
+            return
+        if limit := hypers[0]["clip_global_norm"]:
+            clipped, _ = clip_by_global_norm(list(gradients.values()), limit)
+            gradients = dict(zip(gradients, clipped))
+        for group, h in zip(self.groups, hypers):
+            for name in group.names:
+                if name in gradients:
+                    self._update_parameter(name, gradients[name], h)
+        self.steps += 1
+
+    def _update_parameter(self, name: str, g: np.ndarray, h: dict[str, Any]) -> None:
+        self.updates[name] += 1
+        h["t"] = self.updates[name]
+        w, slots = self.parameters[name].data, self.slots[name]
+        g = self.clip(g.copy() if np.may_share_memory(w, g) else g, h)
+        for w_block, g_block, slots_block in self._blocks(w, g, slots):
+            self.update(w_block, g_block, slots_block, h)
+        if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:  # with ε = 0, 0 / √0 would be NaN
+            flush_subnormals(slots.values())
+
+    def update(self, w: np.ndarray, g: np.ndarray, slots: Slots, h: dict[str, Any]) -> None:
+        """Run one parameter (or block) through the links; h holds the hyperparameters and t."""
+        lr, decay, decoupled = h["lr"], h["weight_decay"], h["decoupled_weight_decay"]
+        if h["maximize"]:
+            g = -g
+        if decay != 0 and not decoupled:
+            g = g + decay * w
+        u = self.direction(
+            g, slots, **{k: h[k] for k in self.required_hyperparameters["direction"]}
+        )
+        if h["lr_in_momentum"]:
+            u = lr * u
+        if "momentum_buffer" in slots:
+            u = self.apply_momentum(u, slots["momentum_buffer"], h)
+        if not h["lr_in_momentum"]:
+            u = lr * u
+        if decay != 0 and decoupled:
+            w *= 1 - lr * decay
+        w -= u
+
+    @staticmethod
+    def apply_momentum(u: np.ndarray, b: np.ndarray, h: dict[str, Any]) -> np.ndarray:
+        """b ← μ·b + u. Return b, or u + μ·b with nesterov."""
+        b *= h["momentum"]
+        b += (1 - h["dampening"]) * u if h["dampening"] != 0 and h["t"] > 1 else u
+        return u + h["momentum"] * b if h["nesterov"] else b
+
+    @staticmethod
+    def clip(g: np.ndarray, h: dict[str, Any]) -> np.ndarray:
+        """Clip the gradient of one parameter by value or by norm, if h says so."""
+        if h["clip_value"]:
+            return clip_by_value(g, h["clip_value"])
+        return clip_by_norm(g, h["clip_norm"]) if h["clip_norm"] else g
+
+    def _blocks(self, w: Any, g: Any, slots: Slots) -> Iterator[tuple[Any, Any, Slots]]:
+        """Yield (w, g, slots) whole, or in blocks that fit the cache: memory limits the speed."""
+        arrays = (w, g, *slots.values())
+        splittable = all(a.shape == w.shape and a.flags.c_contiguous for a in arrays)
+        if not self.elementwise or w.size <= BLOCK or not splittable:
+            yield w, g, slots
+            return
+        w, g, *flat_slots = (a.reshape(-1) for a in arrays)
+        for start in range(0, w.size, BLOCK):
+            block = slice(start, start + BLOCK)
+            yield w[block], g[block], {k: a[block] for k, a in zip(slots, flat_slots)}
+
+    def _checked_gradients(self) -> dict[str, np.ndarray]:
+        """Return the gradients by name, after every check; none if the step is to be skipped."""
+        gradients = {n: p.grad for n, p in self.require_parameters().items() if p.grad is not None}
+        if not gradients:
+            raise RuntimeError(f"{self!r}: no parameter has a gradient; call loss.backward() first")
+        for name, g in gradients.items():
+            self._check_arrays(name, self.parameters[name].data, g)
+        if self.on_nonfinite == "ignore":
+            return gradients
+        for name, g in gradients.items():
+            if not isfinite(l2_norm(g)):
+                if self.on_nonfinite == "skip":
+                    return {}
+                raise FloatingPointError(
+                    f"{type(self).__name__}: the gradient of {name!r} has an inf or NaN; nothing "
+                    'was updated. Lower lr, clip, or choose on_nonfinite="skip"'
+                )
+        return gradients
+
+    def _check_arrays(self, name: str, w: Any, g: Any) -> None:
+        """Raise ValueError if a parameter or its gradient is not as it was when it was bound."""
+        required = self.bound_as[name]
+        for what, array in ((repr(name), w), (f"the gradient of {name!r}", g)):
+            if dtype_and_shape(array) != required:
+                raise ValueError(
+                    f"{type(self).__name__}: {what} must be {describe(required)}, as when it was "
+                    f"bound; received {describe(dtype_and_shape(array))}"
+                )
+        if not w.flags.writeable:
+            raise ValueError(f"{type(self).__name__}: {name!r} is read-only; nothing was updated")
+
+    def hyperparameters_at_step(self, group: Group) -> dict[str, Any]:
+        """Return the group's hyperparameters at this step, with the values of schedules checked."""
+        raw = vars(self) | group.data
+        h = {name: raw[name] for name in self.defaults}
+        for name, value in h.items():
+            if isinstance(value, Schedule):
+                who, at = type(self).__name__, f"{name} at step {self.steps}"
+                h[name] = check_hyperparameter(
+                    who, at, value(self.steps), self.defaults[name], None
+                )
+        return h
+
+    # ---- Parameters ----
+
+    def bind(self, params: Any) -> Self:
+        """Take parameters to train: an iterable of parameters, of (name, parameter), or of groups.
+
+        A group is a dict {"params": …} with hyperparameters of its own. The state is kept by name;
+        without names, by position. Binding the same parameters again changes nothing.
+        """
+        collected = collect_groups(type(self).__name__, params)
+        named = {name: p for members, _ in collected for name, p in members.items()}
+        same = [*map(id, named.values())] == [*map(id, self.parameters.values())]
+        if same and not any(overrides for _, overrides in collected):
+            return self
+        if self.parameters:
+            raise RuntimeError(f"{self!r} already has parameters; make a new optimizer")
+        self.groups = [Group(self, list(members), overrides) for members, overrides in collected]
+        self.parameters, self.updates = named, dict.fromkeys(named, 0)
+        self.slots = {name: {} for name in named}
+        self.bound_as = {name: dtype_and_shape(p.data) for name, p in named.items()}
+        self.allocate()
+        return self
+
+    def allocate(self) -> None:
+        """Make the slots that the hyperparameters need and that do not exist yet."""
+        for group in self.groups:
+            for name in group.names:
+                new = self.init_slots(self.parameters[name].data, group)
+                self.slots[name] = new | self.slots[name]
+
+    def init_slots(self, w: np.ndarray, h: Any) -> Slots:
+        """Return all slots of a parameter before its first update."""
+        hyper = {k: h[k] for k in self.required_hyperparameters["init"] if k != "t"}
+        for k, value in hyper.items():
+            if isinstance(value, Schedule):
+                hyper[k] = value(self.steps)
+        slots = self.init(w, **hyper)
+        return slots | {"momentum_buffer": np.zeros_like(w)} if h["momentum"] != 0 else slots
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to None."""
+        for parameter in self.require_parameters().values():
+            parameter.grad = None
+
+    def require_parameters(self) -> dict[str, Any]:
+        """Return the parameters by name; raise RuntimeError if there are none yet."""
+        if not self.parameters:
+            raise RuntimeError(f"{self!r} has no parameters yet; call bind(model.parameters())")
+        return self.parameters
+
+    # ---- Hyperparameters ----
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclass(kw_only=True, repr=False, eq=False)(cls)
         cls.defaults = {f.name: f.default for f in fields(cls) if f.init}
         for name in cls.defaults:
-            ours = Optimizer.__dataclass_fields__.get(name)
-            if not ours.init if ours else hasattr(Optimizer, name):
-                raise TypeError(f"{cls.__name__}: {name!r} is something else here; rename it")
+            inherited = Optimizer.__dataclass_fields__.get(name)
+            if not inherited.init if inherited else hasattr(Optimizer, name):
+                raise TypeError(f"{cls.__name__}: Optimizer uses the name {name!r}; rename it")
         cls.required_hyperparameters = {
-            name: required_by(cls, getattr(cls, name)) for name in ("init", "direction")
+            name: required_keywords(cls, getattr(cls, name)) for name in ("init", "direction")
         }
         for name, default in cls.defaults.items():
             setattr(cls, name, Hyperparameter(name, default))
@@ -97,37 +281,38 @@ class Optimizer:
         if len(args) > 1:
             raise TypeError(f"{cls.__name__}: only params is positional; write lr={args[1]!r}")
         for name in hyper.keys() - {*cls.defaults, "params"}:
-            raise TypeError(unknown(cls.__name__, name, cls.defaults))
+            raise TypeError(unknown_hyperparameter(cls.__name__, name, cls.defaults))
         return super().__new__(cls)
 
     def __post_init__(self, params: Any) -> None:
-        self.refuse(vars(self))
+        self.refuse_contradictions(vars(self))
         if params is not None:
             self.bind(params)
 
     @classmethod
     def as_in(cls, framework: str, params: Any = None, /, **overrides: Any) -> Self:
-        """This optimizer as another framework has it; where it has no default lr, ours holds."""
+        """Make this optimizer with a framework's defaults; our lr holds where it has none."""
         if framework not in cls.conventions:
-            have = f"those that have it: {', '.join(cls.conventions) or 'none'}"
-            raise ValueError(f"{framework!r} has no {cls.__name__}; {have}")
+            known = f"frameworks that have it: {', '.join(cls.conventions) or 'none'}"
+            raise ValueError(f"{framework!r} has no {cls.__name__}; {known}")
         return cls(params, **(cls.conventions[framework] | overrides))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.defaults:
-            value = check(type(self).__name__, name, value, self.defaults[name], self.steps)
-            if self.defaults.keys() <= vars(self).keys():  # else it is being constructed
-                for own in [group.data for group in self.groups] or [{}]:
-                    self.refuse(ChainMap(own, {name: value}, vars(self)))
+            who = type(self).__name__
+            value = check_hyperparameter(who, name, value, self.defaults[name], self.steps)
+            if self.defaults.keys() <= vars(self).keys():  # construction is complete
+                for overrides in [group.data for group in self.groups] or [{}]:
+                    self.refuse_contradictions(ChainMap(overrides, {name: value}, vars(self)))
         elif name not in self.__dataclass_fields__:
-            raise AttributeError(unknown(type(self).__name__, name, self.defaults))
+            raise AttributeError(unknown_hyperparameter(type(self).__name__, name, self.defaults))
         super().__setattr__(name, value)
         if name in self.defaults and name != "lr":
             self.allocate()
 
     @classmethod
     def contradictions(cls, h: Any) -> dict[str, Any]:
-        """Rules, and whether the hyperparameters h break them."""
+        """Return rules in words, and whether the hyperparameters h break them."""
         clips = [name for name in ("clip_value", "clip_norm", "clip_global_norm") if h[name]]
         return {
             "nesterov needs a momentum": h["nesterov"] and h["momentum"] == 0,
@@ -136,188 +321,32 @@ class Optimizer:
             f"choose one of {' and '.join(clips)}": len(clips) > 1,
         }
 
-    def refuse(self, h: Any) -> None:
-        """Raise if some of the hyperparameters h contradict each other."""
-        for rule, broken in self.contradictions(h).items():
-            if broken:
+    def refuse_contradictions(self, h: Any) -> None:
+        """Raise ValueError if some of the hyperparameters h contradict each other."""
+        for rule, is_broken in self.contradictions(h).items():
+            if is_broken:
                 raise ValueError(f"{type(self).__name__}: these switches contradict: {rule}")
 
-    def checked(self, overrides: dict[str, Any]) -> dict[str, Any]:
-        """A group's own hyperparameters, after every check."""
-        who, legal = f"a group of {type(self).__name__}", self.defaults.keys() - set(GLOBAL_ONLY)
-        for name in overrides.keys() - legal:
-            raise TypeError(unknown(who, name, [n for n in self.defaults if n in legal]))
-        own = {k: check(who, k, v, self.defaults[k], self.steps) for k, v in overrides.items()}
-        self.refuse(ChainMap(own, vars(self)))
-        return own
+    def validate_overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
+        """Return the hyperparameters of a group after every check."""
+        who, allowed = f"a group of {type(self).__name__}", dict(self.defaults)
+        for name in GLOBAL_ONLY:
+            del allowed[name]
+        for name in overrides.keys() - allowed.keys():
+            raise TypeError(unknown_hyperparameter(who, name, allowed))
+        checked = {
+            name: check_hyperparameter(who, name, value, allowed[name], self.steps)
+            for name, value in overrides.items()
+        }
+        self.refuse_contradictions(ChainMap(checked, vars(self)))
+        return checked
 
     def __repr__(self) -> str:
         raw = {name: vars(self)[name] for name in self.defaults}
         shown = [f"{k}={v!r}" for k, v in raw.items() if k == "lr" or v != self.defaults[k]]
         return f"{type(self).__name__}({', '.join(shown)})"
 
-    # ---- parameters ----
-
-    def bind(self, params: Any) -> Self:
-        """Take charge of parameters: an iterable of them, of (name, parameter) pairs, or of groups.
-
-        A group is a dict {"params": …, and hyperparameters of its own}. Names, given or else
-        positions, are the keys of the state. Binding the same parameters again changes nothing.
-        """
-        collected = collect(type(self).__name__, params)
-        named = {name: p for members, _ in collected for name, p in members.items()}
-        same = [*map(id, named.values())] == [*map(id, self.parameters.values())]
-        if same and not any(overrides for _, overrides in collected):
-            return self
-        if self.parameters:
-            raise RuntimeError(f"{self!r} already has its parameters; make a new optimizer")
-        self.groups = [Group(self, list(members), overrides) for members, overrides in collected]
-        self.parameters, self.updates = named, dict.fromkeys(named, 0)
-        self.slots = {name: {} for name in named}
-        self.kinds = {name: dtype_and_shape(p.data) for name, p in named.items()}
-        self.allocate()
-        return self
-
-    def allocate(self) -> None:
-        """Make the slots that the hyperparameters call for and that are not there yet."""
-        for group in self.groups:
-            for name in group.names:
-                self.slots[name] = (
-                    self.init_slots(self.parameters[name].data, group) | self.slots[name]
-                )
-
-    def init_slots(self, w: np.ndarray, h: Any) -> dict[str, np.ndarray]:
-        """All slots of a parameter that has not moved yet."""
-        today = {k: h[k] for k in self.required_hyperparameters["init"] if k != "t"}
-        for k in [k for k, value in today.items() if isinstance(value, Schedule)]:
-            today[k] = today[k](self.steps)
-        slots = self.init(w, **today)
-        return slots | {"momentum_buffer": np.zeros_like(w)} if h["momentum"] != 0 else slots
-
-    def zero_grad(self) -> None:
-        """Forget all gradients: every parameter's grad becomes None."""
-        for parameter in self.require_parameters().values():
-            parameter.grad = None
-
-    def require_parameters(self) -> dict[str, Any]:
-        if not self.parameters:
-            raise RuntimeError(f"{self!r} has no parameters yet; call bind(model.parameters())")
-        return self.parameters
-
-    # ---- a step ----
-
-    def init(self, w: np.ndarray, *_: Any, **hyper: Any) -> dict[str, np.ndarray]:
-        """The slots, arrays by name, of a parameter that has not moved yet."""
-        return {}
-
-    def direction(self, g: np.ndarray, slots: dict[str, Any], *_: Any, **hyper: Any) -> Any:
-        """u, in which w ← w − lr·u. May write into the slots, never into g."""
-        raise NotImplementedError(f"{type(self).__name__} must define direction(self, g, slots)")
-
-    def step(self) -> None:
-        """Move every parameter that has a gradient; one without stays, and so does its state.
-
-        Everything is checked first: an error, whatever its kind, leaves all arrays as they were.
-        """
-        gradients, hypers = self._gradients(), [self._at(group) for group in self.groups]
-        if not gradients:
-            return
-        if limit := hypers[0]["clip_global_norm"]:
-            clipped, _ = clip_by_global_norm(list(gradients.values()), limit)
-            gradients = dict(zip(gradients, clipped))
-        for group, h in zip(self.groups, hypers):
-            for name in [name for name in group.names if name in gradients]:
-                self.updates[name] += 1
-                h["t"] = self.updates[name]
-                asked = {k: h[k] for k in self.required_hyperparameters["direction"]}
-                w, g, slots = self.parameters[name].data, gradients[name], self.slots[name]
-                g = self.clip(g.copy() if np.may_share_memory(w, g) else g, h)
-                for part in self._blocks(w, g, slots):
-                    self.update(*part, h, asked)
-                if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:  # lest 0 / √v be 0 / 0
-                    flush_subnormals(slots)
-        self.steps += 1
-
-    def _gradients(self) -> dict[str, np.ndarray]:
-        """The gradients that there are, each checked; none at all if the step is to be skipped."""
-        given = {n: p.grad for n, p in self.require_parameters().items() if p.grad is not None}
-        if not given:
-            raise RuntimeError(f"{self!r}: no parameter has a gradient; call loss.backward() first")
-        policy, finite = self.on_nonfinite, True
-        for name, g in given.items():
-            w, kind = self.parameters[name].data, self.kinds[name]
-            if not dtype_and_shape(w) == dtype_and_shape(g) == kind:
-                what, array = (
-                    (f"the gradient of {name!r}", g) if dtype_and_shape(w) == kind else (name, w)
-                )
-                raise ValueError(
-                    f"{type(self).__name__}: {what} must be an array of {kind[0]} and shape "
-                    f"{kind[1]}, as when it was bound; received {dtype_and_shape(array)}"
-                )
-            if not w.flags.writeable:
-                raise ValueError(f"{type(self).__name__}: {name!r} is read-only; nothing was moved")
-            finite = finite and (policy == "ignore" or isfinite(l2_norm(g)))
-            if not finite and policy == "raise":
-                raise FloatingPointError(
-                    f"{type(self).__name__}: the gradient of {name!r} has an inf or NaN, and the "
-                    'step was not taken; lower lr, clip, or choose on_nonfinite="skip"'
-                )
-        return given if finite else {}
-
-    def _at(self, group: Group) -> dict[str, Any]:
-        """The group's hyperparameters at this step, those of schedules checked."""
-        raw, t = vars(self) | group.data, self.steps
-        h = {name: raw[name] for name in self.defaults}
-        for name in [name for name, value in h.items() if isinstance(value, Schedule)]:
-            at = f"{name} at step {t}"
-            h[name] = check(type(self).__name__, at, h[name](t), self.defaults[name], None)
-        return h
-
-    @staticmethod
-    def clip(g: np.ndarray, h: dict[str, Any]) -> np.ndarray:
-        if h["clip_value"]:
-            return clip_by_value(g, h["clip_value"])
-        return clip_by_norm(g, h["clip_norm"]) if h["clip_norm"] else g
-
-    def _blocks(self, w: Any, g: Any, slots: dict[str, Any]) -> Iterator[tuple[Any, Any, Any]]:
-        """(w, g, slots) whole or, since memory is the bottleneck, in pieces that fit the cache."""
-        arrays = (w, g, *slots.values())
-        whole = w.size <= BLOCK or not self.elementwise
-        if whole or any(a.shape != w.shape or not a.flags.c_contiguous for a in arrays):
-            yield w, g, slots
-            return
-        w, g, *flat = (a.reshape(-1) for a in arrays)
-        for i in range(0, w.size, BLOCK):
-            part = slice(i, i + BLOCK)
-            yield w[part], g[part], {k: slot[part] for k, slot in zip(slots, flat)}
-
-    def update(self, w: Any, g: Any, slots: Any, h: dict[str, Any], asked: Any) -> None:
-        """One parameter through the links, in their order."""
-        if h["weight_decay"] != 0 and h["decoupled_weight_decay"]:
-            w *= 1 - h["lr"] * h["weight_decay"]
-        # never bound to a name: NumPy scales a temporary in place, a buffer or g it leaves alone
-        w -= self._change(w, g, slots, h, asked)
-
-    def _change(self, w: Any, g: Any, slots: Any, h: dict[str, Any], asked: Any) -> Any:
-        """lr·u, or what the momentum makes of it."""
-        if h["maximize"]:
-            g = -g
-        if h["weight_decay"] != 0 and not h["decoupled_weight_decay"]:
-            g = g + h["weight_decay"] * w
-        if "momentum_buffer" not in slots:
-            return h["lr"] * self.direction(g, slots, **asked)
-        if h["lr_in_momentum"]:
-            return self._momentum(h["lr"] * self.direction(g, slots, **asked), slots, h)
-        return h["lr"] * self._momentum(self.direction(g, slots, **asked), slots, h)
-
-    @staticmethod
-    def _momentum(u: Any, slots: dict[str, Any], h: dict[str, Any]) -> Any:
-        b = slots["momentum_buffer"]
-        b *= h["momentum"]
-        b += (1 - h["dampening"]) * u if h["dampening"] != 0 and h["t"] > 1 else u
-        return u + h["momentum"] * b if h["nesterov"] else b
-
-    # ---- around it, each in a file of its own ----
+    # ---- Methods from files of their own ----
 
     explain = explain
     state_dict = state_dict
@@ -326,3 +355,7 @@ class Optimizer:
 
 def dtype_and_shape(array: Any) -> Any:
     return (array.dtype, array.shape) if isinstance(array, np.ndarray) else type(array).__name__
+
+
+def describe(kind: Any) -> str:
+    return kind if isinstance(kind, str) else f"an array of {kind[0]} and shape {kind[1]}"

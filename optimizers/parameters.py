@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from .hyperparameters import unknown
+from .hyperparameters import unknown_hyperparameter
 
 REMEDY = "pass a list of parameters, such as model.parameters()"
 
@@ -26,7 +26,7 @@ class Parameter:
     grad: np.ndarray | None = None
 
 
-def collect(owner: str, params: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def collect_groups(owner: str, params: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Groups of (parameters by name, overrides), from any of the forms that `params` may take."""
     entries = list(_iterable(owner, params))
     if not any(isinstance(entry, dict) for entry in entries):
@@ -92,16 +92,16 @@ class Group(UserDict):
 
     def __init__(self, optimizer: Any, names: list[str], overrides: dict[str, Any]) -> None:
         self.optimizer, self.names = optimizer, names
-        self.data = optimizer.checked(overrides)
+        self.data = optimizer.validate_overrides(overrides)
 
     def __missing__(self, name: str) -> Any:
         if name not in self.optimizer.defaults:
             who = f"a group of {type(self.optimizer).__name__}"
-            raise KeyError(unknown(who, name, self.optimizer.defaults))
+            raise KeyError(unknown_hyperparameter(who, name, self.optimizer.defaults))
         return vars(self.optimizer)[name]
 
     def _become(self, overrides: dict[str, Any]) -> None:
-        self.data = self.optimizer.checked(overrides)
+        self.data = self.optimizer.validate_overrides(overrides)
         self.optimizer.allocate()
 
     def __setitem__(self, name: str, value: Any) -> None:

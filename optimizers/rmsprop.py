@@ -1,4 +1,4 @@
-"""RMSprop: AdaGrad with a fading memory, so that it never stalls."""
+"""RMSprop: AdaGrad with a moving average instead of a sum, so that its steps do not shrink."""
 
 import numpy as np
 
@@ -10,13 +10,15 @@ from .registry import register
 
 @register("rmsprop")
 class RMSprop(Optimizer):
-    """v ← ρ·v + (1 − ρ)·g²        u = g / (√v + ε)
+    """v ← ρ·v + (1 − ρ)·g²,  u = g / (√v + ε).
 
-    Divides by the root of a fading mean of squared gradients, so every step is of about lr.
+    Divide by the root of a moving average of squared gradients: each step is about lr long.
 
-    eps_in_sqrt         u = g / √(v + ε);  initial_accumulator is v₀
-    centered            m ← ρ·m + (1 − ρ)·g, and v − m², not below 0, in place of v
-    bias_correction     v / (1 − ρᵗ) and m / (1 − ρᵗ) in place of v and m
+    v                   the mean square; v₀ = initial_accumulator
+    rho = ρ             the share of v that each step keeps
+    eps = ε             keeps the division finite; with eps_in_sqrt u = g / √(v + ε)
+    centered            use v − m², at least 0, for v, with m ← ρ·m + (1 − ρ)·g
+    bias_correction     use v / (1 − ρᵗ) and m / (1 − ρᵗ) for v and m
 
     >>> from minigrad.optimizers import Parameter
     >>> w = Parameter(np.array([1.0]), grad=np.array([7.0]))
@@ -24,7 +26,8 @@ class RMSprop(Optimizer):
     >>> w.data
     array([0.8])
 
-    Hinton 2012, lecture 6e; centered: Graves 2013. No two frameworks agree: see `conventions`.
+    Sources: Hinton 2012, lecture 6e; centered: Graves 2013. No two frameworks agree; see
+    `conventions`.
     """
 
     rho: Number = 0.9
@@ -46,9 +49,9 @@ class RMSprop(Optimizer):
 
     @classmethod
     def contradictions(cls, h):
-        rule = "bias_correction undoes a start at 0, so initial_accumulator must be 0"
-        broken = h["bias_correction"] and h["initial_accumulator"] != 0
-        return super().contradictions(h) | {rule: broken}
+        rule = "bias_correction corrects a start at 0, so initial_accumulator must be 0"
+        is_broken = h["bias_correction"] and h["initial_accumulator"] != 0
+        return super().contradictions(h) | {rule: is_broken}
 
     def init(self, w, *, initial_accumulator, centered):
         slots = {"mean_square": np.full_like(w, initial_accumulator)}

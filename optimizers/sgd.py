@@ -1,4 +1,4 @@
-"""Gradient descent, with and without momentum: the first optimizer to read."""
+"""SGD, gradient descent: the first optimizer to read."""
 
 from .formulas import KERAS
 from .hyperparameters import Number
@@ -8,9 +8,12 @@ from .registry import register
 
 @register("sgd")
 class SGD(Optimizer):
-    """u = g
+    """u = g.
 
-    Gradient descent; momentum, Nesterov's too, is the base class's (see Optimizer).
+    Gradient descent. Momentum and Nesterov momentum come from the base class (see Optimizer).
+
+    g   the gradient of w
+    u   the direction: w ← w − lr·u
 
     >>> import numpy as np
     >>> from minigrad.optimizers import Parameter
@@ -19,8 +22,9 @@ class SGD(Optimizer):
     >>> w.data
     array([0.8])
 
-    Robbins & Monro 1951; Polyak 1964; Sutskever et al. 2013. With a changing lr the frameworks
-    differ: PyTorch and optax keep lr outside the momentum buffer, Keras inside (lr_in_momentum).
+    Sources: Robbins & Monro 1951; momentum: Polyak 1964; Nesterov: Sutskever et al. 2013.
+    Frameworks differ when lr changes: PyTorch and optax multiply the momentum buffer by lr; Keras
+    puts lr into the buffer (lr_in_momentum).
     """
 
     lr: Number = 1e-2

@@ -1,19 +1,40 @@
-"""The engine: reverse-mode automatic differentiation of NumPy code."""
+"""The engine: reverse-mode automatic differentiation of NumPy code.
 
-from . import einsum as einsum
-from . import numpy_functions as numpy_functions
-from . import numpy_vjps as numpy_vjps
-from .differential_operators import hessian, hessian_vector_product, jacobian, largest_curvature
-from .tensor import Primitive, Tensor, grad, no_grad, primitive
+tensor                    Tensor, the backward pass, Primitive
+numpy_vjps                NumPy functions with their derivatives: the table
+numpy_functions, einsum   NumPy functions composed of the table's rows
+scipy_vjps                SciPy functions with their derivatives
+differential_operators    grad, jacobian, hessian, …
+dispatch, conversion, array_methods, recording    below the tensor
+"""
+
+from importlib import import_module
+
+from . import dispatch, einsum, numpy_functions, numpy_vjps
+from .differential_operators import (
+    grad,
+    hessian,
+    hessian_vector_product,
+    jacobian,
+    largest_curvature,
+)
+from .recording import no_grad
+from .tensor import Primitive, Tensor, primitive
+
+# SciPy takes long to import, so its table is loaded only for programs that import SciPy themselves
+dispatch.LAZY_TABLES["scipy.special"] = lambda: import_module(".scipy_vjps", __name__)
 
 __all__ = [
     "Primitive",
     "Tensor",
+    "einsum",
     "grad",
     "hessian",
     "hessian_vector_product",
     "jacobian",
     "largest_curvature",
     "no_grad",
+    "numpy_functions",
+    "numpy_vjps",
     "primitive",
 ]

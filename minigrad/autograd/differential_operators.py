@@ -1,51 +1,86 @@
-"""Second derivatives as short functions over grad, and the largest learning rate they allow."""
+"""Derivatives as functions: grad, jacobian, hessian, products with the Hessian, its top eigenvalue.
+
+Sorted by difficulty. Each is built from grad, and grad from the backward pass.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+import numpy.typing as npt
 
-from .tensor import Tensor, grad
+from .tensor import Tensor, backward_pass, grad_key
 
 
-def hessian_vector_product(output: Tensor, inputs: Any, vectors: Any) -> Any:
-    """H v, the derivative of ⟨∇f, v⟩, for a scalar f: the cost of a gradient, H is never formed.
+@overload
+def grad(
+    output: Tensor,
+    inputs: Tensor,
+    gradient: npt.ArrayLike | Tensor | None = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+) -> Tensor: ...
+@overload
+def grad(
+    output: Tensor,
+    inputs: Sequence[Tensor],
+    gradient: npt.ArrayLike | Tensor | None = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+) -> list[Tensor]: ...
+def grad(
+    output: Tensor,
+    inputs: Tensor | Sequence[Tensor],
+    gradient: npt.ArrayLike | Tensor | None = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+) -> Tensor | list[Tensor]:
+    """Return the gradient of `output` by each of `inputs`, as tensors; leave `.grad` unchanged.
 
-    inputs, vectors: a tensor and an array of its shape, or a list of each. Returns arrays alike.
-    The graph of `output` is kept, so that more products can follow (Pearlmutter 1994).
+    inputs: a tensor, or a list of tensors; then the result is a list.
+    gradient: the gradient that the backward pass starts with, of output's shape; 1 for a scalar.
+    create_graph: record the gradient itself, so that it can be differentiated again.
+    retain_graph: keep the graph for another backward pass; the default is create_graph.
 
-    >>> x = Tensor([1.0, 2.0], requires_grad=True)
-    >>> hessian_vector_product(np.sum(x**3), x, [1.0, 1.0])
-    array([ 6., 12.], dtype=float32)
+    An input that `output` does not depend on has the gradient 0; PyTorch raises an error instead.
+    Raises ValueError for an input that does not require a gradient.
+
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> first = grad(x**3, x, create_graph=True)
+    >>> first, grad(first, x)
+    (Tensor(27., requires_grad=True), Tensor(18.))
     """
-    single = isinstance(inputs, Tensor)
-    inputs, vectors = ([inputs], [vectors]) if single else (list(inputs), list(vectors))
-    shapes, received = [x.shape for x in inputs], [np.shape(v) for v in vectors]
-    if shapes != received:
-        raise ValueError(
-            f"hessian_vector_product: vectors of the inputs' shapes {shapes} are required, "
-            f"received {received}"
-        )
-    gradients = grad(output, inputs, create_graph=True)
-    products = curve(gradients, inputs, vectors)
-    return products[0] if single else products
+    if not isinstance(output, Tensor):
+        raise TypeError(f"grad: output must be a Tensor, received {output!r:.60}")
+    xs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    for i, x in enumerate(xs):
+        if not isinstance(x, Tensor) or not x.requires_grad:
+            raise ValueError(
+                f"grad: every input must be a Tensor that requires a gradient; input {i} is "
+                f"{x!r:.60}"
+            )
+    retain = create_graph if retain_graph is None else retain_graph
+    grads = backward_pass(output, gradient, xs, retain, create_graph)
+    results = [as_result(grads.get(grad_key(x)), x) for x in xs]
+    return results[0] if isinstance(inputs, Tensor) else results
 
 
-def curve(gradients: list[Tensor], inputs: Sequence[Tensor], vectors: Sequence) -> list[np.ndarray]:
-    """The derivatives of ⟨gradients, vectors⟩."""
-    slope = Tensor(0.0)
-    for g, v in zip(gradients, vectors):
-        slope = slope + np.sum(g * np.asarray(v, g.dtype))
-    if not slope.requires_grad:  # a linear function has no curvature
-        return [np.zeros_like(x.data) for x in inputs]
-    return [h.data for h in grad(slope, inputs, retain_graph=True)]
+def as_result(g: Any, x: Tensor) -> Tensor:
+    """Return the gradient by x as a tensor that shares its memory with no other."""
+    if g is None:
+        return Tensor(np.zeros_like(x.data))
+    if isinstance(g, Tensor):
+        return g
+    return Tensor(g if x.node is None else g.copy())  # a leaf's gradient is not shared
 
 
 def jacobian(output: Tensor, input: Tensor, create_graph: bool = False) -> Tensor:
-    """J[i, j] = ∂output[i] / ∂input[j], of shape (*output.shape, *input.shape), row by row.
+    """Return J[i, j] = ∂output[i] / ∂input[j], of shape (*output.shape, *input.shape).
+
+    Costs one backward pass for each element of `output`.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
     >>> jacobian(x**2, x)
@@ -53,21 +88,18 @@ def jacobian(output: Tensor, input: Tensor, create_graph: bool = False) -> Tenso
             [0., 4.]])
     """
     if not (isinstance(output, Tensor) and isinstance(input, Tensor)):
-        raise TypeError(
-            "jacobian: output and input must be tensors; what was computed, and from what"
-        )
-    rows: list[Any] = []
+        raise TypeError("jacobian: output and input must be tensors: the result and its argument")
+    rows = []
     for i in np.ndindex(output.shape) if output.requires_grad else ():
-        unit = np.zeros(output.shape, output.dtype)
-        unit[i] = 1
-        rows.append(grad(output, input, unit, create_graph, retain_graph=True))
+        one_hot = np.zeros(output.shape, output.dtype)
+        one_hot[i] = 1
+        rows.append(grad(output, input, one_hot, create_graph, retain_graph=True))
     shape = output.shape + input.shape
-    joined: Any = np.stack(rows) if rows else Tensor(np.zeros(shape, input.dtype))
-    return joined.reshape(shape)
+    return np.stack(rows).reshape(shape) if rows else Tensor(np.zeros(shape, input.dtype))
 
 
 def hessian(output: Tensor, input: Tensor) -> Tensor:
-    """H[i, j] = ∂²f / ∂x[i] ∂x[j] for a scalar f, of shape (*input.shape, *input.shape).
+    """Return H[i, j] = ∂²f / ∂x[i] ∂x[j] of a scalar f, of shape (*input.shape, *input.shape).
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
     >>> hessian(x[0] ** 2 * x[1], x)
@@ -77,33 +109,78 @@ def hessian(output: Tensor, input: Tensor) -> Tensor:
     return jacobian(grad(output, input, create_graph=True), input)
 
 
+@overload
+def hessian_vector_product(
+    output: Tensor, inputs: Tensor, vectors: npt.ArrayLike
+) -> np.ndarray: ...
+@overload
+def hessian_vector_product(
+    output: Tensor, inputs: Sequence[Tensor], vectors: Sequence[npt.ArrayLike]
+) -> list[np.ndarray]: ...
+def hessian_vector_product(output: Tensor, inputs: Any, vectors: Any) -> Any:
+    """Return H v, the gradient of ⟨∇f, v⟩, of a scalar f. H itself is never formed.
+
+    inputs, vectors: a tensor and an array of its shape, or a list of each. The result has the form
+    of `vectors`. It costs about two gradients (Pearlmutter 1994).
+    The graph of `output` is kept, so that more products can follow.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> hessian_vector_product(np.sum(x**3), x, [1.0, 1.0])
+    array([ 6., 12.], dtype=float32)
+    """
+    single = isinstance(inputs, Tensor)
+    xs, vs = ([inputs], [vectors]) if single else (list(inputs), list(vectors))
+    shapes, received = [x.shape for x in xs], [np.shape(v) for v in vs]
+    if shapes != received:
+        raise ValueError(
+            f"hessian_vector_product: vectors must have the shapes of the inputs, {shapes}; "
+            f"received {received}"
+        )
+    products = gradient_of_inner_product(grad(output, xs, create_graph=True), xs, vs)
+    return products[0] if single else products
+
+
+def gradient_of_inner_product(gs: list[Tensor], xs: list[Tensor], vs: list) -> list[np.ndarray]:
+    """Return the gradient of ⟨gs, vs⟩ by each of xs."""
+    inner_product = Tensor(0.0)
+    for g, v in zip(gs, vs):
+        inner_product = inner_product + np.sum(g * np.asarray(v, g.dtype))
+    if not inner_product.requires_grad:  # the gradient of a linear function is constant
+        return [np.zeros_like(x.data) for x in xs]
+    return [h.data for h in grad(inner_product, xs, retain_graph=True)]
+
+
 def largest_curvature(
-    loss: Tensor, parameters: Sequence[Tensor], steps: int = 1000, tol: float = 1e-6, seed: int = 0
+    loss: Tensor,
+    parameters: Tensor | Sequence[Tensor],
+    steps: int = 1000,
+    tol: float = 1e-6,
+    seed: int = 0,
 ) -> float:
-    """The eigenvalue of the loss's Hessian that is largest in size, by power iteration.
+    """Return the eigenvalue of the loss's Hessian that is largest in size, by power iteration.
 
         v ← H v / ‖H v‖,    |λ| = ‖H v‖, with the sign of ⟨v, H v⟩
 
-    Gradient descent near a minimum is stable up to lr = 2/λ. Stops when λ changes by less than
-    tol·|λ| from one step to the next, or after so many steps (then the last λ is returned).
+    Gradient descent near a minimum is stable for lr < 2/λ. The iteration stops when λ changes by
+    less than tol·|λ|, or after `steps` steps; then the last λ is returned.
 
     >>> x = Tensor([1.0, 1.0], requires_grad=True)
     >>> round(largest_curvature(0.1 * x[0] ** 2 + 2 * x[1] ** 2, [x]), 4)
     4.0
     """
-    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    xs = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     rng = np.random.default_rng(seed)
-    gradients = grad(loss, parameters, create_graph=True)
-    product = [rng.standard_normal(x.shape) for x in parameters]
+    gs = grad(loss, xs, create_graph=True)
+    hv = [rng.standard_normal(x.shape) for x in xs]
     curvature = 0.0
     for _ in range(steps):
-        length = np.sqrt(sum(np.vdot(part, part) for part in product))
+        length = math.sqrt(sum(np.vdot(part, part) for part in hv))
         if length == 0:
             return 0.0
-        v = [part / length for part in product]
-        product = [h.astype(np.float64) for h in curve(gradients, parameters, v)]
-        size = math.sqrt(sum(np.vdot(part, part) for part in product))
-        before, curvature = curvature, math.copysign(size, sum(map(np.vdot, v, product)))
-        if abs(curvature - before) <= tol * size:
+        v = [part / length for part in hv]
+        hv = [h.astype(np.float64) for h in gradient_of_inner_product(gs, xs, v)]
+        size = math.sqrt(sum(np.vdot(part, part) for part in hv))
+        previous, curvature = curvature, math.copysign(size, sum(map(np.vdot, v, hv)))
+        if abs(curvature - previous) <= tol * size:
             break
     return curvature

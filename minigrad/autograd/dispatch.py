@@ -1,4 +1,7 @@
-"""NumPy's way in: which of our functions stands in for which of NumPy's, when it meets a Tensor."""
+"""Map NumPy functions called on Tensors to differentiable implementations.
+
+NumPy calls `dispatch` whenever one of its functions meets a Tensor (NEP 13 and NEP 18).
+"""
 
 from __future__ import annotations
 
@@ -11,46 +14,45 @@ from typing import Any
 
 import numpy as np
 
-from .array_methods import ArrayMethods, in_place
+from .array_methods import ArrayMethods, in_place_error
+from .conversion import unwrap
 
-HANDLED_FUNCTIONS: dict[
-    Any, Callable
-] = {}  # NumPy's function -> ours; filled by numpy_vjps.py and others
-NONDIFFERENTIABLE: set[Callable] = set()  # what gives on tensors what it gives on their arrays
+# NumPy's function → ours: numpy_vjps.py, numpy_functions.py, einsum.py and scipy_vjps.py add theirs
+HANDLED_FUNCTIONS: dict[Any, Callable] = {}
+NONDIFFERENTIABLE: set[Callable] = set()  # these run on the arrays and return plain arrays
+LAZY_TABLES: dict[
+    str, Callable[[], Any]
+] = {}  # module → loads its rows, once a program imported it
 
 UFUNC_OPTIONS = dict(out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True)
 
 
 def dispatch(function: Callable, args: Sequence, options: dict, method: str = "__call__") -> Any:
-    """Call what stands in for one of NumPy's functions, or say that nothing does."""
+    """Call our implementation of a NumPy function; raise TypeError if there is none."""
     if method != "__call__":
         raise no_derivative(f"{name_of(function)}.{method}")
     if options:
         check_out(function, options.get("out"))
     if function in NONDIFFERENTIABLE:
         return function(*map(unwrap, args), **{name: unwrap(x) for name, x in options.items()})
-    route = HANDLED_FUNCTIONS.get(function) or find(function)
-    if options or len(args) > shared_arguments(function, route):
-        args, options = arrange(function, route, args, options)
-    return route(*args, **options)
+    ours = HANDLED_FUNCTIONS.get(function) or find(function)
+    if options or len(args) > shared_arguments(function, ours):
+        args, options = bind_arguments(function, ours, args, options)
+    return ours(*args, **options)
 
 
 def find(function: Callable) -> Callable:
-    """SciPy's functions are routed once somebody who has imported SciPy calls one."""
-    if "scipy.special" in sys.modules:
-        from . import scipy_vjps as scipy_vjps
+    """Look a function up again, after loading the tables of the modules imported meanwhile."""
+    for module, load in LAZY_TABLES.items():
+        if module in sys.modules:
+            load()
     if function not in HANDLED_FUNCTIONS:
         raise no_derivative(name_of(function))
     return HANDLED_FUNCTIONS[function]
 
 
-def unwrap(x: Any) -> Any:
-    """The array in a tensor; anything else as it is."""
-    return x.data if isinstance(x, ArrayMethods) else x
-
-
 def name_of(function: Callable) -> str:
-    """np.exp, np.linalg.norm, scipy.special.erf."""
+    """Return the name that users write: np.exp, np.linalg.norm, scipy.special.erf."""
     name = function.__name__
     if getattr(np, name, None) is function:
         return f"np.{name}"
@@ -58,54 +60,66 @@ def name_of(function: Callable) -> str:
     return f"{module.replace('numpy', 'np')}.{name}"
 
 
-def arrange(function: Callable, route: Any, args: Sequence, options: dict) -> tuple[list, dict]:
-    """NumPy's arguments as ours takes them: the operands in order, all else by name."""
-    theirs = parameters(function, route)
-    operands = len(route.vjps) if hasattr(route, "vjps") else 0
+def bind_arguments(
+    function: Callable, ours: Any, args: Sequence, options: dict
+) -> tuple[list, dict]:
+    """Return NumPy's arguments in our form: the operands in order, the options by name.
+
+    Leave out options with NumPy's default value; raise TypeError for one that we lack.
+    """
+    defaults = parameters(function, ours)
     if function is np.einsum:  # its operands have no names
-        first, given = list(args), options
+        operands, named = list(args), options
     else:
-        given = dict(zip(theirs, args)) | options
-        first = [given.pop(name) for name in list(theirs)[:operands]]
-    others = {name: x for name, x in given.items() if x is not theirs.get(name)}
-    accepted = route.options if hasattr(route, "vjps") else parameters(route)
-    if refused := others.keys() - accepted:
+        named = dict(zip(defaults, args)) | options
+        operand_names = list(defaults)[: len(ours.vjps)] if is_primitive(ours) else []
+        operands = [named.pop(name) for name in operand_names]
+    changed = {name: x for name, x in named.items() if x is not defaults.get(name)}
+    supported = ours.options if is_primitive(ours) else parameters(ours)
+    if unsupported := changed.keys() - supported:
         raise TypeError(
             f"{name_of(function)}: minigrad does not support the argument "
-            f"{', '.join(sorted(refused))}; supported: {', '.join(accepted) or 'none'}"
+            f"{', '.join(sorted(unsupported))}; supported: {', '.join(supported) or 'none'}"
         )
-    return first, others
+    return operands, changed
+
+
+def is_primitive(ours: Any) -> bool:
+    return hasattr(ours, "vjps")
 
 
 @cache
-def shared_arguments(function: Callable, route: Any) -> int:
-    """How many arguments ours takes in NumPy's order, so that they need no arranging."""
-    if hasattr(route, "vjps"):
-        return len(route.vjps)
-    pairs = zip(parameters(function, route), parameters(route))
+def shared_arguments(function: Callable, ours: Any) -> int:
+    """Count the leading arguments that ours takes in NumPy's order: these need no binding."""
+    if is_primitive(ours):
+        return len(ours.vjps)
+    pairs = zip(parameters(function, ours), parameters(ours))
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 @cache
-def parameters(function: Any, stand_in: Any = None) -> dict[str, Any]:
-    """The names of a function's parameters, in order, with their defaults."""
+def parameters(function: Any, ours: Any = None) -> dict[str, Any]:
+    """Return a function's parameter names in order, with their defaults."""
     if isinstance(function, np.ufunc):
         return {f"operand {i}": None for i in range(function.nin)} | UFUNC_OPTIONS
     try:
         signature = inspect.signature(function)
-    except ValueError:  # some of NumPy's functions in C don't tell; ours take the same names
-        signature = inspect.signature(stand_in)
-    named = {name: p.default for name, p in signature.parameters.items()}
-    return {"shape" if name == "newshape" else name: x for name, x in named.items()}  # NumPy 2.0
+    except ValueError:  # some C functions of NumPy have no signature; ours has the same names
+        signature = inspect.signature(ours)
+    defaults = {name: p.default for name, p in signature.parameters.items()}
+    # NumPy 2.0 calls the shape of np.reshape newshape
+    return {"shape" if name == "newshape" else name: x for name, x in defaults.items()}
 
 
 def check_out(function: Callable, out: Any) -> None:
+    """Refuse a tensor as out=."""
     if any(isinstance(x, ArrayMethods) for x in (out if isinstance(out, tuple) else (out,))):
-        raise in_place(f"{name_of(function)}(..., out=tensor)")
+        raise in_place_error(f"{name_of(function)}(..., out=tensor)")
 
 
 def no_derivative(name: str) -> TypeError:
+    """Make the error for a function without a derivative."""
     return TypeError(
-        f"{name} has no derivative in minigrad. For its value alone, leave the graph on purpose: "
-        "pass x.data"
+        f"{name} has no derivative in minigrad. If you need its value alone, leave the graph on "
+        "purpose: pass x.data or x.detach()"
     )

@@ -1,7 +1,7 @@
-"""np.einsum, beside its derivatives.
+"""np.einsum with its derivatives.
 
-g takes the place of the operand, and the operand's indices that of the result's: of 'ij,jk->ik' the
-derivative by the first operand is 'ik,jk->ij'.
+The vjp by an operand is again an einsum: g replaces the operand, and the subscripts of the operand
+and of the result change places. For 'ij,jk->ik' the vjp by the first operand is 'ik,jk->ij'.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .tensor import Primitive, Tensor
 
 
 @cache
-def contraction(count: int) -> Primitive:
-    """np.einsum for so many operands, with subscripts made explicit."""
+def contraction(n: int) -> Primitive:
+    """Make the primitive np.einsum for n operands and explicit subscripts."""
 
     def by_operand(i: int) -> Callable:
         def vjp(g: Any, _: Any, *operands: Any, subscripts: str = "", optimize: Any = False) -> Any:
@@ -37,7 +37,7 @@ def contraction(count: int) -> Primitive:
     def forward(*x: Any, subscripts: str, optimize: Any) -> Any:
         return np.einsum(subscripts, *x, optimize=optimize)
 
-    return Primitive(forward, *map(by_operand, range(count)), name="np.einsum")
+    return Primitive(forward, *map(by_operand, range(n)), name="np.einsum")
 
 
 @implements(np.einsum)
@@ -47,19 +47,23 @@ def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Tensor:
 
 
 def explicit(subscripts: str, ranks: list[int]) -> str:
-    """Subscripts with letters for the dots, and a right side: '...i,i' becomes 'Ai,i->A'."""
+    """Write out the dots and the right side of subscripts: '...i,i' becomes 'Ai,i->A'."""
     if not isinstance(subscripts, str):
         raise TypeError("np.einsum: a string is required first, such as 'ij,jk->ik'")
     left, arrow, out = subscripts.replace(" ", "").partition("->")
     terms = left.split(",")
     if len(terms) != len(ranks):
-        raise ValueError(f"np.einsum: {subscripts!r} takes {len(terms)} operands, not {len(ranks)}")
+        raise ValueError(
+            f"np.einsum: {subscripts!r} needs {len(terms)} operands, received {len(ranks)}"
+        )
     if not arrow:
         out = "..." + "".join(sorted(c for c in set(left) - set(".,") if left.count(c) == 1))
     hidden = [n - len(t.replace("...", "")) if "..." in t else 0 for t, n in zip(terms, ranks)]
     widest = max(hidden)
     if widest > 0 and "..." not in out:
-        raise ValueError(f"np.einsum: the dots of {subscripts!r} must stand right of -> too")
+        raise ValueError(
+            f"np.einsum: {subscripts!r} needs the dots on the right side of -> as well"
+        )
     dots = [c for c in ascii_letters if c not in subscripts][:widest]
     terms = [t.replace("...", "".join(dots[widest - n :])) for t, n in zip(terms, hidden)]
     for term in terms:

@@ -1,7 +1,7 @@
-"""NumPy's functions that are composed of the primitives, and so need no derivatives of their own.
+"""NumPy functions composed of the table's rows; they need no vjps of their own.
 
-In order of difficulty: reductions, shapes, joining and splitting, choosing, products.
-Each has NumPy's signature, less the arguments that are refused by name; the types are NumPy's.
+Sorted by difficulty: reductions, shapes, joining and splitting, choosing, products.
+Each has NumPy's signature without the arguments that we refuse. The result's dtype is NumPy's.
 """
 
 from __future__ import annotations
@@ -12,40 +12,40 @@ import operator
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from .array_methods import coerce_lists, plain_options
-from .dispatch import HANDLED_FUNCTIONS, unwrap
+from .conversion import coerce_lists, constant_options, unwrap
+from .dispatch import HANDLED_FUNCTIONS
 from .numpy_vjps import implements, scatter_add
 
 # Reductions
 
 
-def in_precision(a, dtype, whole=None):
-    """a in that dtype, if one is given; whole numbers in one wide enough for the result."""
-    if dtype is None and whole and a.dtype.kind != "f":
-        dtype = np.result_type(a.dtype, whole)
+def cast(a, dtype, at_least=None):
+    """Convert a to dtype; without a dtype, widen integers to what the result needs at least."""
+    if dtype is None and at_least and a.dtype.kind != "f":
+        dtype = np.result_type(a.dtype, at_least)
     return a if dtype is None else HANDLED_FUNCTIONS["astype"](a, dtype=dtype)
 
 
-def chosen(a, where, neutral):
-    """The elements to reduce; those left out are neutral."""
+def masked(a, where, neutral):
+    """Replace the elements that where= leaves out by the neutral element of the reduction."""
     return a if where is True else np.where(np.broadcast_to(unwrap(where), a.shape), a, neutral)
 
 
-def count(a, axis, where):
-    """How many elements go into each result, in a's precision; a Python number if all do."""
+def reduced_size(a, axis, where):
+    """Count the elements that go into each result: an integer, or with where= an array."""
     if where is not True:
         where = np.broadcast_to(unwrap(where), a.shape)
         return np.sum(where, axis=axis, keepdims=True, dtype=a.dtype)
-    return math.prod(a.shape[i] for i in axes_of(a, axis))
+    return math.prod(a.shape[i] for i in normalize_axes(a, axis))
 
 
-def beginning(initial, result):
-    """A number to begin with, in the precision of the result."""
+def initial_value(initial, result):
+    """Convert initial= to a scalar of the result's dtype."""
     return np.reshape(initial, ()).astype(result.dtype)
 
 
-def axes_of(a, axis):
-    """The axes that are meant, each from 0 on: all for None."""
+def normalize_axes(a, axis):
+    """Return non-negative axes; None means all."""
     return normalize_axis_tuple(range(a.ndim) if axis is None else axis, a.ndim)
 
 
@@ -58,25 +58,25 @@ _sum, _mean, _cumsum = (
 
 @implements(np.sum)
 def sum(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
-    total = _sum(chosen(in_precision(a, dtype), where, 0), axis=axis, keepdims=keepdims)
-    return total if initial is None else total + beginning(initial, total)
+    total = _sum(masked(cast(a, dtype), where, 0), axis=axis, keepdims=keepdims)
+    return total if initial is None else total + initial_value(initial, total)
 
 
 @implements(np.mean)
 def mean(a, axis=None, dtype=None, keepdims=False, where=True):
-    a = in_precision(a, dtype, float)
+    a = cast(a, dtype, float)
     if where is True:
         return _mean(a, axis=axis, keepdims=keepdims)
-    result = sum(a, axis, keepdims=True, where=where) / count(a, axis, where)
+    result = sum(a, axis, keepdims=True, where=where) / reduced_size(a, axis, where)
     return result if keepdims else np.squeeze(result, axis)
 
 
 @implements(np.var)
 def var(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
-    a = in_precision(a, dtype, float)
+    a = cast(a, dtype, float)
     squares = np.square(a - mean(a, axis, keepdims=True, where=where))
     total = sum(squares, axis, keepdims=True, where=where)
-    n = count(a, axis, where) - ddof
+    n = reduced_size(a, axis, where) - ddof
     result = total / (np.maximum(n, 0) if np.ndim(n) else float(max(n, 0)))
     return result if keepdims else np.squeeze(result, axis)
 
@@ -88,14 +88,15 @@ def std(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
 
 @implements(np.average)
 def average(a, axis=None, weights=None, returned=False, keepdims=False):
-    """Σ w·a / Σ w; weights of one axis, or of a's shape."""
+    """Return Σ w·a / Σ w, with weights of a's shape, or of one axis."""
     a, weights = coerce_lists("np.average", (a, weights))
-    a = in_precision(a, None, float)
+    a = cast(a, None, float)
     weights = np.ones((1,) * a.ndim, a.dtype) if weights is None else weights
     if np.ndim(weights) != a.ndim:
         if axis is None or np.ndim(weights) != 1:
-            raise TypeError("np.average: weights must have a's shape, or be of the one axis given")
-        weights = np.reshape(weights, [-1 if i in axes_of(a, axis) else 1 for i in range(a.ndim)])
+            raise TypeError("np.average: weights must have a's shape, or one axis with axis= given")
+        reduced = normalize_axes(a, axis)
+        weights = np.reshape(weights, [-1 if i in reduced else 1 for i in range(a.ndim)])
     weights = np.broadcast_to(weights, a.shape)
     total = np.sum(weights, axis=axis, keepdims=keepdims)
     result = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
@@ -103,17 +104,19 @@ def average(a, axis=None, weights=None, returned=False, keepdims=False):
 
 
 def extreme(function, pairwise):
-    """np.max or np.min, with the options `initial` and `where`."""
+    """Implement np.max or np.min with the options `initial` and `where`."""
     primitive = HANDLED_FUNCTIONS[function]
 
     @implements(function)
     def reduce(a, axis=None, keepdims=False, initial=None, where=True):
         if where is not True and initial is None:
-            raise ValueError(f"np.{function.__name__}: where= needs initial=, for what is left out")
+            raise ValueError(
+                f"np.{function.__name__}: where= needs initial=, a value for no elements"
+            )
         if initial is None:
             return primitive(a, axis=axis, keepdims=keepdims)
-        initial = beginning(initial, a)
-        return pairwise(primitive(chosen(a, where, initial), axis=axis, keepdims=keepdims), initial)
+        initial = initial_value(initial, a)
+        return pairwise(primitive(masked(a, where, initial), axis=axis, keepdims=keepdims), initial)
 
 
 extreme(np.max, np.maximum)
@@ -126,32 +129,32 @@ HANDLED_FUNCTIONS[np.amax], HANDLED_FUNCTIONS[np.amin] = (
 
 @implements(np.prod)
 def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
-    """Half the elements times the other half, until one is left: exact where some are 0, too."""
-    a = chosen(in_precision(a, dtype, int), where, 1)
-    axes = axes_of(a, axis)
+    """Multiply one half of the elements by the other until one is left; right for zeros too."""
+    a = masked(cast(a, dtype, int), where, 1)
+    axes = normalize_axes(a, axis)
     rest = [n for i, n in enumerate(a.shape) if i not in axes]
-    x = np.reshape(np.moveaxis(a, axes, range(len(axes))), (count(a, axes, True), *rest))
+    x = np.reshape(np.moveaxis(a, axes, range(len(axes))), (reduced_size(a, axes, True), *rest))
     while len(x) > 1:
         half = len(x) // 2
         x = np.concatenate([x[:half] * x[half : 2 * half], x[2 * half :]])
     result = x[0] if len(x) else np.sum(x, axis=0) + 1
     if keepdims:
         result = np.expand_dims(result, axes)
-    return result if initial is None else result * beginning(initial, result)
+    return result if initial is None else result * initial_value(initial, result)
 
 
 @implements(np.cumsum)
 def cumsum(a, axis=None, dtype=None):
     a = np.ravel(a) if axis is None else a
-    return _cumsum(in_precision(a, dtype), axis=axis or 0)
+    return _cumsum(cast(a, dtype), axis=axis or 0)
 
 
 @implements(np.linalg.norm)
 def norm(x, ord=None, axis=None, keepdims=False):
-    """Of vectors (Σ|x|^p)^(1/p), ord = p; of matrices Frobenius's. NaN derivative at 0."""
-    x = in_precision(x, None, float)
+    """(Σ|x|ᵖ)^(1/p) for vectors, ord = p; Frobenius for matrices. The derivative at 0 is NaN."""
+    x = cast(x, None, float)
     of_vectors = np.ndim(axis) == 0 and (axis is not None or x.ndim == 1)
-    if ord is None or (ord == 2 and of_vectors) or (ord == "fro" and not of_vectors):
+    if ord in (None, 2 if of_vectors else "fro"):
         return np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims))
     if not of_vectors or isinstance(ord, str) or ord == 0:
         raise TypeError(
@@ -174,7 +177,7 @@ def ravel(a, order="C"):
 
 @implements(np.moveaxis)
 def moveaxis(a, source, destination):
-    numbered = np.empty(range(a.ndim))  # an axis i is i long
+    numbered = np.empty(range(a.ndim))  # axis i has length i, so the moved shape is the order
     return np.transpose(a, np.moveaxis(numbered, source, destination).shape)
 
 
@@ -183,18 +186,18 @@ def tile(A, reps):
     reps = tuple(np.atleast_1d(unwrap(reps)).tolist())
     shape = (1,) * (len(reps) - A.ndim) + A.shape
     reps = (1,) * (len(shape) - len(reps)) + reps
-    apart = np.reshape(A, [n for size in shape for n in (1, size)])
-    repeated = np.broadcast_to(apart, [n for pair in zip(reps, shape) for n in pair])
+    with_copies = np.reshape(A, [n for size in shape for n in (1, size)])
+    repeated = np.broadcast_to(with_copies, [n for pair in zip(reps, shape) for n in pair])
     return np.reshape(repeated, [r * n for r, n in zip(reps, shape)])
 
 
 @implements(np.pad)
 def pad(array, pad_width, mode="constant", constant_values=0):
     if mode != "constant":
-        raise TypeError(f"np.pad: minigrad supports mode='constant' alone, received {mode!r}")
+        raise TypeError(f"np.pad: minigrad supports only mode='constant', received {mode!r}")
     widths = np.broadcast_to(pad_width, (array.ndim, 2)).tolist()
     inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, array.shape))
-    constant = plain_options("np.pad", dict(constant_values=constant_values))
+    constant = constant_options("np.pad", dict(constant_values=constant_values))
     frame = np.pad(np.zeros_like(array), widths, **constant)
     return scatter_add(array, index=inside, shape=frame.shape) + frame
 
@@ -226,9 +229,9 @@ def array_split(ary, indices_or_sections, axis=0):
         inner = list(indices_or_sections)
     else:
         if (parts := operator.index(indices_or_sections)) < 1:
-            raise ValueError(f"np.split: 1 or more parts are required, received {parts}")
+            raise ValueError(f"np.split: at least 1 part is required, received {parts}")
         inner = np.cumsum([n // parts + (i < n % parts) for i in range(parts)]).tolist()[:-1]
-    return [along(ary, axis, slice(a, b)) for a, b in zip([0, *inner], [*inner, n])]
+    return [index_axis(ary, axis, slice(a, b)) for a, b in zip([0, *inner], [*inner, n])]
 
 
 @implements(np.split)
@@ -236,8 +239,8 @@ def split(ary, indices_or_sections, axis=0):
     pieces = array_split(ary, indices_or_sections, axis)
     if np.ndim(indices_or_sections) == 0 and len({x.shape for x in pieces}) > 1:
         raise ValueError(
-            f"np.split: {ary.shape[axis]} rows of axis {axis} don't divide into "
-            f"{indices_or_sections} equal parts; np.array_split makes unequal ones"
+            f"np.split: axis {axis} of length {ary.shape[axis]} cannot be split into "
+            f"{indices_or_sections} equal parts; np.array_split makes unequal parts"
         )
     return pieces
 
@@ -245,21 +248,21 @@ def split(ary, indices_or_sections, axis=0):
 # Choosing among elements
 
 
-def along(a, axis, index):
-    """a[:, …, index, …, :] with the index on that axis."""
-    return a[(slice(None),) * axes_of(a, axis)[0] + (index,)]
+def index_axis(a, axis, index):
+    """Return a[:, …, index, …, :] with the index on that axis."""
+    return a[(slice(None),) * normalize_axes(a, axis)[0] + (index,)]
 
 
 @implements(np.take)
 def take(a, indices, axis=None):
     indices = np.asarray(unwrap(indices))
-    return np.ravel(a)[indices] if axis is None else along(a, axis, indices)
+    return np.ravel(a)[indices] if axis is None else index_axis(a, axis, indices)
 
 
 @implements(np.repeat)
 def repeat(a, repeats, axis=None):
     a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
-    return along(a, axis, np.repeat(np.arange(a.shape[axis]), repeats))
+    return index_axis(a, axis, np.repeat(np.arange(a.shape[axis]), repeats))
 
 
 @implements(np.take_along_axis)
@@ -317,13 +320,15 @@ def dot(a, b):
 
 @implements(np.tensordot)
 def tensordot(a, b, axes=2):
-    """As one matrix product: the axes to be summed go last in a, first in b."""
+    """Compute one matrix product: move the summed axes last in a and first in b."""
     a, b = coerce_lists("np.tensordot", (a, b))
     if np.ndim(axes) == 0:
         axes = (range(a.ndim - axes, a.ndim), range(axes))
-    of_a, of_b = list(axes_of(a, axes[0])), list(axes_of(b, axes[1]))
+    of_a, of_b = list(normalize_axes(a, axes[0])), list(normalize_axes(b, axes[1]))
     if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
-        raise ValueError(f"np.tensordot of {a.shape} and {b.shape}: axes {of_a}, {of_b} differ")
+        raise ValueError(
+            f"np.tensordot of {a.shape} and {b.shape}: the lengths of axes {of_a} and {of_b} must be equal"
+        )
     rows = [i for i in range(a.ndim) if i not in of_a]
     columns = [i for i in range(b.ndim) if i not in of_b]
     shape = [a.shape[i] for i in rows] + [b.shape[i] for i in columns]

@@ -1,11 +1,16 @@
-"""NumPy's functions, each beside its derivatives, in order of difficulty.
+"""The table: NumPy functions with their derivatives.
 
-A line reads: the function, then a derivative per operand, (g, out, *operands) -> g · ∂out/∂operand,
-where g is the derivative of the final result by out. A name that begins with _ is not read, and so
-not kept in memory; the keywords of the first derivative are the options that the function supports.
-What was broadcast is summed back by the sweep. Derivatives are written in NumPy's functions, and so
-have derivatives themselves. What NumPy has beside these is composed of them, in numpy_functions.py;
-Einstein's sums have a file of their own, einsum.py.
+Sorted by difficulty: one operand, two operands, sums, matrix products; below the marker reductions,
+shapes, choosing, joining. How to read a row, for example that of the product a·b:
+
+    defvjp(np.multiply, lambda g, _, _a, b: g * b, lambda g, _, a, _b: g * a)
+
+First stands the function, then one vjp for each operand. A vjp takes g, the gradient of the final
+result by `out`, then `out` itself, then the operands; it returns g · ∂out/∂operand. The vjp by a is
+g·b. It does not read `out` and `a`: their names begin with _, so the engine need not keep their
+values in memory; of `_a` it keeps shape and dtype. Where an operand was broadcast, the backward pass
+sums the result back to its shape. The keyword arguments of the first vjp are the options that the
+function supports. A vjp is written in differentiable NumPy functions, so it has derivatives itself.
 """
 
 from __future__ import annotations
@@ -18,21 +23,22 @@ from typing import Any
 
 import numpy as np
 
-from .dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE, unwrap
+from .conversion import unwrap
+from .dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE
 from .tensor import Primitive, Tensor
 
 
 def defvjp(function: Callable, *vjps: Callable | None, forward: Callable | None = None) -> None:
-    """Give one of NumPy's functions its derivatives."""
+    """Define the vjps of a NumPy function."""
     HANDLED_FUNCTIONS[function] = Primitive(
         forward or function, *vjps, name=f"np.{function.__name__}"
     )
 
 
-def implements(function: Callable) -> Callable:
-    """Let the decorated function, written in differentiable ones, stand in for NumPy's.
+def implements(function: Any) -> Callable:
+    """Let the decorated function, written in differentiable functions, replace NumPy's.
 
-    Its parameters have NumPy's names; those that it lacks are refused by name.
+    Its parameters have NumPy's names; NumPy's other parameters are refused by name.
     """
 
     def register(ours: Callable) -> Callable:
@@ -66,12 +72,75 @@ defvjp(np.sinh, lambda g, _, x: g * np.cosh(x))
 defvjp(np.cosh, lambda g, _, x: g * np.sinh(x))
 defvjp(np.tanh, lambda g, out, _: g * (1 - out * out))
 
-# Two operands, elementwise; where they are equal, maximum and minimum give half to each
+# Two operands, elementwise
 
 defvjp(np.add, lambda g, *_: g, lambda g, *_: g)
 defvjp(np.subtract, lambda g, *_: g, lambda g, *_: -g)
 defvjp(np.multiply, lambda g, _, _a, b: g * b, lambda g, _, a, _b: g * a)
 defvjp(np.divide, lambda g, _, _a, b: g / b, lambda g, out, _a, b: -g * out / b)
+
+
+def power_vjp_base(g: Any, _: Any, x: Any, n: Any) -> Any:
+    """g · n·xⁿ⁻¹."""
+    if not np.all(n):  # where x and n are both 0, x becomes 1: 0 · 0⁻¹ would be NaN
+        x = np.where((x == 0) & (n == 0), 1, x)
+    return g * n * x ** (n - 1)
+
+
+def power_vjp_exponent(g: Any, out: Any, x: Any, _n: Any) -> Any:
+    """g · xⁿ·log x."""
+    return g * out * np.log(np.where(x == 0, 1, x))  # 0ⁿ·log 0 is 0 for n > 0
+
+
+defvjp(np.power, power_vjp_base, power_vjp_exponent, forward=lambda x, n: x**n)
+
+# Sums: each element that went in receives the gradient of the sum
+
+
+def expand_reduced(g: Any, shape: tuple, axis: Any, keepdims: bool) -> Any:
+    """Repeat g along the axes that were reduced."""
+    if axis is not None and not keepdims:
+        g = np.expand_dims(g, axis)
+    return np.broadcast_to(g, shape)
+
+
+def sum_vjp(g: Any, _: Any, _x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return expand_reduced(g, _x.shape, axis, keepdims)
+
+
+def mean_vjp(g: Any, _: Any, _x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    weight = g.size / max(_x.size, 1)  # of each element in its mean
+    return expand_reduced(g * weight, _x.shape, axis, keepdims)
+
+
+defvjp(np.sum, sum_vjp)
+defvjp(np.mean, mean_vjp)
+
+# Matrix products: with G the gradient of A B, A receives G Bᵀ and B receives Aᵀ G
+
+
+def matmul_vjp_left(g: Any, _: Any, _a: Any, b: Any) -> Any:
+    if b.ndim == 1:
+        return np.expand_dims(g, -1) * b
+    if _a.ndim == 1:
+        return np.squeeze(np.expand_dims(g, -2) @ np.swapaxes(b, -1, -2), -2)
+    return g @ np.swapaxes(b, -1, -2)
+
+
+def matmul_vjp_right(g: Any, _: Any, a: Any, _b: Any) -> Any:
+    if a.ndim == 1:
+        return np.expand_dims(a, -1) * np.expand_dims(g, -2) if _b.ndim > 1 else g * a
+    if _b.ndim == 1:
+        return np.squeeze(np.swapaxes(a, -1, -2) @ np.expand_dims(g, -1), -1)
+    return np.swapaxes(a, -1, -2) @ g
+
+
+defvjp(np.matmul, matmul_vjp_left, matmul_vjp_right)
+
+# ---- For advanced readers ----
+
+# More of two operands; where both are equal, maximum and minimum give half of g to each
+
 defvjp(
     np.maximum,
     lambda g, _, a, b: (g * (a > b) + g * (a >= b)) / 2,
@@ -82,13 +151,6 @@ defvjp(
     lambda g, _, a, b: (g * (a < b) + g * (a <= b)) / 2,
     lambda g, _, a, b: (g * (b < a) + g * (b <= a)) / 2,
 )
-defvjp(  # where x and n are 0, the 0 of n is not to meet 0⁻¹
-    np.power,
-    lambda g, _, x, n: g * n * (x if np.all(n) else x + ((x == 0) & (n == 0))) ** (n - 1),
-    lambda g, out, x, _n: g * out * np.log(np.where(x == 0, 1, x)),
-    forward=lambda x, n: x**n,
-)
-
 defvjp(
     np.logaddexp, lambda g, out, a, _: g * np.exp(a - out), lambda g, out, _, b: g * np.exp(b - out)
 )
@@ -98,74 +160,61 @@ defvjp(
     lambda g, _, y, x: -g * y / (x * x + y * y),
 )
 
-# Sums and means: each element that went in receives the gradient of what came out
+# More reductions: element i is in every cumulative sum from i on; equal maxima share g
 
 
-def expand_reduced(g: Any, shape: tuple, axis: Any, keepdims: bool) -> Any:
-    """Repeat g along the axes that were reduced."""
-    if axis is not None and not keepdims:
-        g = np.expand_dims(g, axis)
-    return np.broadcast_to(g, shape)
+def cumsum_vjp(g: Any, _: Any, _x: Any, axis: int = 0) -> Any:
+    return np.flip(np.cumsum(np.flip(g, axis), axis), axis)
 
 
-defvjp(
-    np.sum, lambda g, _, _x, axis=None, keepdims=False: expand_reduced(g, _x.shape, axis, keepdims)
-)
-defvjp(
-    np.mean,
-    lambda g, _, _x, axis=None, keepdims=False: expand_reduced(
-        g * (g.size / max(_x.size, 1)), _x.shape, axis, keepdims
-    ),
-)
-defvjp(  # each element is in all sums from its own on
-    np.cumsum, lambda g, _, _x, axis=0: np.flip(np.cumsum(np.flip(g, axis), axis), axis)
-)
-
-# Extremes: the elements that attain it share the gradient
-
-
-def to_extremes(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    hit = x == expand_reduced(out, x.shape, axis, keepdims)
-    share = np.true_divide(hit, np.sum(hit, axis=axis, keepdims=True), dtype=x.dtype)
+def extreme_vjp(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    is_extreme = x == expand_reduced(out, x.shape, axis, keepdims)
+    n = np.sum(is_extreme, axis=axis, keepdims=True)
+    share = np.true_divide(is_extreme, n, dtype=x.dtype)
     return expand_reduced(g, x.shape, axis, keepdims) * share
 
 
-defvjp(np.max, to_extremes)
-defvjp(np.min, to_extremes)
+defvjp(np.cumsum, cumsum_vjp)
+defvjp(np.max, extreme_vjp)
+defvjp(np.min, extreme_vjp)
 
-# The same elements in another shape, order or precision
+# The same elements in another shape, order or dtype
 
 
-def reshape(x: Any, shape: Any, order: Any = "C") -> Any:
+def reshape(x: Any, shape: Any, order: str = "C") -> Any:
     if order not in ("C", "F"):
-        raise ValueError(f"the order must be 'C' or 'F', received {order!r}")
+        raise ValueError(f"order must be 'C' or 'F', received {order!r}")
     return np.reshape(x, shape, order=order)
 
 
-defvjp(
-    np.reshape,
-    lambda g, _, _x, shape=None, order="C": np.reshape(g, _x.shape, order=order),
-    forward=reshape,
-)
+def reshape_vjp(g: Any, _: Any, _x: Any, shape: Any = None, order: str = "C") -> Any:
+    return np.reshape(g, _x.shape, order=order)
+
+
+def transpose_vjp(g: Any, _: Any, _x: Any, axes: Any = None) -> Any:
+    inverse = None if axes is None else np.argsort([i % _x.ndim for i in axes])
+    return np.transpose(g, inverse)
+
+
+def roll_vjp(g: Any, _: Any, _x: Any, shift: Any = 0, axis: Any = None) -> Any:
+    return np.roll(g, np.negative(shift).tolist(), axis)
+
+
+defvjp(np.reshape, reshape_vjp, forward=reshape)
 defvjp(np.expand_dims, lambda g, _, _x, axis=None: np.reshape(g, _x.shape))
 defvjp(np.squeeze, lambda g, _, _x, axis=None: np.reshape(g, _x.shape))
 defvjp(np.swapaxes, lambda g, _, _x, axis1=0, axis2=1: np.swapaxes(g, axis1, axis2))
-defvjp(
-    np.transpose,
-    lambda g, _, _x, axes=None: np.transpose(
-        g, None if axes is None else np.argsort([i % _x.ndim for i in axes])
-    ),
-)
+defvjp(np.transpose, transpose_vjp)
 defvjp(np.broadcast_to, lambda g, _, _x, shape=None: g)
 defvjp(np.flip, lambda g, _, _x, axis=None: np.flip(g, axis))
-defvjp(np.roll, lambda g, _, _x, shift=0, axis=None: np.roll(g, np.negative(shift).tolist(), axis))
+defvjp(np.roll, roll_vjp)
 HANDLED_FUNCTIONS["astype"] = Primitive(
     lambda x, dtype: x.astype(dtype), lambda g, _, _x, dtype=None: g, name="astype"
 )
 
 # Choosing among elements
 
-choice = Primitive(
+select = Primitive(
     np.where,
     None,
     lambda g, _, condition, *_ab: np.where(condition, g, 0),
@@ -176,66 +225,64 @@ choice = Primitive(
 
 @implements(np.where)
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    return np.nonzero(condition) if x is None else choice(unwrap(condition), x, y)
+    return np.nonzero(condition) if x is None else select(unwrap(condition), x, y)
 
 
-def bound(x: Any, low: Any, high: Any) -> tuple[Any, Any]:
-    """Where the upper bound is what comes out, and where the lower is; if they cross, the upper."""
+def clipped(x: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    """Return where the result is `high`, and where it is `low`. If the bounds cross, high wins."""
     low, high = -np.inf if low is None else low, np.inf if high is None else high
     above = np.maximum(x, low) > high
     return above, (x < low) & ~above
 
 
-bounded = Primitive(
+clip_primitive = Primitive(
     np.clip,
-    lambda g, _, x, low, high: np.where(np.logical_or(*bound(x, low, high)), 0, g),
-    lambda g, _, x, low, high: g * bound(x, low, high)[1],
-    lambda g, _, x, low, high: g * bound(x, low, high)[0],
+    lambda g, _, x, low, high: np.where(np.logical_or(*clipped(x, low, high)), 0, g),
+    lambda g, _, x, low, high: g * clipped(x, low, high)[1],
+    lambda g, _, x, low, high: g * clipped(x, low, high)[0],
     name="np.clip",
 )
 
 
 @implements(np.clip)
-def clip(
-    a: Tensor, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None
-) -> Tensor:
-    return bounded(a, a_min if min is None else min, a_max if max is None else max)
+def clip(a: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Any:
+    return clip_primitive(a, a_min if min is None else min, a_max if max is None else max)
 
 
-ONCE = (int, np.integer, slice, type(None), type(Ellipsis))  # what picks no element twice
+BASIC_INDEX = (int, np.integer, slice, type(None), type(Ellipsis))  # selects no element twice
 
 
-def place(g: np.ndarray, index: Any, shape: tuple) -> np.ndarray:
-    """Zeros of that shape, with g added at [index]: an index that repeats adds up."""
+def add_at(g: np.ndarray, index: Any, shape: tuple) -> np.ndarray:
+    """Return zeros of that shape with g added at [index]; repeated indices add up."""
     x = np.zeros(shape, g.dtype)
     parts = index if isinstance(index, tuple) else (index,)
-    if all(isinstance(i, ONCE) or np.asarray(i).dtype == bool for i in parts):
+    if all(isinstance(i, BASIC_INDEX) or np.asarray(i).dtype == bool for i in parts):
         x[index] = g
     else:
         np.add.at(x, index, g)
     return x
 
 
-scatter_add = Primitive(place, lambda g, _, _x, index=None, shape=None: g[index])
-pick = Primitive(
+scatter_add = Primitive(add_at, lambda g, _, _x, index=None, shape=None: g[index])
+gather = Primitive(
     lambda x, index: x[index],
     lambda g, _, _x, index=None: scatter_add(g, index=index, shape=_x.shape),
     name="indexing",
 )
 
 
+@implements("getitem")
 def getitem(x: Tensor, index: Any) -> Tensor:
-    return pick(x, index=tuple(map(unwrap, index)) if isinstance(index, tuple) else unwrap(index))
+    parts = tuple(map(unwrap, index)) if isinstance(index, tuple) else unwrap(index)
+    return gather(x, index=parts)
 
 
-HANDLED_FUNCTIONS["getitem"] = getitem
-
-# Joining
+# Joining: each array receives its slice of g
 
 
 @cache
-def concatenation(count: int) -> Primitive:
-    """np.concatenate for so many arrays, which end at `ends`: each receives its slice of g."""
+def concatenation(n: int) -> Primitive:
+    """Make the primitive that joins n arrays; array i ends at ends[i] of the joined axis."""
 
     def slice_of(i: int) -> Callable:
         def vjp(g: Any, _: Any, *_arrays: Any, axis: int = 0, ends: Any = ()) -> Any:
@@ -247,39 +294,18 @@ def concatenation(count: int) -> Primitive:
     def join(*arrays: Any, axis: int, ends: Any) -> Any:
         return np.concatenate(arrays, axis)
 
-    return Primitive(join, *map(slice_of, range(count)), name="np.concatenate")
+    return Primitive(join, *map(slice_of, range(n)), name="np.concatenate")
 
 
 @implements(np.concatenate)
-def concatenate(arrays: Any, axis: int | None = 0) -> Tensor:
+def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     arrays = list(arrays) if axis is not None else [np.reshape(x, -1) for x in arrays]
     axis = axis or 0
-    sizes = [(np.shape(unwrap(x))[axis:] or (0,))[0] for x in arrays]
-    return concatenation(len(arrays))(*arrays, axis=axis, ends=list(accumulate(sizes)))
+    lengths = [(np.shape(unwrap(x))[axis:] or (0,))[0] for x in arrays]
+    return concatenation(len(arrays))(*arrays, axis=axis, ends=list(accumulate(lengths)))
 
 
-# Matrix products: with G the gradient of A @ B, A receives G Bᵀ and B receives Aᵀ G
-
-
-def matmul_left(g: Any, _: Any, _a: Any, b: Any) -> Any:
-    if b.ndim == 1:
-        return np.expand_dims(g, -1) * b
-    if _a.ndim == 1:
-        return np.squeeze(np.expand_dims(g, -2) @ np.swapaxes(b, -1, -2), -2)
-    return g @ np.swapaxes(b, -1, -2)
-
-
-def matmul_right(g: Any, _: Any, a: Any, _b: Any) -> Any:
-    if a.ndim == 1:
-        return np.expand_dims(a, -1) * np.expand_dims(g, -2) if _b.ndim > 1 else g * a
-    if _b.ndim == 1:
-        return np.squeeze(np.swapaxes(a, -1, -2) @ np.expand_dims(g, -1), -1)
-    return np.swapaxes(a, -1, -2) @ g
-
-
-defvjp(np.matmul, matmul_left, matmul_right)
-
-# Without a derivative, because they are constant almost everywhere or no numbers: plain arrays
+# Without a derivative: constant almost everywhere, or not a number. They return plain arrays
 
 NONDIFFERENTIABLE.update(
     getattr(np, name)

@@ -1,6 +1,6 @@
-"""SciPy's special functions, beside their derivatives; imported when one first meets a Tensor.
+"""The table for SciPy's special functions; loaded once a program that imported SciPy needs it.
 
-SciPy's softmax and logsumexp make arrays of tensors without asking: take those of functional.py.
+SciPy's softmax and logsumexp convert tensors to arrays; use those of minigrad.functional.
 """
 
 from __future__ import annotations

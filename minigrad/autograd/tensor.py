@@ -1,6 +1,6 @@
-"""The engine: NumPy arrays that remember how they were made, so that gradients can flow back.
+"""The engine: arrays that record how they were made, so that gradients flow back.
 
-In order of difficulty: Tensor, recording (Node, Primitive), the way back (sweep), grad.
+Sorted by difficulty: Tensor, the backward pass, Node, Primitive, helpers.
 """
 
 from __future__ import annotations
@@ -9,72 +9,72 @@ import heapq
 import inspect
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import update_wrapper
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from .array_methods import (
+from .array_methods import ArrayMethods
+from .conversion import (
     FLOATS,
-    ArrayMethods,
     ShapeDtype,
     check_dtype,
     coerce_lists,
+    constant_options,
     from_list,
-    plain_options,
     to_array,
+    unwrap,
 )
-from .dispatch import HANDLED_FUNCTIONS, dispatch, unwrap
+from .dispatch import HANDLED_FUNCTIONS, dispatch
+from .recording import anomaly_detector, is_recording, recording
 
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
-_anomaly_detector: ContextVar[Any] = ContextVar(
-    "watch", default=None
-)  # who looks on; see anomaly.py
-NO_OPTIONS: dict[str, Any] = {}
-_clock = itertools.count()  # nodes are numbered in the order of their creation
+_creation_order = itertools.count()
 
 
 class Tensor(ArrayMethods):
-    """An array that takes part in differentiation: NumPy's functions and operators work on it.
+    """An array that takes part in differentiation; NumPy's functions and operators work on it.
 
-    data: an array (its dtype is kept), or a number or list (these become float32).
-    requires_grad: whether `backward` shall fill `.grad`, an array of the same shape and dtype;
-    then the data are copied.
-    Integers can't require a gradient; complex, object and float16 data are refused (TypeError).
+    data: an array (keeps its dtype), or a number or list (becomes float32).
+    requires_grad: if True, `backward` fills `.grad`, an array of the same shape and dtype. The data
+    are copied, because optimizers write into them.
+
+    Raises TypeError for complex, object and float16 data, and for integers with requires_grad.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> np.sum(x**2).backward()
     >>> x.grad
     array([2., 4., 6.], dtype=float32)
 
-    As in PyTorch, `.grad` adds up over calls of `backward`; the functions, though, are NumPy's.
+    As in PyTorch, `.grad` adds up over calls of `backward`. Unlike there, functions are NumPy's.
     """
 
     __slots__ = ("data", "grad", "requires_grad", "node", "__weakref__")
 
-    def __init__(self, data: Any, requires_grad: bool = False):
+    def __init__(self, data: npt.ArrayLike | ArrayMethods, requires_grad: bool = False):
         array = to_array("Tensor", data, requires_grad)
-        # optimizers write into a parameter, and not into the array that it was made from
         self.data: np.ndarray = array.copy() if requires_grad else array
         self.grad: np.ndarray | None = None
         self.requires_grad = requires_grad
-        self.node: Node | None = None  # what made it; None for a leaf
+        self.node: Node | None = None  # the operation that made it; None for a leaf
 
-    # Out of the graph
+    def backward(
+        self, gradient: npt.ArrayLike | ArrayMethods | None = None, retain_graph: bool = False
+    ) -> None:
+        """Add the gradient of this tensor to `.grad` of every leaf that it depends on.
+
+        gradient: the gradient of the final result by this tensor, of this tensor's shape. A scalar
+        such as a loss needs none: its gradient by itself is 1.
+        retain_graph: keep the graph for another backward pass. By default it is freed.
+        """
+        for leaf, g in backward_pass(self, gradient, retain_graph=retain_graph).items():
+            leaf.grad = np.asarray(g if leaf.grad is None else leaf.grad + g)
 
     def detach(self) -> Tensor:
-        """The same array in a tensor that knows nothing of its making."""
+        """Share the array, drop the graph."""
         return Tensor(self.data)
 
-    # A copy or pickle holds values alone: of a recorded tensor, it is a constant
-
-    def __reduce__(self) -> tuple:
-        leaf = self.node is None
-        return restored, (self.data, leaf and self.requires_grad, self.grad if leaf else None)
-
-    # NumPy's way in
+    # NumPy calls these two where one of its functions meets a tensor
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
         return dispatch(ufunc, operands, options, method)
@@ -85,43 +85,169 @@ class Tensor(ArrayMethods):
     def __getitem__(self, index: Any) -> Tensor:
         return HANDLED_FUNCTIONS["getitem"](self, index)
 
-    def astype(self, dtype: Any) -> Tensor:
+    def astype(self, dtype: npt.DTypeLike) -> Tensor:
+        """Convert to another dtype; the gradient is converted back."""
         return HANDLED_FUNCTIONS["astype"](self, dtype=dtype)
 
-    # The way back
+    def __reduce__(self) -> tuple:
+        """Copy and pickle the values; the copy of a recorded tensor is a constant."""
+        is_leaf = self.node is None
+        return make_leaf, (
+            self.data,
+            is_leaf and self.requires_grad,
+            self.grad if is_leaf else None,
+        )
 
-    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
-        """Add the derivative of this tensor to `.grad` of every leaf that it was made from.
 
-        gradient: the derivative of the final result by this tensor, of this tensor's shape;
-        may be left out where this tensor is a scalar, as a loss is.
-        retain_graph: keep the graph, so that one can go back through it again; else it is freed.
-        """
-        for leaf, g in sweep(self, gradient, (), retain_graph, create_graph=False).items():
-            leaf.grad = np.asarray(g if leaf.grad is None else leaf.grad + g)
+# ---- The backward pass ----
+
+
+def backward_pass(
+    output: Tensor,
+    gradient: Any = None,
+    inputs: Sequence[Tensor] = (),
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> dict[Any, Any]:
+    """Return the gradient of `output` by every leaf and by each of `inputs`, under their grad_key.
+
+    Visit the nodes newest first. Every use of a node's result is newer than the node itself, so its
+    gradient is complete when the node is visited.
+    create_graph: run the vjps on tensors and record them; otherwise they run on plain arrays.
+    """
+    grads = {grad_key(output): initial_gradient(output, gradient, create_graph)}
+    targets = {grad_key(x) for x in inputs}
+    subgraph = subgraph_to(targets, output) if targets else None
+    heap = [output.node] if output.node else []
+    with recording(create_graph):
+        while heap:
+            node = heapq.heappop(heap)
+            g = grads[node] if node in targets else grads.pop(node)
+            for x, r in node.backward(g, subgraph, create_graph):
+                key = grad_key(x)
+                if key in grads:
+                    grads[key] = grads[key] + r
+                else:
+                    grads[key] = r
+                    if x.node:
+                        heapq.heappush(heap, x.node)
+            if not retain_graph:
+                node.free()
+    return grads
+
+
+def grad_key(x: Any) -> Any:
+    """Return where the gradients of all uses of x add up: x's node, or x itself if it is a leaf."""
+    return x if x.node is None else x.node
+
+
+def initial_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
+    """Check the gradient that the backward pass starts with; by default it is 1."""
+    if not output.requires_grad:
+        raise ValueError(
+            "backward: this tensor depends on nothing that requires a gradient, or it was computed "
+            "under no_grad; create the parameters with Tensor(..., requires_grad=True)"
+        )
+    if gradient is None and output.size != 1:
+        raise ValueError(
+            f"backward: a scalar such as a loss is required, received shape {output.shape}. "
+            "Reduce it with np.sum or np.mean, or pass gradient=, an array of that shape"
+        )
+    ones = np.ones(output.shape, output.dtype)
+    array = ones if gradient is None else from_list("backward", unwrap(gradient), output.dtype)
+    if array.shape != output.shape:
+        raise ValueError(
+            f"backward: gradient must have the shape {output.shape}, received {array.shape}"
+        )
+    if not create_graph:
+        return array.copy()
+    return gradient.astype(array.dtype) if isinstance(gradient, Tensor) else Tensor(array)
+
+
+def subgraph_to(targets: set, output: Tensor) -> set:
+    """Return the targets and all nodes between them and `output`: only these need a gradient."""
+    nodes: set[Node] = set()
+    stack = [output.node]
+    while stack:
+        node = stack.pop()
+        if node and node not in nodes:
+            nodes.add(node)
+            stack += [x.node for x, _ in node.needed_vjps()]
+    subgraph = set(targets)
+    for node in sorted(nodes, key=lambda node: node.order):  # operands before results
+        if any(grad_key(x) in subgraph for x, _ in node.needed_vjps()):
+            subgraph.add(node)
+    return subgraph
+
+
+def unbroadcast(r: Any, x: Any, name: str) -> Any:
+    """Sum a gradient over the axes along which x was broadcast, and give it x's dtype."""
+    if not isinstance(r, (np.ndarray, Tensor)):
+        r = np.asarray(r)
+    if r.shape != x.shape:
+        added = r.ndim - x.ndim
+        if added < 0 or any(n not in (1, m) for n, m in zip(x.shape, r.shape[added:])):
+            raise ValueError(
+                f"backward: {name} gave a gradient of shape {r.shape} for an operand of shape "
+                f"{x.shape}. Was its .data replaced after the forward pass?"
+            )
+        stretched = [added + i for i, n in enumerate(x.shape) if n == 1]
+        r = r.sum(axis=(*range(added), *stretched)).reshape(x.shape)
+    if r.dtype == x.dtype:
+        return r
+    check_dtype("backward", x, requires_grad=True)
+    return r.astype(x.dtype)
+
+
+# ---- Recording ----
 
 
 class Node:
-    """One recorded operation: what was called, on what, and what came out."""
+    """One recorded operation: the primitive, its operands and options, and its result."""
 
-    __slots__ = ("order", "primitive", "operands", "options", "needs", "out")
+    __slots__ = ("order", "primitive", "operands", "options", "needs_grad", "out")
 
-    def __init__(self, primitive: Primitive, operands: Any, options: Any, needs: tuple, out: Any):
-        self.order, self.primitive, self.operands = next(_clock), primitive, operands
-        self.options, self.needs, self.out = options, needs, out
+    def __init__(
+        self, primitive: Primitive, operands: Any, options: Any, needs_grad: tuple, out: Any
+    ):
+        self.order = next(_creation_order)
+        self.primitive, self.operands, self.options = primitive, operands, options
+        self.needs_grad, self.out = needs_grad, out
 
-    def needed_vjps(self) -> list[tuple[Any, Any]]:
-        """(operand, derivative by it) for each operand that needs a gradient."""
+    def __lt__(self, other: Node) -> bool:
+        return self.order > other.order  # the heap of the backward pass gives the newest first
+
+    def backward(self, g: Any, subgraph: set | None, create_graph: bool) -> Iterator[Any]:
+        """Yield (operand, its gradient) for each operand that needs one."""
+        needed, detector = self.needed_vjps(), anomaly_detector.get()
+        operands, out = self.saved_values(create_graph)
+        for x, vjp in needed:
+            if subgraph is not None and grad_key(x) not in subgraph:
+                continue
+            try:
+                r = unbroadcast(vjp(g, out, *operands, **self.options), x, self.primitive.name)
+            except ValueError as error:
+                error.add_note(f"This happened in the backward pass of {self.primitive.name}.")
+                raise
+            if detector:
+                detector.backward(self, g, r)
+            if x.node is None and not create_graph:  # a leaf's gradient has memory of its own
+                if r.base is not None or id(r) in map(id, (g, out, *operands)):
+                    r = r.copy()
+            yield x, r
+
+    def needed_vjps(self) -> list[tuple[Any, Callable]]:
+        """Return (operand, vjp) for each operand that needs a gradient."""
         if self.operands is None:
             raise RuntimeError(
-                "backward: this graph was gone through before, and freed. Compute the result anew, "
-                "or keep the graph the first time: backward(retain_graph=True)"
+                "backward: the graph was already freed; recompute the result, or keep the graph in "
+                "the first backward pass with retain_graph=True"
             )
         vjps = self.primitive.vjps
-        return [(x, vjp) for x, vjp, needed in zip(self.operands, vjps, self.needs) if needed]
+        return [(x, vjp) for x, vjp, needed in zip(self.operands, vjps, self.needs_grad) if needed]
 
-    def recall(self, as_tensors: bool) -> tuple[Sequence, Any]:
-        """The operands and the result, as the derivatives want them: tensors or plain arrays."""
+    def saved_values(self, as_tensors: bool) -> tuple[Sequence, Any]:
+        """Return the operands and the result as the vjps take them: tensors or plain arrays."""
         if not as_tensors:
             return [x.data if isinstance(x, Tensor) else x for x in self.operands], self.out
         if self.out is None:
@@ -130,95 +256,119 @@ class Node:
         out.requires_grad, out.node = True, self
         return self.operands, out
 
+    def free(self) -> None:
+        """Drop the references to operands and result, so that their memory can be freed."""
+        self.operands = self.options = self.out = None
+
 
 class Primitive:
-    """A function on plain arrays, beside its derivatives: one for each array operand, in order.
+    """A function on plain arrays with one vjp for each array operand, in order.
 
-    A derivative is written `vjp(g, out, *operands, **options)`: it gets g, the derivative of the
-    final result by this function's result, and returns that by the operand. Written in NumPy's
-    functions, it is itself differentiable. A parameter whose name begins with `_` is not read: of
-    such an operand only shape and dtype are kept in memory (of such an `out`, nothing).
-    `primitive` makes one of a function of your own.
+    A vjp (vector-Jacobian product) is written `vjp(g, out, *operands, **options)`. g is the
+    gradient of the final result by `out`; the vjp returns the gradient by its operand. Written in
+    NumPy's functions, it is itself differentiable.
+
+    A parameter whose name begins with _ is not read by the vjp. The engine then keeps only shape
+    and dtype of that operand in memory, and nothing of `out`.
+    Use the decorator `primitive` to make one from a function of your own.
     """
 
     def __init__(self, forward: Callable, *vjps: Callable | None, name: str | None = None):
         update_wrapper(self, forward, ("__module__", "__doc__", "__qualname__"), ())
         self.forward, self.vjps = forward, vjps
         self.name = name or forward.__name__
-        names = inspect.signature(vjps[0]).parameters.values() if vjps[0] else ()
-        self.options = [p.name for p in names if p.default is not p.empty]
-        self.unread: dict[tuple, tuple] = {}
+        parameters = inspect.signature(vjps[0]).parameters.values() if vjps[0] else ()
+        self.options = [p.name for p in parameters if p.default is not p.empty]
+        self.saving: dict[tuple, tuple] = {}  # needs_grad → (needs_grad, unused operands, …)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> str:
-        return self.forward.__qualname__  # pickled by name, like the function that it stands for
+        return self.forward.__qualname__  # pickled by name, as a function is
 
     def __call__(self, *operands: Any, **options: Any) -> Any:
-        arrays, needs, mixed = [], [], False
+        arrays, needs_grad, has_tensor = [], [], False
         for x in operands:
             if isinstance(x, Tensor):
-                mixed = True
+                has_tensor = True
                 arrays.append(x.data)
-                needs.append(x.requires_grad)
+                needs_grad.append(x.requires_grad)
             elif type(x) is list or type(x) is tuple:
                 return self(*coerce_lists(self.name, operands), **options)
             else:
                 arrays.append(x)
-                needs.append(False)
+                needs_grad.append(False)
         if options:
-            options = plain_options(self.name, options)
+            options = constant_options(self.name, options)
         try:
             out = self.forward(*arrays, **options)
         except ValueError as error:
             shapes = " and ".join(str(np.shape(x)) for x in arrays)
             raise ValueError(f"{self.name} of shapes {shapes}: {error}") from error
-        if not mixed:
+        if not has_tensor:
             return out
         result = wrap(out)
         if result.data.dtype.char not in FLOATS:
             check_dtype(self.name, result.data)
-        elif True in needs and _recording.get():
+        elif True in needs_grad and is_recording.get():
             result.requires_grad = True
-            result.node = self.record(operands, options, tuple(needs), result.data)
-            if watch := _anomaly_detector.get():
-                watch.forward(result.node, arrays, result.data)
+            result.node = self.record(operands, options, tuple(needs_grad), result.data)
+            if detector := anomaly_detector.get():
+                detector.forward(result.node, arrays, result.data)
         return result
 
-    def record(self, operands: tuple, options: dict, needs: tuple, out: np.ndarray) -> Node:
-        """The memory of this call, of which only what the wanted derivatives read is kept."""
-        if needs not in self.unread:
-            self.unread[needs] = self.find_unread(needs)
-        needs, unread, out_is_read = self.unread[needs]  # one tuple for all calls alike
-        if unread:
+    def record(self, operands: tuple, options: dict, needs_grad: tuple, out: np.ndarray) -> Node:
+        """Make the node of this call; keep only the values that the needed vjps read."""
+        if needs_grad not in self.saving:
+            self.saving[needs_grad] = (needs_grad, *self.unused_operands(needs_grad))
+        needs_grad, unused, reads_out = self.saving[needs_grad]  # one tuple shared by all nodes
+        if unused:
             kept = list(operands)
-            for i in unread:
+            for i in unused:
                 x = operands[i]
                 if isinstance(x, np.ndarray):
                     kept[i] = ShapeDtype(x, None)
                 elif isinstance(x, Tensor) and x.node:
                     kept[i] = ShapeDtype(x.data, x.node)
             operands = tuple(kept)
-        return Node(self, operands, options or NO_OPTIONS, needs, out if out_is_read else None)
+        return Node(self, operands, options or NO_OPTIONS, needs_grad, out if reads_out else None)
 
-    def find_unread(self, needs: tuple) -> tuple[tuple, list[int], bool]:
-        """Which operands no wanted derivative reads, by the names in it, and if one reads out."""
-        read: set[int] = set()  # 0 for out, 1 for the first operand, …
-        for i in itertools.compress(itertools.count(), needs):
-            vjp = self.vjps[i] if i < len(self.vjps) else None
-            if vjp is None:
-                raise TypeError(
-                    f"{self.name} has no derivative by argument {i}; pass its .detach()"
-                )
-            for k, p in enumerate(inspect.signature(vjp).parameters.values(), start=-1):
-                if p.kind <= p.VAR_POSITIONAL and k <= len(needs) and not p.name.startswith("_"):
-                    read.update(range(k, len(needs) + 1) if p.kind == p.VAR_POSITIONAL else [k])
-        return needs, [i for i in range(len(needs)) if i + 1 not in read], 0 in read
+    def unused_operands(self, needs_grad: tuple) -> tuple[list[int], bool]:
+        """Return the operands that no needed vjp reads, by index, and whether one reads `out`."""
+        read: set[int] = set()
+        for i, needed in enumerate(needs_grad):
+            if needed:
+                vjp = self.vjps[i] if i < len(self.vjps) else None
+                if vjp is None:
+                    raise TypeError(
+                        f"{self.name} has no derivative by argument {i}; pass its .detach()"
+                    )
+                read |= positions_read(vjp, len(needs_grad))
+        return [i for i in range(len(needs_grad)) if i not in read], OUT in read
+
+
+NO_OPTIONS: dict[str, Any] = {}  # shared by the nodes without options
+OUT = -1  # the position of `out`: it stands before the operands 0, 1, …
+
+
+def positions_read(vjp: Callable, n: int) -> set[int]:
+    """Return the positions that vjp(g, out, *operands) reads, of `out` and n operands.
+
+    A name that begins with _ is not read; a variadic *operands reads all that remain.
+    """
+    read: set[int] = set()
+    for position, p in enumerate(inspect.signature(vjp).parameters.values(), start=OUT - 1):
+        if p.kind > p.VAR_POSITIONAL or position >= n:  # the options begin here
+            break
+        if not p.name.startswith("_"):
+            last = n - 1 if p.kind is p.VAR_POSITIONAL else position
+            read.update(range(position, last + 1))
+    return read
 
 
 def primitive(*vjps: Callable | None) -> Callable[[Callable], Primitive]:
-    """Make a function on arrays differentiable: by each array operand, as Primitive says.
+    """Make a function on arrays differentiable, with one vjp for each array operand.
 
     >>> @primitive(lambda g, _, x: g * 3 * x**2)
     ... def cube(x):
@@ -227,19 +377,14 @@ def primitive(*vjps: Callable | None) -> Callable[[Callable], Primitive]:
     >>> cube(x).backward()
     >>> x.grad
     array(12., dtype=float32)
+
+    See Primitive for how a vjp is written.
     """
     return lambda forward: Primitive(forward, *vjps)
 
 
-def restored(data: np.ndarray, requires_grad: bool, grad: np.ndarray | None) -> Tensor:
-    """A leaf from what a copy or a pickle kept of it."""
-    tensor = Tensor(data, requires_grad)
-    tensor.grad = grad
-    return tensor
-
-
 def wrap(out: Any) -> Tensor:
-    """A constant tensor around a result; Tensor(out) without the questions."""
+    """Wrap a result, skipping validation."""
     result = Tensor.__new__(Tensor)
     result.data = out if isinstance(out, np.ndarray) else np.asarray(out)
     result.grad = result.node = None
@@ -247,169 +392,8 @@ def wrap(out: Any) -> Tensor:
     return result
 
 
-# The way back
-
-
-def sweep(
-    output: Tensor, gradient: Any, inputs: Sequence[Tensor], retain_graph: bool, create_graph: bool
-) -> dict[Any, Any]:
-    """Go back from `output`, newest operation first: the gradient of every leaf and of `inputs`.
-
-    With create_graph the derivatives run on tensors and are recorded, else on plain arrays.
-    """
-    g: Any = seed(output, gradient)
-    wanted = {grad_key(x) for x in inputs}
-    on_the_way = leading_to(wanted, output) if inputs else set()
-    if create_graph:
-        g = gradient.astype(g.dtype) if isinstance(gradient, Tensor) else Tensor(g)
-    pending: dict[Any, Any] = {grad_key(output): g}
-    heap = [(-output.node.order, output.node)] if output.node else []
-    found, watch = {}, _anomaly_detector.get()
-    token = _recording.set(create_graph)
-    try:
-        while heap:
-            node = heapq.heappop(heap)[1]
-            g = pending.pop(node)
-            if node in wanted:
-                found[node] = g if create_graph else g.copy()
-            edges = node.needed_vjps()
-            operands, out = node.recall(create_graph)
-            held = [g, out, *operands]
-            for x, vjp in edges:
-                target = grad_key(x)
-                if on_the_way and target not in on_the_way:
-                    continue
-                try:
-                    r = fit(vjp(g, out, *operands, **node.options), x, node)
-                except ValueError as error:
-                    error.add_note(f"It is from the way back through {node.primitive.name}.")
-                    raise
-                if watch:
-                    watch.backward(node, g, r)
-                if target in pending:
-                    pending[target] = pending[target] + r
-                    continue
-                if x.node:
-                    heapq.heappush(heap, (-target.order, target))
-                elif not create_graph and (r.base is not None or id(r) in map(id, held)):
-                    r = r.copy()  # a leaf's gradient is its own memory
-                pending[target] = r
-            if not retain_graph:
-                node.operands = node.options = node.out = None
-    finally:
-        _recording.reset(token)
-    return pending | found
-
-
-def leading_to(wanted: set, output: Tensor) -> set:
-    """Those in `wanted`, and all nodes of the output's graph that were made from them."""
-    nodes: set[Node] = set()
-    ahead = [output.node]
-    while ahead:
-        node = ahead.pop()
-        if node and node not in nodes:
-            nodes.add(node)
-            ahead += [x.node for x, _ in node.needed_vjps()]
-    found = set(wanted)
-    for node in sorted(nodes, key=lambda node: node.order):
-        if any(grad_key(x) in found for x, _ in node.needed_vjps()):
-            found.add(node)
-    return found
-
-
-def grad_key(x: Any) -> Any:
-    """Where a gradient is gathered: at the node that made x, or at x itself, a leaf."""
-    return x if x.node is None else x.node
-
-
-def seed(output: Tensor, gradient: Any) -> np.ndarray:
-    """The gradient to begin with, checked."""
-    if not output.requires_grad:
-        raise ValueError(
-            "backward: this tensor was made from nothing that requires a gradient, or under "
-            "no_grad; create the parameters with Tensor(..., requires_grad=True)"
-        )
-    if gradient is None:
-        if output.size != 1:
-            raise ValueError(
-                f"backward: a scalar is required, as a loss is, not the shape {output.shape}. "
-                "Reduce it with np.sum or np.mean, or pass gradient=, an array of that shape"
-            )
-        return np.ones(output.shape, output.dtype)
-    array = from_list("backward", unwrap(gradient), output.dtype)
-    if array.shape != output.shape:
-        raise ValueError(
-            f"backward: the gradient needs the shape {output.shape}, received {array.shape}"
-        )
-    return array.copy()
-
-
-def fit(r: Any, x: Any, node: Node) -> Any:
-    """Sum a derivative over the axes along which x was broadcast, and give it x's dtype."""
-    if not isinstance(r, (np.ndarray, Tensor)):
-        r = np.asarray(r)
-    if r.shape != x.shape:
-        new = r.ndim - x.ndim
-        if new < 0 or any(n not in (1, m) for n, m in zip(x.shape, r.shape[new:])):
-            raise ValueError(
-                f"backward: {node.primitive.name} gave a derivative of shape {r.shape} for an "
-                f"operand of shape {x.shape}. Was its .data replaced after the forward pass?"
-            )
-        stretched = [new + i for i, n in enumerate(x.shape) if n == 1]
-        r = r.sum(axis=(*range(new), *stretched)).reshape(x.shape)
-    if r.dtype == x.dtype:
-        return r
-    check_dtype("backward", x, requires_grad=True)
-    return r.astype(x.dtype)
-
-
-def grad(
-    output: Tensor,
-    inputs: Tensor | Sequence[Tensor],
-    gradient: Any = None,
-    create_graph: bool = False,
-    retain_graph: bool | None = None,
-) -> Any:
-    """The derivative of `output` by each of `inputs`, as tensors; `.grad` is left alone.
-
-    create_graph: record the derivative itself, so that it can be differentiated again.
-    An input that the output does not depend on has the gradient 0 (PyTorch raises instead).
-
-    >>> x = Tensor(3.0, requires_grad=True)
-    >>> first = grad(x**3, x, create_graph=True)
-    >>> first, grad(first, x)
-    (Tensor(27., requires_grad=True), Tensor(18.))
-    """
-    if not isinstance(output, Tensor):
-        raise TypeError(f"grad: the output must be a Tensor, received {output!r:.60}")
-    several = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    for i, x in enumerate(several):
-        if not isinstance(x, Tensor) or not x.requires_grad:
-            raise ValueError(
-                f"grad: an input must be a Tensor that requires a gradient; input {i} is {x!r:.60}"
-            )
-    retain = create_graph if retain_graph is None else retain_graph
-    found = sweep(output, gradient, several, retain, create_graph)
-    results = [
-        found[grad_key(x)] if grad_key(x) in found else np.zeros_like(x.data) for x in several
-    ]
-    results = [r if isinstance(r, Tensor) else Tensor(r) for r in results]
-    return results[0] if isinstance(inputs, Tensor) else results
-
-
-@contextmanager
-def no_grad() -> Iterator[None]:
-    """Within this context (or decorated function) nothing is recorded, in this thread.
-
-    Of a generator, neither decorate it nor yield within: the context would not hold, or stay on.
-
-    >>> x = Tensor(3.0, requires_grad=True)
-    >>> with no_grad():
-    ...     (x * x).requires_grad
-    False
-    """
-    token = _recording.set(False)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
+def make_leaf(data: np.ndarray, requires_grad: bool, grad: np.ndarray | None) -> Tensor:
+    """Make a leaf from the values that a copy or a pickle holds."""
+    leaf = Tensor(data, requires_grad)
+    leaf.grad = grad
+    return leaf

@@ -139,7 +139,7 @@ def test_keeps_the_dtype_and_the_arrays(optimizer_name: str, dtype: Any) -> None
     walk(optimizer, 3)
     assert all(p.data is a and a.dtype == dtype for a, (_, p) in zip(before, named))
     g, slots = np.ones((2, 4), dtype), optimizer.slots["matrix"]
-    h = optimizer._at(optimizer.groups[0]) | {"t": 4}
+    h = optimizer.hyperparameters_at_step(optimizer.groups[0]) | {"t": 4}
     u = optimizer.direction(
         g, slots, **{k: h[k] for k in optimizer.required_hyperparameters["direction"]}
     )

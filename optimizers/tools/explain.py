@@ -97,7 +97,7 @@ def recurrence(optimizer: Any, h: dict[str, Any], slots: dict[str, Any], shape: 
         k: Symbol(log, LETTERS.get(k, k), name=LETTERS.get(k, k)) if a.shape == shape else a.copy()
         for k, a in slots.items()
     }
-    twin.update(w, g, arrays, h, {k: h[k] for k in optimizer.required_hyperparameters["direction"]})
+    twin.update(w, g, arrays, h)
     for symbol in (*arrays.values(), w):
         if isinstance(symbol, Symbol):
             symbol.settle()
@@ -135,7 +135,7 @@ def explain(self: Any) -> str:
     lines = []
     for group in self.groups:
         name = group.names[0]
-        h = self._at(group) | {"t": self.updates[name] + 1}
+        h = self.hyperparameters_at_step(group) | {"t": self.updates[name] + 1}
         slots = self.slots[name]
         try:
             body = recurrence(self, h, slots, self.parameters[name].data.shape)

@@ -196,7 +196,7 @@ class _Candidate:
                 for name in asked:
                     asked[name] = h[name]
                 for i, w in enumerate(weights):
-                    rule.update(w, rule.clip(g[i], h), slots[i], h, asked)
+                    rule.update(w, rule.clip(g[i], h), slots[i], h)
                 theta[t] = np.concatenate([w.ravel() for w in weights])
             r = (theta - path.target[:steps]) / path.tolerance[:steps]
         return np.fmin(np.fmax(r, -1e60), 1e60)  # which also make numbers of NaNs

@@ -100,7 +100,7 @@ def test_losses_keep_the_precision_of_the_prediction():
 
 @pytest.mark.parametrize("rate", [1.0, -0.5, float("nan")])
 def test_dropout_refuses_a_rate_that_is_none(rate):
-    with pytest.raises(ValueError, match=r"rate must lie in \[0, 1\)"):
+    with pytest.raises(ValueError, match=r"rate must be a number in \[0, 1\)"):
         functional.dropout(Tensor([1.0]), rate, np.random.default_rng(0))
 
 

@@ -86,15 +86,15 @@ def test_the_sweep_frees_as_it_goes(no_cyclic_collector):
         def forward(self, *_):
             pass
 
-    from minigrad.autograd.tensor import _anomaly_detector
+    from minigrad.autograd.recording import anomaly_detector
 
     counts, total = [], np.sum(y)
     del y
-    token = _anomaly_detector.set(Counting())
+    token = anomaly_detector.set(Counting())
     try:
         total.backward()
     finally:
-        _anomaly_detector.reset(token)
+        anomaly_detector.reset(token)
     assert counts[0] == 5 and counts[-1] <= 1 and counts == sorted(counts, reverse=True)
 
 

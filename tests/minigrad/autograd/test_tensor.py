@@ -327,7 +327,7 @@ def test_primitive_with_several_operands_and_options():
 
 def test_primitive_whose_derivative_has_the_wrong_shape():
     double = primitive(lambda g, _, x: np.ones(5))(lambda x: 2 * x)
-    with pytest.raises(ValueError, match=r"gave a derivative of shape \(5,\).* shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"gave a gradient of shape \(5,\).* shape \(2,\)"):
         double(leaf([1.0, 2.0])).backward(np.ones(2))
 
 
@@ -335,7 +335,7 @@ def test_primitive_whose_derivative_has_the_wrong_shape():
 
 X, N = leaf([1.0, 2.0]), Tensor(np.arange(2))
 REFUSED = [
-    (lambda: (X * 2).backward(), ValueError, r"scalar is required.*\(2,\).*np\.sum.*gradient="),
+    (lambda: (X * 2).backward(), ValueError, r"scalar such as a loss is required.*\(2,\).*np\.sum.*gradient="),
     (lambda: Tensor(1.0).backward(), ValueError, r"requires_grad=True"),
     (lambda: (X * 2).backward(np.ones(3)), ValueError, r"shape \(2,\), received \(3,\)"),
     (lambda: grad(3.0, X), TypeError, r"output must be a Tensor, received 3\.0"),
@@ -351,13 +351,13 @@ REFUSED = [
     (lambda: Tensor([1.0, None]), TypeError, r"number.*required; received \[1\.0, None\]"),
     (lambda: X * [1.0, None], TypeError, r"np\.multiply: .*number.*None"),
     (lambda: (X * 2).backward([1j, 1j]), TypeError, r"backward: .*number.*1j"),
-    (lambda: np.split(X, 0), ValueError, r"np\.split: 1 or more parts .* received 0"),
+    (lambda: np.split(X, 0), ValueError, r"np\.split: at least 1 part .* received 0"),
     (lambda: Tensor([[1.0], [1.0, 2.0]]), TypeError, r"rectangular"),
     (lambda: Tensor(np.ones(2, np.float16)), TypeError, r"float16.*astype\('float32'\)"),
     (lambda: X.astype("float16"), TypeError, r"float16.*astype\('float32'\)"),
-    (lambda: np.sqrt(Tensor(np.ones(2, np.int8))), TypeError, r"np\.sqrt: .*not float16"),
+    (lambda: np.sqrt(Tensor(np.ones(2, np.int8))), TypeError, r"np\.sqrt: .*received float16"),
     (lambda: X * 1j, TypeError, r"np\.multiply: .*complex128"),
-    (lambda: X * np.array([Fraction(1, 2)] * 2), TypeError, r"np\.multiply: .*not object"),
+    (lambda: X * np.array([Fraction(1, 2)] * 2), TypeError, r"np\.multiply: .*received object"),
     (lambda: Tensor([X[0], 2.0]), TypeError, r"Tensor: a list of tensors.*np\.stack"),
     (lambda: X + [X[0], X[1]], TypeError, r"np\.add: a list of tensors.*np\.stack"),
     (lambda: X + np.ones(3), ValueError, r"np\.add of shapes \(2,\) and \(3,\)"),
@@ -379,12 +379,12 @@ REFUSED = [
     (lambda: np.sum(X, out=np.ones(())), TypeError, r"np\.sum: .*argument out; supported: a, axis"),
     (lambda: np.exp(X, where=[True, False]), TypeError, r"np\.exp: .*argument where"),
     (lambda: np.add(X, 1, dtype=np.float64), TypeError, r"np\.add: .*argument dtype"),
-    (lambda: np.where([True, False], X), TypeError, r"np\.where: .*not object"),
+    (lambda: np.where([True, False], X), TypeError, r"np\.where: .*received object"),
     (lambda: np.concatenate([X, X], axis=1), ValueError, r"np\.concatenate of .*: axis 1 is out"),
     (lambda: np.concatenate([X, 1.0]), ValueError, r"of shapes \(2,\) and \(\): .* dimension"),
     (lambda: np.roll(X, shift=X), TypeError, r"np\.roll has no derivative by shift"),
-    (lambda: np.exp(X, out=X), TypeError, r"np\.exp\(\.\.\., out=tensor\) would write"),
-    (lambda: np.argmax(X, out=N), TypeError, r"np\.argmax\(\.\.\., out=tensor\) would write"),
+    (lambda: np.exp(X, out=X), TypeError, r"np\.exp\(\.\.\., out=tensor\) would change"),
+    (lambda: np.argmax(X, out=N), TypeError, r"np\.argmax\(\.\.\., out=tensor\) would change"),
     (lambda: operator.setitem(X, 0, 1.0), TypeError, r"np\.where\(mask, x, t\)"),
     (lambda: operator.iadd(X, 1.0), TypeError, r"t = t \+ x"),
     (lambda: operator.imul(X, 2.0), TypeError, r"t = t \+ x"),
@@ -392,7 +392,7 @@ REFUSED = [
     (
         lambda: np.einsum("...i->i", leaf(np.ones((2, 2)))),
         ValueError,
-        r"np\.einsum: the dots .* too",
+        r"np\.einsum: needs the dots on the right",
     ),
     (lambda: np.einsum("ii->i", leaf(np.ones((2, 2)))), ValueError, r"repeated.*np\.diagonal"),
     (lambda: np.pad(X, 1, mode="edge"), TypeError, r"np\.pad: .*'edge'"),

@@ -1,0 +1,96 @@
+"""What becomes an array, and what does not: the data of tensors, operands and options.
+
+Sorted by difficulty: unwrap, the dtypes, the conversions, what a node keeps of an operand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .array_methods import ArrayMethods
+
+FLOATS, INTEGERS = "fdg", "?bBhHiIlLqQ"  # the dtypes of tensors, as NumPy's characters
+
+
+def unwrap(x: Any) -> Any:
+    """Return the array of a tensor, and anything else unchanged."""
+    return x.data if isinstance(x, ArrayMethods) else x
+
+
+def is_recorded(x: Any) -> bool:
+    """Tell whether x is, or holds, a tensor that requires a gradient."""
+    if isinstance(x, (list, tuple)):
+        return any(map(is_recorded, x))
+    return isinstance(x, ArrayMethods) and x.requires_grad
+
+
+def check_dtype(who: str, array: Any, requires_grad: bool = False) -> None:
+    """Refuse complex and object data, and float16, which has too few digits for training."""
+    if array.dtype.char not in FLOATS + INTEGERS:
+        raise TypeError(
+            f"{who}: float32, float64 or integers are required, received {array.dtype}; "
+            "convert the data first, with .astype('float32')"
+        )
+    if requires_grad and array.dtype.char not in FLOATS:
+        raise TypeError(
+            f"{who}: requires_grad needs floating-point data, received {array.dtype}; "
+            "write 3.0 for 3, or convert the data with .astype('float32')"
+        )
+
+
+def to_array(who: str, data: Any, requires_grad: bool) -> np.ndarray:
+    """Convert the data of a tensor: arrays and integers keep their dtype, the rest is float32."""
+    data = unwrap(data)
+    keeps_dtype = isinstance(data, (np.ndarray, np.generic, int))
+    array = np.asarray(data) if keeps_dtype else from_list(who, data)
+    check_dtype(who, array, requires_grad)
+    return array
+
+
+def from_list(who: str, data: Any, dtype: Any = np.float32) -> np.ndarray:
+    """Convert a number or nested list; raise TypeError if a tensor in it would lose its graph."""
+    if is_recorded(data):
+        raise TypeError(f"{who}: a list of tensors would drop their graph; join them with np.stack")
+    try:
+        array = np.asarray(data)
+        reason = f"of dtype {array.dtype}"
+    except (TypeError, ValueError) as error:
+        array, reason = np.array(None), str(error)
+    if array.dtype.kind not in "biuf":  # NumPy would convert None to NaN and "3" to 3
+        raise TypeError(
+            f"{who}: an array, a number or a rectangular list of numbers is required; "
+            f"received {data!r:.60} ({reason})"
+        )
+    return array.astype(dtype, copy=False)
+
+
+def coerce_lists(who: str, operands: Sequence) -> list:
+    """Convert lists and Python floats among operands to the widest float dtype beside them."""
+    floats = [x.dtype for x in operands if hasattr(x, "dtype") and x.dtype.kind == "f"]
+    dtype = np.result_type(np.float32, *floats)
+    return [from_list(who, x, dtype) if type(x) in (list, tuple, float) else x for x in operands]
+
+
+def constant_options(who: str, options: dict) -> dict:
+    """Unwrap tensors among the options; refuse those that require a gradient."""
+    for name, x in options.items():
+        if is_recorded(x):
+            raise TypeError(
+                f"{who} has no derivative by {name}; to treat it as a constant, pass its .data"
+            )
+    return {name: unwrap(x) for name, x in options.items()}
+
+
+class ShapeDtype:
+    """What a node keeps of an operand whose values no vjp reads: shape, dtype and its node."""
+
+    __slots__ = ("shape", "dtype", "node")
+    ndim = property(lambda self: len(self.shape))
+    size = property(lambda self: math.prod(self.shape))
+
+    def __init__(self, array: np.ndarray, node: Any):
+        self.shape, self.dtype, self.node = array.shape, array.dtype, node
