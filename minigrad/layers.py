@@ -1,6 +1,6 @@
 """Layers: functions with parameters.
 
-Sorted by difficulty: Layer, Dense; below the marker layers without parameters, Embedding, SimpleRNN.
+Sorted by difficulty: Layer, Dense; below the marker more activations, Dropout, Embedding, RNN.
 A layer finds its parameters by itself: it goes through its attributes, lists and dicts in the order
 in which they were set.
 """

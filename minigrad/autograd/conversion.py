@@ -85,8 +85,15 @@ def constant_options(who: str, options: dict) -> dict:
     return {name: unwrap(x) for name, x in options.items()}
 
 
+def drop_values(x: Any) -> Any:
+    """Keep shape, dtype and node of an operand, but not its values; keep a leaf whole."""
+    if isinstance(x, np.ndarray):
+        return ShapeDtype(x, None)
+    return ShapeDtype(x.data, x.node) if isinstance(x, ArrayMethods) and x.node else x
+
+
 class ShapeDtype:
-    """What a node keeps of an operand whose values no vjp reads: shape, dtype and its node."""
+    """What a node keeps of an operand whose values no vjp reads."""
 
     __slots__ = ("shape", "dtype", "node")
     ndim = property(lambda self: len(self.shape))

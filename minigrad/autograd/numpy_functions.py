@@ -327,7 +327,7 @@ def tensordot(a, b, axes=2):
     of_a, of_b = list(normalize_axes(a, axes[0])), list(normalize_axes(b, axes[1]))
     if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
         raise ValueError(
-            f"np.tensordot of {a.shape} and {b.shape}: the lengths of axes {of_a} and {of_b} must be equal"
+            f"np.tensordot of {a.shape} and {b.shape}: axes {of_a}, {of_b} must have equal lengths"
         )
     rows = [i for i in range(a.ndim) if i not in of_a]
     columns = [i for i in range(b.ndim) if i not in of_b]

@@ -7,10 +7,10 @@ shapes, choosing, joining. How to read a row, for example that of the product a�
 
 First stands the function, then one vjp for each operand. A vjp takes g, the gradient of the final
 result by `out`, then `out` itself, then the operands; it returns g · ∂out/∂operand. The vjp by a is
-g·b. It does not read `out` and `a`: their names begin with _, so the engine need not keep their
-values in memory; of `_a` it keeps shape and dtype. Where an operand was broadcast, the backward pass
-sums the result back to its shape. The keyword arguments of the first vjp are the options that the
-function supports. A vjp is written in differentiable NumPy functions, so it has derivatives itself.
+g·b. It does not read `out` and `a`: their names begin with _, so the engine does not keep their
+values in memory; of `_a` it keeps shape and dtype. Where an operand was broadcast, the backward
+pass sums the result back to its shape. The keyword arguments of the first vjp are the options that
+the function supports. A vjp is written in NumPy functions with derivatives, so it has derivatives.
 """
 
 from __future__ import annotations

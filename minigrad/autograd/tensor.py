@@ -18,10 +18,10 @@ import numpy.typing as npt
 from .array_methods import ArrayMethods
 from .conversion import (
     FLOATS,
-    ShapeDtype,
     check_dtype,
     coerce_lists,
     constant_options,
+    drop_values,
     from_list,
     to_array,
     unwrap,
@@ -199,6 +199,11 @@ def unbroadcast(r: Any, x: Any, name: str) -> Any:
     return r.astype(x.dtype)
 
 
+def is_shared(r: np.ndarray, arrays: Sequence) -> bool:
+    """Tell whether r is a view, or one of these arrays."""
+    return r.base is not None or any(r is array for array in arrays)
+
+
 # ---- Recording ----
 
 
@@ -231,9 +236,8 @@ class Node:
                 raise
             if detector:
                 detector.backward(self, g, r)
-            if x.node is None and not create_graph:  # a leaf's gradient has memory of its own
-                if r.base is not None or id(r) in map(id, (g, out, *operands)):
-                    r = r.copy()
+            if x.node is None and not create_graph and is_shared(r, (g, out, *operands)):
+                r = r.copy()  # a leaf's gradient has memory of its own
             yield x, r
 
     def needed_vjps(self) -> list[tuple[Any, Callable]]:
@@ -324,14 +328,7 @@ class Primitive:
             self.saving[needs_grad] = (needs_grad, *self.unused_operands(needs_grad))
         needs_grad, unused, reads_out = self.saving[needs_grad]  # one tuple shared by all nodes
         if unused:
-            kept = list(operands)
-            for i in unused:
-                x = operands[i]
-                if isinstance(x, np.ndarray):
-                    kept[i] = ShapeDtype(x, None)
-                elif isinstance(x, Tensor) and x.node:
-                    kept[i] = ShapeDtype(x.data, x.node)
-            operands = tuple(kept)
+            operands = tuple([drop_values(x) if i in unused else x for i, x in enumerate(operands)])
         return Node(self, operands, options or NO_OPTIONS, needs_grad, out if reads_out else None)
 
     def unused_operands(self, needs_grad: tuple) -> tuple[list[int], bool]:

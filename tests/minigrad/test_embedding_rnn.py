@@ -11,14 +11,14 @@ rng = np.random.default_rng(0)
 
 
 def in_float64(layer, x):
-    """The layer, built for x and converted, so that differences can be taken finely."""
+    """Build the layer for x and convert it to float64 for finite differences."""
     layer(x)
     for name, p in layer.named_parameters():
         setattr(layer, name, Tensor(p.data.astype(np.float64), requires_grad=True))
     return layer
 
 
-def test_embedding_is_one_hot_rows_times_a_matrix():
+def test_embedding_equals_one_hot_rows_times_a_matrix():
     x = np.array([[3, 1, 3, 3], [0, 1, 2, 3]])
     layer = Embedding(5, 2)
     out = layer(x)
@@ -32,14 +32,14 @@ def test_embedding_is_one_hot_rows_times_a_matrix():
     assert np.all(layer.embeddings.grad[4] == 0)
 
 
-def test_an_index_that_repeats_receives_the_sum():
+def test_a_repeated_index_receives_the_sum_of_gradients():
     layer = Embedding(3, 2)
     np.sum(layer(np.array([1, 1, 1, 2]))).backward()
     np.testing.assert_array_equal(layer.embeddings.grad, [[0, 0], [3, 3], [1, 1]])
 
 
 @pytest.mark.parametrize("return_sequences", [True, False])
-def test_rnn_is_its_recurrence(return_sequences):
+def test_rnn_equals_its_recurrence(return_sequences):
     x = rng.standard_normal((2, 4, 3))
     start = rng.standard_normal((2, 5))
     layer = in_float64(SimpleRNN(5, return_sequences), x)
@@ -54,7 +54,7 @@ def test_rnn_is_its_recurrence(return_sequences):
     np.testing.assert_allclose(out.data, expected, rtol=1e-12)
 
 
-def test_rnn_gradients_against_differences():
+def test_rnn_gradients_against_finite_differences():
     x = Tensor(rng.standard_normal((2, 4, 3)), requires_grad=True)
     start = Tensor(rng.standard_normal((2, 5)), requires_grad=True)
     layer = in_float64(SimpleRNN(5), x)
@@ -74,7 +74,7 @@ def test_rnn_gradients_against_differences():
         assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(np.sum(g.data * direction), rel=1e-6)
 
 
-def test_two_pieces_are_the_whole_and_the_state_cuts_the_gradient():
+def test_two_pieces_equal_the_whole_and_a_data_state_stops_the_gradient():
     x = rng.standard_normal((2, 6, 3)).astype(np.float32)
     layer = SimpleRNN(4, return_sequences=True)
     whole = layer(x)
@@ -96,7 +96,7 @@ def test_recurrent_kernel_is_orthogonal_and_float32():
 
 
 def test_in_a_model():
-    """Which symbol stood first? An answer from memory, over the whole sequence."""
+    """Learn to name the first symbol of a sequence; this needs memory over all of it."""
     x = rng.integers(0, 3, (300, 6))
     model = Sequential([Embedding(3, 8), SimpleRNN(16), Dense(3)], seed=0)
     model.compile("adam", loss="cross_entropy", metrics=["accuracy"])

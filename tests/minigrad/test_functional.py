@@ -12,7 +12,7 @@ X = rng.standard_normal((4, 5))
 
 
 def numeric(f, x, step=1e-6):
-    """The derivative of a scalar function by each element, by central differences."""
+    """Return the gradient of a scalar function by central differences."""
     g = np.zeros_like(x)
     for i in np.ndindex(x.shape):
         d = np.zeros_like(x)
@@ -71,14 +71,14 @@ def truth(z):
     return -np.mean(scipy.special.log_softmax(z, axis=-1)[np.arange(4), LABELS])
 
 
-def test_cross_entropy_by_its_targets():
+def test_cross_entropy_has_a_derivative_by_its_targets():
     z, t = np.array([[1.0, 2.0, 0.5]]), np.array([[0.2, 0.3, 0.5]])
     assert gradcheck(functional.cross_entropy, z, t, order=2)
     z = Tensor([[1.0, 2.0]], requires_grad=True)
     assert functional.cross_entropy(Tensor([[1.0, 0.0]]), functional.softmax(z)).requires_grad
 
 
-def test_what_softmax_did_not_record_has_no_derivative():
+def test_softmax_under_no_grad_gives_no_derivative():
     z = Tensor([[1.0, 2.0]], requires_grad=True)
     with no_grad():
         p = functional.softmax(z)
@@ -92,14 +92,14 @@ def test_axes_of_logsumexp_and_softmax():
         np.testing.assert_allclose(functional.softmax(x, axis), scipy.special.softmax(x, axis))
 
 
-def test_losses_keep_the_precision_of_the_prediction():
+def test_losses_keep_the_dtype_of_the_prediction():
     x = Tensor([1.0, 2.0], requires_grad=True)
     for target in (Tensor(np.arange(2)), Tensor(np.ones(2))):
         assert functional.mean_squared_error(x, target).dtype == np.float32
 
 
 @pytest.mark.parametrize("rate", [1.0, -0.5, float("nan")])
-def test_dropout_refuses_a_rate_that_is_none(rate):
+def test_dropout_refuses_a_wrong_rate(rate):
     with pytest.raises(ValueError, match=r"rate must be a number in \[0, 1\)"):
         functional.dropout(Tensor([1.0]), rate, np.random.default_rng(0))
 
@@ -125,7 +125,7 @@ def test_cross_entropy_has_a_second_derivative():
     )
 
 
-def test_cross_entropy_looks_through_softmax_to_the_logits():
+def test_cross_entropy_uses_the_logits_of_a_softmax():
     logits = Tensor([[1000.0, 0.0]], requires_grad=True)
     loss = functional.cross_entropy(functional.softmax(logits), [1])
     assert loss.item() == 1000.0
@@ -151,7 +151,7 @@ def test_cross_entropy_keeps_float32_over_a_sequence():
         (np.zeros((4, 3)), r"received shape \(4, 3\)"),
     ],
 )
-def test_cross_entropy_refuses_labels_that_do_not_fit(labels, message):
+def test_cross_entropy_refuses_wrong_labels(labels, message):
     with pytest.raises(ValueError, match=message):
         functional.cross_entropy(Tensor(X), labels)
 

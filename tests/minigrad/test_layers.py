@@ -7,7 +7,7 @@ from minigrad.layers import Dense, Dropout, Flatten, Layer, ReLU, Sigmoid, Softm
 from minigrad.models import Sequential
 
 
-def test_dense_is_its_formula():
+def test_dense_equals_its_formula():
     layer = Dense(3, activation="tanh", input_shape=(4,))
     x = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
     out = layer(x)
@@ -62,7 +62,7 @@ def test_activation_layers_keep_shape_and_dtype(layer):
     assert grad(np.sum(out * out), x).shape == (2, 3)
 
 
-def test_dropout_works_in_training_alone():
+def test_dropout_is_active_only_in_training():
     layer = Dropout(0.5)
     x = np.ones((10, 10), np.float32)
     assert 0 in layer(x).data
@@ -97,7 +97,7 @@ def test_parameters_are_found_in_order_each_once():
     assert "constant" in layer.state_dict()
 
 
-def test_state_round_trip_and_refusal_that_changes_nothing():
+def test_state_round_trip_and_errors_that_change_nothing():
     a, b = Nested(), Nested()
     for layer in (a, b):
         layer(np.ones((4, 3)))
@@ -123,17 +123,19 @@ def test_train_and_eval_reach_nested_layers():
 
 
 @pytest.mark.parametrize("name", INITIALIZERS)
-def test_initializers_have_their_variance(name):
+def test_initializers_have_the_documented_variance(name):
     w = INITIALIZERS[name]((300, 200), np.random.default_rng(0))
     variance = {"zeros": 0, "ones": 0, "glorot": 2 / 500, "he": 2 / 300}[name.split("_")[0]]
     assert w.dtype == np.float32
     assert np.var(w) == pytest.approx(variance, rel=0.03)
 
 
-def test_input_shape_as_a_number_and_what_it_may_not_be():
+def test_input_shape_as_a_number_and_wrong_shapes():
     assert Dense(2, input_shape=784).input_shape == (784,)
     for wrong in ((None, 7), (-1,), "784"):
-        with pytest.raises(ValueError, match="each number of input_shape must be a positive integer"):
+        with pytest.raises(
+            ValueError, match="each number of input_shape must be a positive integer"
+        ):
             Dense(2, input_shape=wrong)
 
 
@@ -142,7 +144,7 @@ def test_an_initializer_of_another_shape_is_refused():
         Dense(2, bias_initializer=lambda shape, rng: 0.0)(np.ones((1, 3)))
 
 
-def test_a_parameter_is_not_the_array_it_began_with():
+def test_a_parameter_copies_the_array_of_its_initializer():
     w = np.ones((3, 2), np.float32)
     layer = Dense(2, kernel_initializer=lambda shape, rng: w)
     layer(np.ones((1, 3)))
@@ -150,7 +152,7 @@ def test_a_parameter_is_not_the_array_it_began_with():
     assert np.all(w == 1)
 
 
-def test_two_layers_of_one_name_are_refused():
+def test_two_layers_with_the_same_name_are_refused():
     layer = Layer()
     layer.parts = {1: Dense(2), "1": Dense(3)}
     with pytest.raises(ValueError, match=r"parts\.: two keys of \[1, '1'\] have the same name"):

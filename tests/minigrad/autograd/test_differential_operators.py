@@ -19,7 +19,7 @@ def leaf(values):
     return Tensor(np.array(values), requires_grad=True)
 
 
-def test_a_quadratic_has_its_matrix_for_hessian():
+def test_the_hessian_of_a_quadratic_is_its_matrix():
     x = leaf([1.0, -2.0, 0.3])
     np.testing.assert_allclose(hessian(quadratic(x), x), A, rtol=1e-14)
     v = np.array([1.0, 0.0, -2.0])
@@ -42,7 +42,7 @@ def test_jacobian_shapes_and_values():
     assert jacobian(x**2, x, create_graph=True).requires_grad
 
 
-def test_linear_functions_have_none():
+def test_linear_functions_have_no_curvature():
     x = leaf([1.0, 2.0])
     assert hessian_vector_product(np.sum(3 * x), x, [1.0, 1.0]).tolist() == [0, 0]
     assert hessian(np.sum(3 * x), x).tolist() == [[0, 0], [0, 0]]
@@ -54,7 +54,7 @@ def test_negative_curvature_is_found_too():
     assert largest_curvature(x[0] ** 2 - 3 * x[1] ** 2, [x]) == pytest.approx(-6, rel=1e-5)
 
 
-def test_two_curvatures_of_one_size_and_opposite_sign():
+def test_curvatures_of_equal_size_and_opposite_sign():
     x = leaf([1.0, 1.0])
     assert abs(largest_curvature(x[0] * x[1], [x])) == pytest.approx(1, rel=1e-12)
 
@@ -62,7 +62,9 @@ def test_two_curvatures_of_one_size_and_opposite_sign():
 def test_vectors_of_other_shapes_are_refused():
     x = leaf([1.0, 2.0])
     for inputs, vectors in ((x, [1.0]), (x, 1.0), ([x, x], [[1.0, 1.0]])):
-        with pytest.raises(ValueError, match=r"must have the shapes of the inputs, \[\(2,\).*received"):
+        with pytest.raises(
+            ValueError, match=r"must have the shapes of the inputs, \[\(2,\).*received"
+        ):
             hessian_vector_product(np.sum(x**3), inputs, vectors)
 
 
@@ -88,8 +90,8 @@ def test_gradient_descent_is_stable_up_to_two_over_lambda():
     assert distance(0.99 * limit) < 1e-3 < 1e3 < distance(1.01 * limit)
 
 
-def test_the_airfoil_measurements_allow_953(monkeypatch):
-    """The textbook's standardised 1,500 rows; a plain run beyond 2/λ diverges."""
+def test_the_largest_stable_lr_on_the_airfoil_data_is_953(monkeypatch):
+    """On the textbook's 1,500 standardised rows, gradient descent with lr > 2/λ diverges."""
     shared = Path(__file__).parents[3] / "shared" / "data"
     if not shared.is_dir():
         pytest.skip("the measurements are not in ../shared/data")

@@ -1,4 +1,4 @@
-"""What the graph keeps in memory, and that nothing of it stays; long chains and wide sums."""
+"""What the graph keeps in memory and frees; long chains and wide sums."""
 
 import gc
 import subprocess
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Traced(np.ndarray):
-    """An array that can be watched."""
+    """Return an array that weak references can observe."""
 
 
 def watched(*shape):
@@ -30,14 +30,14 @@ def leaf(data):
 
 @pytest.fixture
 def no_cyclic_collector():
-    """What is left over then has a reference too many; a cycle would show."""
+    """Disable the cyclic garbage collector, so that a reference cycle keeps its objects alive."""
     gc.collect()
     gc.disable()
     yield
     gc.enable()
 
 
-def test_after_backward_nothing_of_the_graph_stays_alive(no_cyclic_collector):
+def test_backward_frees_the_whole_graph(no_cyclic_collector):
     w = leaf(watched(4, 4))
     kept = []
     x = Tensor(watched(8, 4))
@@ -52,7 +52,7 @@ def test_after_backward_nothing_of_the_graph_stays_alive(no_cyclic_collector):
     assert loss.node.operands is None
 
 
-def test_a_graph_that_is_dropped_dies_without_backward(no_cyclic_collector):
+def test_a_graph_without_references_is_freed_without_backward(no_cyclic_collector):
     w = leaf(watched(4, 4))
     y = np.tanh(w @ w)
     refs = [weakref.ref(y), weakref.ref(y.data)]
@@ -72,7 +72,7 @@ def test_a_training_step_leaves_no_cycles(no_cyclic_collector):
     assert gc.collect() == 0
 
 
-def test_the_sweep_frees_as_it_goes(no_cyclic_collector):
+def test_the_backward_pass_frees_each_node_after_its_use(no_cyclic_collector):
     alive = []
     y = leaf(watched(10))
     for _ in range(5):
@@ -98,7 +98,7 @@ def test_the_sweep_frees_as_it_goes(no_cyclic_collector):
     assert counts[0] == 5 and counts[-1] <= 1 and counts == sorted(counts, reverse=True)
 
 
-def test_what_no_derivative_reads_is_not_kept(no_cyclic_collector):
+def test_operands_that_no_vjp_reads_are_not_kept(no_cyclic_collector):
     x = leaf(watched(10))
     sines, sums = np.sin(x), None
     sine = weakref.ref(sines.data)
@@ -110,7 +110,7 @@ def test_what_no_derivative_reads_is_not_kept(no_cyclic_collector):
 
 
 def test_peak_of_a_deep_step_is_parameters_gradients_and_needed_activations():
-    """Of linear + relu, the derivatives need relu's result alone: one array a layer."""
+    """The vjps of linear and relu read only the result of relu: one array for each layer."""
     depth, width, rows = 20, 128, 512
     rng = np.random.default_rng(0)
     tracemalloc.start()
@@ -139,7 +139,7 @@ def test_peak_of_a_deep_step_is_parameters_gradients_and_needed_activations():
     assert peak <= 1.1 * (2 * parameters + activations)
 
 
-def test_a_chain_of_100_000_additions_goes_back():
+def test_backward_through_a_chain_of_100_000_additions():
     x = y = leaf(1.0)
     for _ in range(100_000):
         y = y + 1
@@ -151,8 +151,8 @@ DEPTH = """
 import gc, threading
 from minigrad import Tensor
 
-gc.disable()  # which walks all live objects again and again; there are no cycles to find
-threading.stack_size(256 * 1024)  # recursion, in Python or in C, would not get far
+gc.disable()  # the collector would visit all live objects again and again
+threading.stack_size(256 * 1024)  # too small for recursion in Python or C
 
 def run():
     x = y = Tensor(1.0, requires_grad=True)
@@ -160,7 +160,7 @@ def run():
         y = y + 1.0
     y.backward(retain_graph=True)
     assert x.grad == 1
-    del y  # the whole graph is dropped at once
+    del y  # drops the whole graph at once
     print("done")
 
 thread = threading.Thread(target=run)

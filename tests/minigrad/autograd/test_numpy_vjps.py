@@ -1,4 +1,4 @@
-"""Every function with a derivative, by table: registering one enrols it here."""
+"""Test every function that has a derivative; a new row of the table needs a case to pass."""
 
 import inspect
 import os
@@ -27,7 +27,7 @@ def test_every_function_is_enrolled():
     known = HANDLED_FUNCTIONS.copy()
     try:
         defvjp(np.cbrt, lambda g, out, _: g / (3 * out * out))
-        assert missing() == set() and "np.cbrt" in cases()  # elementwise: by itself
+        assert missing() == set() and "np.cbrt" in cases()  # elementwise functions need no case
         HANDLED_FUNCTIONS[np.kron] = HANDLED_FUNCTIONS[np.dot]
         assert missing() == {"np.kron"}
     finally:
@@ -41,14 +41,14 @@ def test_derivatives_of_first_and_second_order(case):
 
 
 @every_case
-def test_values_are_numpys(case):
+def test_values_equal_numpys(case):
     np.testing.assert_allclose(
         case.f(*map(Tensor, case.inputs)), case.f(*case.inputs), rtol=1e-14, strict=True
     )
 
 
 @every_case
-def test_float32_and_shapes_are_kept_and_nothing_is_written(case):
+def test_float32_and_shapes_are_kept_and_operands_are_unchanged(case):
     inputs = [np.array(x, np.float32, order="K") for x in case.inputs]
     for x in inputs:
         x.flags.writeable = False
@@ -65,7 +65,7 @@ def test_float32_and_shapes_are_kept_and_nothing_is_written(case):
 
 
 def test_a_wrong_derivative_is_found(monkeypatch):
-    """The table would notice: each derivative is made wrong in turn, and some case fails."""
+    """Make each vjp wrong in turn: then a case must fail."""
     tried = set()
     known = [
         *HANDLED_FUNCTIONS.values(),
@@ -74,7 +74,7 @@ def test_a_wrong_derivative_is_found(monkeypatch):
     ]
     known = {p.name: p for p in known if isinstance(p, Primitive)}
     table = cases()
-    for name in table.keys() & known.keys() - {"np.sign"}:  # whose derivative is 0
+    for name in table.keys() & known.keys() - {"np.sign"}:  # its derivative is 0
         primitive, found = known[name], table[name]
         for i, vjp in enumerate(primitive.vjps):
             if vjp is None:
@@ -84,7 +84,7 @@ def test_a_wrong_derivative_is_found(monkeypatch):
                 return _vjp(g, *rest, **options) * 1.001
 
             with monkeypatch.context() as patch:
-                patch.setattr(primitive, "unread", {})
+                patch.setattr(primitive, "saving", {})
                 vjps = [*primitive.vjps[:i], wrong, *primitive.vjps[i + 1 :]]
                 patch.setattr(primitive, "vjps", vjps)
                 with pytest.raises(GradcheckError):
@@ -100,7 +100,7 @@ def test_a_wrong_derivative_is_found(monkeypatch):
 def options_of(function):
     try:
         return set(inspect.signature(function).parameters)
-    except ValueError:  # NumPy's functions in C don't tell
+    except ValueError:  # some C functions of NumPy have no signature
         return set()
 
 
@@ -108,8 +108,8 @@ def options_of(function):
     "function",
     [f for f in HANDLED_FUNCTIONS if callable(f) and not isinstance(f, np.ufunc) and options_of(f)],
 )
-def test_every_option_is_honoured_or_refused_by_name(function):
-    """Each parameter that ours lacks is named in the refusal, never ignored."""
+def test_every_option_is_supported_or_refused_by_name(function):
+    """An argument that we lack raises an error that names it."""
     route, parameters = HANDLED_FUNCTIONS[function], inspect.signature(function).parameters
     ours = set(route.options) if isinstance(route, Primitive) else options_of(route)
     operands = list(parameters)[: len(route.vjps)] if isinstance(route, Primitive) else []
@@ -133,7 +133,7 @@ def test_scipy_is_not_imported_with_minigrad():
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_nothing_is_both_plain_and_differentiable():
+def test_no_function_is_in_both_tables():
     assert not NONDIFFERENTIABLE & HANDLED_FUNCTIONS.keys()
 
 
@@ -146,7 +146,7 @@ def derivative(f, *points):
     return found[0].tolist() if len(found) == 1 else [g.tolist() for g in found]
 
 
-def test_ties_are_shared():
+def test_equal_extremes_share_the_gradient():
     assert derivative(np.maximum, 1.0, 1.0) == derivative(np.minimum, 1.0, 1.0) == [0.5, 0.5]
     assert derivative(np.max, [3.0, 1.0, 3.0]) == [0.5, 0, 0.5]
     assert derivative(lambda x: np.min(x, axis=0), [[1.0, 2.0], [1.0, 0.0]]) == [[0.5, 0], [0.5, 1]]
@@ -166,7 +166,7 @@ def test_products_with_zeros():
     assert derivative(np.prod, [0.0, 0.0, 5.0]) == [0, 0, 0]
 
 
-def test_an_index_that_repeats_adds_up():
+def test_a_repeated_index_adds_up():
     assert derivative(lambda x: x[[0, 0, 1]], [1.0, 2.0]) == [2, 1]
     assert derivative(lambda x: x[np.array([True, False])] ** 2, [3.0, 2.0]) == [6, 0]
     assert derivative(lambda x: np.take(x, [[1, 1], [1, 0]]), [1.0, 2.0]) == [1, 3]
@@ -179,7 +179,7 @@ def test_the_derivative_by_the_exponent_of_a_power_zero():
     assert derivative(lambda x: x ** np.array([True, False]), [3.0, 0.0]) == [1, 0]
 
 
-def test_clip_whose_bounds_cross_gives_the_upper():
+def test_clip_with_crossed_bounds_returns_the_upper_bound():
     for x, low, high in ((0.0, 2.0, 1.0), (1.5, 2.0, 1.0), (3.0, 2.0, 1.0)):
         assert np.clip(x, low, high) == high and derivative(np.clip, x, low, high) == [0, 0, 1]
     assert derivative(np.clip, [0.0, 5.0], 1.0, 2.0) == [[0, 0], 1, 1]
@@ -209,7 +209,7 @@ def test_whole_numbers_too_wide_for_their_dtype(f, x):
         np.testing.assert_allclose(f(Tensor(x)).data.astype(float), np.asarray(f(x), float))
 
 
-def test_options_do_not_change_the_precision_or_the_shape():
+def test_options_change_neither_dtype_nor_shape():
     x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     for f in (np.sum, np.max, np.min, np.prod):
         assert f(x, initial=np.float64(2)).dtype == np.float32
@@ -252,7 +252,7 @@ def test_empty_reductions():
         assert np.isnan(np.mean(Tensor(np.zeros(0))).item())
 
 
-def test_joining_mixed_things():
+def test_joining_tensors_arrays_and_lists():
     x, y = (Tensor(np.ones(2, t), requires_grad=True) for t in (np.float32, np.float64))
     joined = np.concatenate([x, [1, 2], y, np.arange(2)])
     assert joined.dtype == np.float64 and joined.tolist() == [1, 1, 1, 2, 1, 1, 0, 1]
@@ -290,7 +290,7 @@ POINTS = dict(
 
 
 def evaluate(expression, names):
-    """The value of a tree; parts whose shapes don't fit are reduced to numbers first."""
+    """Evaluate an expression tree; reduce parts to scalars where their shapes do not fit."""
     if not isinstance(expression, tuple):
         return names.get(expression, expression)
     function, *parts = (expression[0], *(evaluate(part, names) for part in expression[1:]))
@@ -303,7 +303,7 @@ def evaluate(expression, names):
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(expressions, st.sampled_from(FOLDS))
-def test_random_expressions_agree_with_differences(expression, fold):
+def test_random_expressions_agree_with_finite_differences(expression, fold):
     def f(*inputs):
         value = evaluate(expression, dict(zip(POINTS, inputs)))
         return fold(value) + np.sum(inputs[0])
@@ -326,7 +326,7 @@ def test_the_same_expression_associated_differently(first, second, third):
 
 
 @pytest.mark.parametrize("index", [((0, 0, 1), slice(None)), ((0, 0), (1, 1)), ((0, 0, 1),)])
-def test_an_index_of_tuples_that_repeat_adds_up(index):
+def test_repeated_tuple_indices_add_up(index):
     x = Tensor(np.ones((3, 2)), requires_grad=True)
     np.sum(x[index]).backward()
     expected = np.zeros((3, 2))

@@ -1,4 +1,4 @@
-"""The engine: what a tensor is, how gradients come back, and what is refused."""
+"""The engine: tensors, the backward pass, and the errors for bad input."""
 
 import copy
 import operator
@@ -16,7 +16,7 @@ def leaf(values, dtype=np.float64):
     return Tensor(np.asarray(values, dtype), requires_grad=True)
 
 
-# Derivatives whose values everybody knows
+# Derivatives with known values
 
 
 def test_square():
@@ -68,13 +68,13 @@ def test_gradients_add_up_over_calls():
     assert x.grad.tolist() == [6, 12]
 
 
-def test_a_gradient_may_be_given():
+def test_backward_takes_a_gradient():
     x = leaf([1.0, 2.0])
     (x * x).backward([1.0, 10.0])
     assert x.grad.tolist() == [2, 40]
 
 
-def test_grad_by_intermediates_and_by_what_does_not_matter():
+def test_grad_by_intermediates_and_by_unrelated_inputs():
     x, other = leaf(2.0), leaf([1.0, 1.0])
     y = x * x
     by_y, by_x, by_other = grad(y * y * x, [y, x, other])
@@ -83,19 +83,19 @@ def test_grad_by_intermediates_and_by_what_does_not_matter():
     assert x.grad is None and other.grad is None
 
 
-def test_grad_follows_no_path_that_leads_elsewhere():
-    asked = []
+def test_grad_visits_only_paths_to_its_inputs():
+    called = []
 
-    @primitive(lambda g, _, x: asked.append("x") or g)
+    @primitive(lambda g, _, x: called.append("x") or g)
     def same(x):
         return x + 0
 
     x, y = leaf(2.0), leaf(3.0)
     out = same(x) * (same(y) * y)
     assert grad(out, y, retain_graph=True).item() == 12
-    assert len(asked) == 1
+    assert len(called) == 1
     out.backward()
-    assert len(asked) == 3
+    assert len(called) == 3
 
 
 def test_a_given_gradient_takes_the_dtype_of_the_output():
@@ -104,15 +104,15 @@ def test_a_given_gradient_takes_the_dtype_of_the_output():
         assert grad(x, x, Tensor(given), create_graph=True).dtype == np.float32
 
 
-def test_derivative_by_the_given_gradient():
-    """⟨v, J⟩ is linear in v: its derivative by v is what forward mode gives."""
+def test_derivative_by_the_initial_gradient():
+    """⟨v, J⟩ is linear in v; its derivative by v is the result of forward mode."""
     x, v = leaf([1.0, 2.0]), leaf([0.0, 0.0])
     back = grad(np.exp(x) * x, x, gradient=v, create_graph=True)
     forward = grad(back, v, gradient=np.array([1.0, 10.0]))
     np.testing.assert_allclose(forward.data, np.exp(x.data) * (x.data + 1) * [1, 10])
 
 
-# float32 stays float32; what becomes a tensor
+# float32 stays float32; conversion to tensors
 
 
 @pytest.mark.parametrize(
@@ -137,12 +137,12 @@ def test_python_numbers_and_lists_do_not_promote():
     x = leaf([1.0, 2.0], np.float32)
     for y in (x + 1, 1.5 * x, x**2, x + [1.0, 2.0], (1, 2) * x, np.maximum([0, 0], x), x / True):
         assert y.dtype == np.float32
-    assert (leaf([1.0]) + [0.1]).item() == 1.1  # and beside float64 a list is as precise
+    assert (leaf([1.0]) + [0.1]).item() == 1.1  # beside float64, a list becomes float64
     np.sum(x * [3.0, 4.0]).backward()
     assert x.grad.tolist() == [3, 4]
 
 
-def test_mixed_precisions_give_each_its_own_gradient():
+def test_each_gradient_has_the_dtype_of_its_leaf():
     x, y = leaf([1.0], np.float32), leaf([2.0])
     z = x * y
     z.backward()
@@ -155,18 +155,18 @@ def test_mixed_precisions_give_each_its_own_gradient():
 # No aliasing
 
 
-def test_gradients_of_leaves_are_their_own_memory():
+def test_gradients_of_leaves_do_not_share_memory():
     x, y, given = leaf([1.0, 2.0]), leaf([3.0, 4.0]), np.ones(2)
     (x + y).backward(given)
     x.grad[:] = 7
     assert y.grad.tolist() == given.tolist() == [1, 1]
     z = leaf(np.ones((2, 3)))
     np.sum(z.T.reshape(6)).backward()
-    z.grad += 1  # broadcast views would be read-only
+    z.grad += 1  # a broadcast view would be read-only
     assert z.grad.base is None
 
 
-def test_a_sibling_keeps_its_gradient_when_another_accumulates():
+def test_accumulation_leaves_the_gradients_of_siblings_unchanged():
     x, y = leaf([1.0]), leaf([1.0])
     z = x + y
     total = z + x
@@ -177,7 +177,7 @@ def test_a_sibling_keeps_its_gradient_when_another_accumulates():
     assert by_x.item() == 1
 
 
-def test_gradients_of_intermediates_and_given_ones_are_not_shared():
+def test_gradients_of_intermediates_do_not_share_memory():
     x, given = leaf([1.0, 2.0]), np.ones(2)
     y = x + 1
     z = y + 1
@@ -189,7 +189,7 @@ def test_gradients_of_intermediates_and_given_ones_are_not_shared():
     assert given.tolist() == [1, 1]
 
 
-def test_operands_and_given_gradients_are_never_written():
+def test_backward_never_writes_into_operands_or_its_gradient():
     x, constant, given = leaf([2.0, 3.0]), np.array([4.0, 5.0]), np.array([1.0, 2.0])
     kept = [a.copy() for a in (x.data, constant, given)]
     (np.exp(x) * constant + x / constant - x).backward(given)
@@ -200,7 +200,7 @@ def test_operands_and_given_gradients_are_never_written():
 # The graph: kept, freed, or not made
 
 
-def test_second_backward_is_refused_and_tells_of_retain_graph():
+def test_a_second_backward_raises_and_names_retain_graph():
     x = leaf(2.0)
     y = x * x
     y.backward()
@@ -234,7 +234,7 @@ def test_no_grad_and_detach():
     assert not predict().requires_grad
 
 
-def test_no_grad_is_of_this_thread_only():
+def test_no_grad_affects_only_its_thread():
     seen = []
     x = leaf(2.0)
     with no_grad():
@@ -244,7 +244,7 @@ def test_no_grad_is_of_this_thread_only():
     assert seen == [True]
 
 
-def test_an_error_within_no_grad_or_backward_leaves_recording_on():
+def test_recording_is_on_after_an_error_in_no_grad_or_backward():
     x = leaf([1.0, 2.0])
     with pytest.raises(ZeroDivisionError), no_grad():
         raise ZeroDivisionError
@@ -255,10 +255,10 @@ def test_an_error_within_no_grad_or_backward_leaves_recording_on():
     assert (x * x).requires_grad
 
 
-# A NumPy user's expectations
+# What a NumPy user expects
 
 
-def test_it_behaves_as_a_number_or_an_array():
+def test_a_tensor_behaves_like_a_number_or_an_array():
     x = Tensor([1.5])
     assert (float(x.reshape(())), int(x.reshape(())), bool(x), len(x)) == (1.5, 1, True, 1)
     assert x.item() == 1.5 and x.tolist() == [1.5]
@@ -276,9 +276,9 @@ def test_comparisons_are_plain_arrays():
     for compare in (operator.lt, operator.le, operator.eq, operator.ne, operator.ge, operator.gt):
         for left, right in ((x, 2), (2, x), (x, x.data), (x.data, x), (x, Tensor([3.0, 2.0, 1.0]))):
             result = compare(left, right)
-            bare = (y.data if isinstance(y, Tensor) else y for y in (left, right))
-            assert type(result) is np.ndarray and result.tolist() == compare(*bare).tolist()
-    assert x in [x] and {x: 1}[x] == 1  # found by identity
+            arrays = (y.data if isinstance(y, Tensor) else y for y in (left, right))
+            assert type(result) is np.ndarray and result.tolist() == compare(*arrays).tolist()
+    assert x in [x] and {x: 1}[x] == 1  # `in` and dict keys compare by identity
     assert 2.0 in x.reshape(1, 3) and 4.0 not in x
 
 
@@ -299,7 +299,7 @@ def test_copies_and_pickles(copied):
     assert twin.requires_grad and twin.tolist() == [1, 2] and twin.grad.tolist() == [2, 4]
     twin.data[:] = twin.grad[:] = 9
     assert x.tolist() == [1, 2] and x.grad.tolist() == [2, 4]
-    assert not copied(x * 2).requires_grad  # the values of a recorded tensor
+    assert not copied(x * 2).requires_grad  # a copy of a recorded tensor is a constant
 
 
 def test_repr():
@@ -307,7 +307,7 @@ def test_repr():
     assert repr(Tensor([[1.0], [2.0]])) == "Tensor([[1.],\n        [2.]])"
 
 
-# A primitive of one's own
+# A primitive of the user's own
 
 
 def test_primitive_with_several_operands_and_options():
@@ -322,20 +322,24 @@ def test_primitive_with_several_operands_and_options():
     by_x, by_y = grad(times_power(x, y, power=3), [x, y], create_graph=True)
     assert (by_x.item(), by_y.item()) == (8, 36)
     assert grad(by_y, y).item() == 3 * 6 * 2
-    assert times_power(3.0, 2.0) == 6  # on plain numbers it is the plain function
+    assert times_power(3.0, 2.0) == 6  # on plain numbers it is an ordinary function
 
 
-def test_primitive_whose_derivative_has_the_wrong_shape():
+def test_a_vjp_that_returns_the_wrong_shape():
     double = primitive(lambda g, _, x: np.ones(5))(lambda x: 2 * x)
     with pytest.raises(ValueError, match=r"gave a gradient of shape \(5,\).* shape \(2,\)"):
         double(leaf([1.0, 2.0])).backward(np.ones(2))
 
 
-# Bad input: (what is done, the error, what its message must say)
+# Bad input: (call, error, pattern of the message)
 
 X, N = leaf([1.0, 2.0]), Tensor(np.arange(2))
 REFUSED = [
-    (lambda: (X * 2).backward(), ValueError, r"scalar such as a loss is required.*\(2,\).*np\.sum.*gradient="),
+    (
+        lambda: (X * 2).backward(),
+        ValueError,
+        r"scalar such as a loss is required.*\(2,\).*np\.sum.*gradient=",
+    ),
     (lambda: Tensor(1.0).backward(), ValueError, r"requires_grad=True"),
     (lambda: (X * 2).backward(np.ones(3)), ValueError, r"shape \(2,\), received \(3,\)"),
     (lambda: grad(3.0, X), TypeError, r"output must be a Tensor, received 3\.0"),
@@ -392,7 +396,7 @@ REFUSED = [
     (
         lambda: np.einsum("...i->i", leaf(np.ones((2, 2)))),
         ValueError,
-        r"np\.einsum: needs the dots on the right",
+        r"np\.einsum: .* needs the dots on the right",
     ),
     (lambda: np.einsum("ii->i", leaf(np.ones((2, 2)))), ValueError, r"repeated.*np\.diagonal"),
     (lambda: np.pad(X, 1, mode="edge"), TypeError, r"np\.pad: .*'edge'"),
@@ -409,21 +413,21 @@ def test_bad_input(act, error, message):
     assert X.tolist() == [1, 2] and X.grad is None and N.tolist() == [0, 1]
 
 
-def test_constants_among_the_options_are_taken_as_arrays():
+def test_options_accept_constant_tensors():
     x = leaf([1.0, 2.0, 3.0])
     assert np.roll(x, shift=N[1]).tolist() == [3, 1, 2]
     total = np.sum(x, where=Tensor(np.array([True, False, True])), initial=leaf(5.0))
     assert total.item() == 9 and total.requires_grad
 
 
-def test_integer_data_made_to_require_a_gradient_afterwards():
+def test_integer_data_with_requires_grad_set_later():
     n = Tensor(np.arange(3))
     n.requires_grad = True
     with pytest.raises(TypeError, match="floating-point data, received int64"):
         np.sum(n * leaf(2.0)).backward()
 
 
-def test_data_replaced_by_another_shape():
+def test_data_replaced_by_an_array_of_another_shape():
     x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
     for output in (np.sum(x * y), np.sum(x + y), np.sum(x.reshape(1, 2) * 2)):
         x.data = np.ones(3)
@@ -433,7 +437,7 @@ def test_data_replaced_by_another_shape():
         x.data = np.array([1.0, 2.0])
 
 
-def test_numpy_functions_that_give_no_numbers_or_no_slope_are_plain():
+def test_nondifferentiable_functions_return_plain_arrays():
     x = leaf([[3.0, 1.0], [2.0, 4.0]])
     assert np.argmax(x) == 3 and x.argmax(axis=0).tolist() == [0, 1]
     assert type(np.argsort(x)) is np.ndarray and np.where(x > 2)[0].tolist() == [0, 1]
