@@ -109,19 +109,16 @@ class Optimizer:
             gradients = dict(zip(gradients, clipped))
         for group, h in zip(self.groups, hypers):
             for name in group.names:
-                if name in gradients:
-                    self._update_parameter(name, gradients[name], h)
+                if name not in gradients:
+                    continue
+                self.updates[name] += 1
+                h["t"] = self.updates[name]
+                w, g, slots = self.parameters[name].data, gradients[name], self.slots[name]
+                for w_block, g_block, slots_block in self._blocks(w, self.clip(g, h), slots):
+                    self.update(w_block, g_block, slots_block, h)
+                if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:  # with ε = 0, 0 / √0 is NaN
+                    flush_subnormals(slots.values())
         self.steps += 1
-
-    def _update_parameter(self, name: str, g: np.ndarray, h: dict[str, Any]) -> None:
-        self.updates[name] += 1
-        h["t"] = self.updates[name]
-        w, slots = self.parameters[name].data, self.slots[name]
-        g = self.clip(g.copy() if np.may_share_memory(w, g) else g, h)
-        for w_block, g_block, slots_block in self._blocks(w, g, slots):
-            self.update(w_block, g_block, slots_block, h)
-        if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:  # with ε = 0, 0 / √0 would be NaN
-            flush_subnormals(slots.values())
 
     def update(self, w: np.ndarray, g: np.ndarray, slots: Slots, h: dict[str, Any]) -> None:
         """Run one parameter (or block) through the links; h holds the hyperparameters and t."""
@@ -175,7 +172,10 @@ class Optimizer:
         if not gradients:
             raise RuntimeError(f"{self!r}: no parameter has a gradient; call loss.backward() first")
         for name, g in gradients.items():
-            self._check_arrays(name, self.parameters[name].data, g)
+            w = self.parameters[name].data
+            self._check_arrays(name, w, g)
+            if np.may_share_memory(w, g):
+                gradients[name] = g.copy()
         if self.on_nonfinite == "ignore":
             return gradients
         for name, g in gradients.items():

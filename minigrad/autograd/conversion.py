@@ -77,12 +77,14 @@ def coerce_lists(who: str, operands: Sequence) -> list:
 
 def constant_options(who: str, options: dict) -> dict:
     """Unwrap tensors among the options; refuse those that require a gradient."""
+    constants = {}
     for name, x in options.items():
-        if is_recorded(x):
+        if isinstance(x, (ArrayMethods, list, tuple)) and is_recorded(x):
             raise TypeError(
                 f"{who} has no derivative by {name}; to treat it as a constant, pass its .data"
             )
-    return {name: unwrap(x) for name, x in options.items()}
+        constants[name] = x.data if isinstance(x, ArrayMethods) else x
+    return constants
 
 
 def drop_values(x: Any) -> Any:

@@ -58,7 +58,9 @@ _sum, _mean, _cumsum = (
 
 @implements(np.sum)
 def sum(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
-    total = _sum(masked(cast(a, dtype), where, 0), axis=axis, keepdims=keepdims)
+    if dtype is not None or where is not True:
+        a = masked(cast(a, dtype), where, 0)
+    total = _sum(a, axis=axis, keepdims=keepdims)
     return total if initial is None else total + initial_value(initial, total)
 
 

@@ -15,6 +15,7 @@ the function supports. A vjp is written in NumPy functions with derivatives, so 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from functools import cache
 from itertools import accumulate
@@ -92,7 +93,7 @@ def power_vjp_exponent(g: Any, out: Any, x: Any, _n: Any) -> Any:
     return g * out * np.log(np.where(x == 0, 1, x))  # 0ⁿ·log 0 is 0 for n > 0
 
 
-defvjp(np.power, power_vjp_base, power_vjp_exponent, forward=lambda x, n: x**n)
+defvjp(np.power, power_vjp_base, power_vjp_exponent, forward=operator.pow)
 
 # Sums: each element that went in receives the gradient of the sum
 
