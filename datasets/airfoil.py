@@ -1,4 +1,4 @@
-"""Airfoil self-noise: 1,503 measurements from a wind tunnel, a small regression."""
+"""Airfoil self-noise: a regression with 1,503 rows, measured in a wind tunnel."""
 
 import numpy as np
 
@@ -15,11 +15,11 @@ DIGESTS = {  # the same table with either line ending
 
 
 def load_data() -> tuple[np.ndarray, np.ndarray]:
-    """(1503, 5) features and the (1503,) sound pressure level in dB, float64, as measured.
+    """Return the (1503, 5) features and the (1503,) sound pressure level in dB, both float64.
 
     The features are frequency (Hz), angle of attack (degrees), chord (m), free-stream velocity
-    (m/s) and thickness of the suction side (m); their scales differ, so standardise them first.
-    Downloaded once, as `download.fetch` says, which also names the errors.
+    (m/s) and thickness of the suction side (m), as measured. Their scales differ: standardise
+    them before training. `download.fetch` gets the file once, and names the errors.
 
     Source: T. Brooks, D. Pope, M. Marcolini, "Airfoil self-noise and prediction", NASA, 1989; UCI
     Machine Learning Repository, DOI 10.24432/C5VW2C, licence CC BY 4.0.

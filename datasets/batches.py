@@ -1,20 +1,21 @@
-"""Mini-batches: a few rows at a time, in a fresh random order every epoch."""
+"""Batches: a few rows at a time, in a new random order every epoch."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 
-class batches:  # lower-case like range, which it resembles: a thing with a length, to loop over
-    """The rows of x and y in groups of `batch_size`, the last group perhaps smaller.
+class batches:  # lower-case like `range`: an iterable with a length
+    """Iterate over the rows of x and y, `batch_size` rows at a time; the last batch may be smaller.
 
-    Every loop over it draws a new order from `rng`, so one object serves all epochs; the same seed
-    gives the same orders. Shuffled batches are copies, yours to keep and change; with
-    `shuffle=False` they are views of x and y. With `y=None` it gives x alone.
+    Every loop draws a new order from `rng`, so one object serves all epochs; the same seed gives
+    the same orders. Shuffled batches are copies and may be changed; with `shuffle=False` they are
+    views of x and y. With `y=None` a batch is x alone.
 
-    Raises ValueError where x and y differ in length or are empty or `batch_size` is below 1;
-    TypeError where `batch_size` is no integer, or `rng` no Generator though one is needed.
+    Raises ValueError if x and y have different lengths or no rows, or `batch_size` is below 1;
+    TypeError if `batch_size` is not an integer, or if shuffling and `rng` is not a Generator.
 
     >>> rng = np.random.default_rng(0)
     >>> for x, y in batches(np.arange(5), np.arange(5) ** 2, batch_size=2, rng=rng):
@@ -28,8 +29,8 @@ class batches:  # lower-case like range, which it resembles: a thing with a leng
 
     def __init__(
         self,
-        x: Any,
-        y: Any,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike | None,
         batch_size: int,
         rng: np.random.Generator | None = None,
         shuffle: bool = True,
@@ -37,18 +38,16 @@ class batches:  # lower-case like range, which it resembles: a thing with a leng
         self.arrays = [np.asarray(array) for array in (x, y) if array is not None]
         shapes = [array.shape for array in self.arrays]
         if x is None or 0 in shapes[0][:1] or () in shapes:
-            raise ValueError(f"batches: x needs at least one row; the shapes are {shapes}")
+            raise ValueError(f"batches: x and y need at least one row; received shapes {shapes}")
         if shapes[0][0] != shapes[-1][0]:
-            raise ValueError(f"batches: x and y need the same number of rows; received {shapes}")
+            raise ValueError(f"batches: x and y need equal numbers of rows; received {shapes}")
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
             raise TypeError(f"batches: batch_size must be an integer, not {batch_size!r}")
         if batch_size < 1:
             raise ValueError(f"batches: batch_size must be at least 1, not {batch_size}")
         if shuffle and not isinstance(rng, np.random.Generator):
-            raise TypeError(
-                f"batches: rng must be numpy.random.default_rng(seed), not {rng!r}; "
-                "or say shuffle=False to keep the order"
-            )
+            advice = "pass rng=numpy.random.default_rng(seed) or shuffle=False"
+            raise TypeError(f"batches: rng must be a Generator, not {rng!r}; {advice}")
         self.batch_size = int(batch_size)
         self.rng = rng if shuffle else None
 

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 pieces of clothing in the form of MNIST, and harder to tell apart."""
+"""Fashion-MNIST: 70,000 images of clothing in the format of MNIST, harder to classify."""
 
 from .download import fetch
 from .idx import read
@@ -22,9 +22,9 @@ CLASSES = (
 
 
 def load_data() -> tuple[Split, Split]:
-    """((60000, 28, 28), (60000,)), ((10000, 28, 28), (10000,)): as `mnist.load_data`.
+    """Return (train_images, train_labels), (test_images, test_labels), as `mnist.load_data` does.
 
-    Label i is `CLASSES[i]`. Downloaded once, as `download.fetch` says, which also names the errors.
+    Label i means `CLASSES[i]`. `download.fetch` gets the files once, and names the errors.
 
     Source: H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking
     machine learning algorithms", arXiv:1708.07747, licence MIT.

@@ -1,8 +1,8 @@
-"""The IDX file format: an array of any dimension behind a header of a few bytes.
+"""The IDX file format: an array behind a short header.
 
-    0, 0, type, d      one byte each: two zeros, what an element is, the number of dimensions
-    n₁ … n_d           the dimensions, four bytes each, most significant first
-    elements           n₁·…·n_d of them in row-major order, most significant byte first
+    0, 0, type, d      one byte each: two zeros, the element type, the number of dimensions
+    n₁ … n_d           the dimensions, four bytes each, most significant byte first
+    elements           n₁·…·n_d elements in row-major order, most significant byte first
 
 Format: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits".
 """
@@ -17,16 +17,35 @@ import zlib
 import numpy as np
 
 DTYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-MAX_NDIM = 64  # NumPy's own limit
-CHUNK = 1 << 20
+MAX_NDIM = 64  # NumPy's limit
+
+
+def write(path: str | os.PathLike[str], array: np.ndarray) -> None:
+    """Write an array as an IDX file, gzipped if the name ends in `.gz`.
+
+    The same array gives the same bytes: the gzip header holds no name and no time.
+    Raises TypeError for a dtype that IDX does not have, ValueError for a shape.
+    """
+    array = np.asarray(array)
+    types = {np.dtype(code).newbyteorder("="): kind for kind, code in DTYPES.items()}
+    kind = types.get(array.dtype.newbyteorder("="))
+    if kind is None:
+        raise TypeError(f"IDX holds {', '.join(map(str, types))}; cast the {array.dtype} array")
+    if not 1 <= array.ndim <= MAX_NDIM or max(array.shape) >= 1 << 32:
+        raise ValueError(f"IDX needs 1 to {MAX_NDIM} dimensions below 2³², not {array.shape}")
+    header = struct.pack(f">4B{array.ndim}I", 0, 0, kind, array.ndim, *array.shape)
+    content = header + array.astype(DTYPES[kind]).tobytes()
+    if os.fspath(path).endswith(".gz"):
+        content = gzip.compress(content, mtime=0)
+    with open(path, "wb") as file:
+        file.write(content)
 
 
 def read(path: str | os.PathLike[str], max_bytes: int = 1 << 30) -> np.ndarray:
     """Read an IDX file, gzipped or not, into a writable array of native byte order.
 
-    A header can claim anything, and a gzip file can unfold to a thousand times its size: a claim
-    above `max_bytes` is refused, and no more is unpacked than was claimed.
-    Raises ValueError for a file that is not exactly one array.
+    The file is not trusted. An array larger than `max_bytes` is refused, and gzip never unpacks
+    more bytes than the header declares. Raises ValueError unless the file is exactly one array.
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -42,13 +61,13 @@ def read(path: str | os.PathLike[str], max_bytes: int = 1 << 30) -> np.ndarray:
         try:
             return _read(gzip.GzipFile(fileobj=raw) if gzipped else raw, max_bytes)
         except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ValueError(f"{os.fspath(path)} is not one whole IDX array: {error}") from error
+            raise ValueError(f"{os.fspath(path)} is not a valid IDX file: {error}") from error
 
 
 def _read(file: io.BufferedIOBase, max_bytes: int) -> np.ndarray:
     header = file.read(4)
     if len(header) < 4 or header[:2] != b"\0\0":
-        raise ValueError(f"it must begin with two zero bytes, a type and a count, not {header!r}")
+        raise ValueError(f"it must begin with two zeros, a type and a number, not {header!r}")
     kind, ndim = header[2:]
     if kind not in DTYPES:
         raise ValueError(f"the element type must be one of {list(DTYPES)}, not {kind}")
@@ -56,40 +75,16 @@ def _read(file: io.BufferedIOBase, max_bytes: int) -> np.ndarray:
         raise ValueError(f"the number of dimensions must be 1 to {MAX_NDIM}, not {ndim}")
     dimensions = file.read(4 * ndim)
     if len(dimensions) < 4 * ndim:
-        raise ValueError(f"it ends within the header, which should name {ndim} dimensions")
+        raise ValueError(f"the header ends before its {ndim} dimensions")
     shape, dtype = struct.unpack(f">{ndim}I", dimensions), np.dtype(DTYPES[kind])
 
-    # NumPy multiplies the dimensions too, passing over zeros: so a zero must not hide the others.
+    # NumPy's limit on the size ignores zeros in the shape, so they must not make the product 0.
     if math.prod(n or 1 for n in shape) * dtype.itemsize > max_bytes:
-        raise ValueError(f"it claims the shape {shape} of {dtype.name}, above {max_bytes=}")
+        raise ValueError(f"it declares shape {shape} of {dtype.name}, above {max_bytes=}")
     array = np.empty(shape, dtype)
-    bytes_left = array.reshape(-1).view(np.uint8).data
-    while bytes_left and (chunk := file.read(min(CHUNK, len(bytes_left)))):
-        bytes_left[: len(chunk)] = chunk
-        bytes_left = bytes_left[len(chunk) :]
-    if bytes_left:
-        raise ValueError(f"{len(bytes_left)} of the {array.nbytes} bytes of {shape} are missing")
-    if file.read(1):  # reaching the end is also what makes gzip compare its checksum
-        raise ValueError(f"bytes follow after the {array.nbytes} of {shape}")
+    missing = array.nbytes - file.readinto(array.reshape(-1).view(np.uint8).data)
+    if missing:
+        raise ValueError(f"{missing} of the {array.nbytes} bytes of {shape} are missing")
+    if file.read(1):  # at the end of the file gzip compares the checksum
+        raise ValueError(f"more bytes follow the {array.nbytes} bytes of {shape}")
     return array.astype(dtype.newbyteorder("="), copy=False)
-
-
-def write(path: str | os.PathLike[str], array: np.ndarray) -> None:
-    """Write an array as IDX, gzipped if the name ends in `.gz`.
-
-    The same array gives the same bytes: neither name nor time goes into the gzip header.
-    Raises TypeError for an element type that IDX does not have, ValueError for a shape.
-    """
-    array = np.asarray(array)
-    kinds = {np.dtype(code).newbyteorder("="): kind for kind, code in DTYPES.items()}
-    kind = kinds.get(array.dtype.newbyteorder("="))
-    if kind is None:
-        raise TypeError(f"IDX holds {', '.join(map(str, kinds))}; cast the {array.dtype} array")
-    if not 1 <= array.ndim <= MAX_NDIM or max(array.shape) >= 1 << 32:
-        raise ValueError(f"IDX needs 1 to {MAX_NDIM} dimensions below 2³², not {array.shape}")
-    header = bytes([0, 0, kind, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-    content = header + array.astype(DTYPES[kind]).tobytes()
-    if os.fspath(path).endswith(".gz"):
-        content = gzip.compress(content, mtime=0)
-    with open(path, "wb") as file:
-        file.write(content)

@@ -1,4 +1,4 @@
-"""Data sets made from a generator, small enough to look at: a line, clouds, spirals."""
+"""Small generated data sets: a line with noise, round clusters, spirals."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ Generator = np.random.Generator | np.random.RandomState
 
 
 def linear(rng: Generator, n: int = 100) -> tuple[np.ndarray, np.ndarray]:
-    """y = 4 + 3·x + noise, with x uniform in [0, 2) and standard normal noise; both (n, 1) float64.
+    """Return x and y = 4 + 3·x + noise, both (n, 1) float64.
 
-    With NumPy's old generator this is, bit for bit, `np.random.seed(0); 2 * np.random.rand(100, 1)`
-    and so on, as many tutorials begin; hence both kinds are taken.
+    x is uniform in [0, 2), the noise standard normal. `RandomState(0)` gives the same bits as
+    `np.random.seed(0); x = 2 * np.random.rand(100, 1); …`, the first lines of many tutorials.
 
     >>> x, y = linear(np.random.RandomState(0))
     >>> np.polynomial.Polynomial.fit(x[:, 0], y[:, 0], 1).convert().coef.round(8).tolist()
@@ -22,9 +22,10 @@ def linear(rng: Generator, n: int = 100) -> tuple[np.ndarray, np.ndarray]:
 def blobs(
     rng: Generator, n: int = 300, classes: int = 3, features: int = 2, spread: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Round clouds: x = centre of the class + spread·noise, with centres uniform in [−5, 5).
+    """Return x = centre of the class + spread·noise, and the classes y.
 
-    Returns x (n, features) float32 and the classes (n,) int64; row i is of class i mod `classes`.
+    The centres are uniform in [−5, 5), the noise standard normal. x is (n, features) float32, y
+    is (n,) int64; row i has class i mod `classes`.
 
     >>> x, y = blobs(np.random.default_rng(0), n=6)
     >>> x.shape, x.dtype, y.tolist()
@@ -39,10 +40,11 @@ def blobs(
 def spirals(
     rng: Generator, n: int = 300, classes: int = 3, turns: float = 0.75, noise: float = 0.1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Arms that wind round each other: r uniform in [0, 1), angle = 2π(turns·r + class/classes).
+    """Return x = r·(cos φ, sin φ) with φ = 2π·(turns·r + y/classes) + noise, and the classes y.
 
-    Normal noise of size `noise` goes on the angle, in radians. No straight line separates them, so
-    a linear model fails where one hidden layer succeeds. Returns as `blobs` does, with 2 features.
+    r is uniform in [0, 1). The noise is normal with deviation `noise`, in radians. Straight lines
+    cannot separate the classes: a linear model fails, and one hidden layer succeeds.
+    Shapes and dtypes are those of `blobs` with 2 features.
 
     >>> x, y = spirals(np.random.default_rng(0), n=300)
     >>> x.shape, float(np.hypot(*x.T).max()) < 1

@@ -1,4 +1,4 @@
-"""The functions have their published minima, there and nowhere lower."""
+"""Each problem has its published minima, and no lower value in view."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,11 @@ import pytest
 from minigrad import Tensor
 from minigrad.datasets.problems import PROBLEMS, Problem
 
-every = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
+each_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 
 
-@every
-def test_each_minimum_has_value_and_gradient_zero(problem: Problem):
+@each_problem
+def test_value_and_gradient_are_zero_at_each_minimum(problem: Problem):
     for point in problem.minima:
         w = Tensor(np.array(point), requires_grad=True)
         loss = problem(*w)
@@ -19,8 +19,8 @@ def test_each_minimum_has_value_and_gradient_zero(problem: Problem):
         np.testing.assert_allclose(w.grad, 0, atol=1e-9)
 
 
-@every
-def test_nothing_in_view_is_lower_and_all_is_in_view(problem: Problem):
+@each_problem
+def test_the_view_holds_start_and_minima_and_no_negative_value(problem: Problem):
     x1, x2, y1, y2 = problem.view
     grid = np.meshgrid(np.linspace(x1, x2, 301), np.linspace(y1, y2, 301))
     assert problem(*grid).shape == (301, 301)
@@ -40,5 +40,5 @@ def test_nothing_in_view_is_lower_and_all_is_in_view(problem: Problem):
         ("rastrigin", (0.5, 0.5), 40.5),
     ],
 )
-def test_values_worked_by_hand(name, point, value):
+def test_values_computed_by_hand(name, point, value):
     assert PROBLEMS[name](*point) == pytest.approx(value, rel=1e-14)

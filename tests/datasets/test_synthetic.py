@@ -1,4 +1,4 @@
-"""The made-up sets: shapes, dtypes, the tutorial's numbers, and that they teach what they must."""
+"""Generated sets: shapes, dtypes, the tutorial's numbers, and how hard they are to separate."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from minigrad.datasets import synthetic
 
 
-def test_linear_is_the_tutorials_data_bit_for_bit():
+def test_linear_gives_the_bits_of_the_tutorial():
     np.random.seed(0)
     x = 2 * np.random.rand(100, 1)
     y = 4 + 3 * x + np.random.randn(100, 1)
@@ -19,7 +19,7 @@ def test_linear_is_the_tutorials_data_bit_for_bit():
 
 
 @pytest.mark.parametrize("make", [synthetic.blobs, synthetic.spirals])
-def test_classification_sets(make):
+def test_shapes_dtypes_seeds_and_class_counts(make):
     x, y = make(np.random.default_rng(3), n=100, classes=4)
     again, _ = make(np.random.default_rng(3), n=100, classes=4)
     other, _ = make(np.random.default_rng(4), n=100, classes=4)
@@ -31,24 +31,24 @@ def test_classification_sets(make):
 def test_blobs_have_the_given_spread():
     x, y = synthetic.blobs(np.random.default_rng(0), n=30_000, features=3, spread=0.5)
     deviations = [x[y == c].std(axis=0) for c in range(3)]
-    assert np.allclose(deviations, 0.5, atol=0.02)  # four standard errors of a deviation
+    assert np.allclose(deviations, 0.5, atol=0.02)  # four standard errors
 
 
 def linear_accuracy(x, y):
-    """Training accuracy of least squares onto one-hot classes."""
+    """Return the training accuracy of least squares on one-hot classes."""
     a = np.c_[x, np.ones(len(x))]
     weights = np.linalg.lstsq(a, np.eye(3)[y], rcond=None)[0]
     return np.mean((a @ weights).argmax(axis=1) == y)
 
 
 def neighbour_accuracy(x, y):
-    """How often the nearest other point is of the same class."""
+    """Return the share of points whose nearest other point has the same class."""
     distance = ((x[:, None] - x) ** 2).sum(axis=-1)
     np.fill_diagonal(distance, np.inf)
     return np.mean(y[distance.argmin(axis=1)] == y)
 
 
-def test_spirals_defeat_a_line_but_not_a_curve():
+def test_spirals_need_a_nonlinear_classifier():
     x, y = synthetic.spirals(np.random.default_rng(0), n=600)
     assert linear_accuracy(x, y) < 0.75
     assert neighbour_accuracy(x, y) > 0.95
