@@ -74,7 +74,7 @@ def _cache_error(path: Path, digests: Mapping[str, int]) -> str:
     """Return why the cached file cannot be used; an empty string if it can."""
     try:
         if (size := path.stat().st_size) not in digests.values():
-            return f"wrong size: {size} bytes; required: {list(digests.values())}"
+            return f"wrong content: {size} bytes; required: {list(digests.values())}"
         return _content_error(path.read_bytes(), digests)
     except OSError as error:
         return error.strerror or str(error)
