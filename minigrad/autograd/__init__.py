@@ -8,8 +8,6 @@ differential_operators    grad, jacobian, hessian, …
 dispatch, conversion, array_methods, recording    below the tensor
 """
 
-from importlib import import_module
-
 from . import dispatch, einsum, numpy_functions, numpy_vjps
 from .differential_operators import (
     grad,
@@ -21,8 +19,13 @@ from .differential_operators import (
 from .recording import no_grad
 from .tensor import Primitive, Tensor, primitive
 
-# SciPy takes long to import, so its table is loaded only for programs that import SciPy themselves
-dispatch.LAZY_TABLES["scipy.special"] = lambda: import_module(".scipy_vjps", __name__)
+
+def load_scipy_table() -> None:
+    """Load the table of SciPy's functions; not before a program imports SciPy, which is slow."""
+    from . import scipy_vjps as scipy_vjps
+
+
+dispatch.LAZY_TABLES["scipy.special"] = load_scipy_table
 
 __all__ = [
     "Primitive",
