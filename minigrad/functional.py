@@ -63,13 +63,13 @@ def softmax(x: TensorLike, axis: int = -1) -> TensorOrArray:
     >>> softmax(Tensor([0.0, 0.0, 1000.0]))
     Tensor([0., 0., 1.])
     """
-    x = as_float(x)
-    p = _softmax(x, axis=axis)
-    if not isinstance(x, Tensor) or axis not in (-1, x.ndim - 1):
+    z = as_float(x)
+    p = _softmax(z, axis=axis)
+    if not isinstance(z, Tensor) or axis not in (-1, z.ndim - 1):
         return p
     result = Probabilities(p)
     result.requires_grad, result.node = p.requires_grad, p.node
-    result.logits = x if p.requires_grad else x.detach()  # under no_grad, record nothing later
+    result.logits = z if p.requires_grad else z.detach()  # under no_grad, record nothing later
     return result
 
 
@@ -81,13 +81,13 @@ def softmax(x: TensorLike, axis: int = -1) -> TensorOrArray:
     lambda g, _, x, _w, _b: np.dot(rows(x).T, rows(g)),  # for one row ten times as fast as @
     lambda g, *_: rows(g).sum(axis=0),
 )
-def linear(x: TensorLike, w: TensorLike, b: TensorLike) -> TensorOrArray:
+def linear(x: Any, w: Any, b: Any) -> TensorOrArray:
     """x @ w + b as one operation: x (..., n), w (n, m), b (m,) give (..., m).
 
     >>> linear(Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]]), Tensor([5.0]))
     Tensor([[16.]])
     """
-    out = x @ w  # type: ignore[operator]
+    out = x @ w
     out += b
     return out
 
@@ -125,7 +125,7 @@ def cross_entropy(logits: TensorLike, labels: TensorLike) -> TensorOrArray:
     (Tensor(0.12692805), Tensor(0.12692805))
     """
     z = as_float(logits.logits if isinstance(logits, Probabilities) else logits)
-    t = labels if isinstance(labels, Tensor) else np.asarray(labels)
+    t: Any = labels if isinstance(labels, Tensor) else np.asarray(labels)
     if z.ndim == 0 or z.shape[-1] < 2:
         raise ValueError(
             f"cross_entropy: logits (…, classes) of 2 or more classes are required, received shape "
@@ -147,32 +147,32 @@ def mean_squared_error(prediction: TensorLike, target: TensorLike) -> TensorOrAr
     >>> mean_squared_error(Tensor([1.0, 2.0]), [1.0, 4.0])
     Tensor(2.)
     """
-    prediction, target = same_shape("mean_squared_error", prediction, target)
-    return np.mean(np.square(prediction - target))
+    y_hat, y = same_shape("mean_squared_error", prediction, target)
+    return np.mean(np.square(y_hat - y))
 
 
 def as_float(x: TensorLike) -> Any:
     """Convert lists and integers to float32; keep float32 and float64."""
-    x = x if isinstance(x, (Tensor, np.ndarray)) else np.asarray(x, np.float32)
-    return x if x.dtype.kind == "f" else x.astype(np.float32)
+    array = x if isinstance(x, (Tensor, np.ndarray)) else np.asarray(x, np.float32)
+    return array if array.dtype.kind == "f" else array.astype(np.float32)
 
 
 def as_dtype(x: TensorLike, dtype: npt.DTypeLike) -> Any:
     """Convert to a dtype, without a copy if x has it."""
-    x = x if isinstance(x, Tensor) else np.asarray(x)
-    return x if x.dtype == dtype else x.astype(dtype)
+    array = x if isinstance(x, Tensor) else np.asarray(x)
+    return array if array.dtype == dtype else array.astype(dtype)
 
 
 def same_shape(who: str, prediction: TensorLike, target: TensorLike) -> tuple[Any, Any]:
     """Return both in the dtype of the prediction; raise ValueError if their shapes differ."""
-    prediction = as_float(prediction)
-    target = as_dtype(target, prediction.dtype)
-    if target.shape != prediction.shape:
+    y_hat = as_float(prediction)
+    y = as_dtype(target, y_hat.dtype)
+    if y.shape != y_hat.shape:
         raise ValueError(
-            f"{who}: prediction and target need the same shape; received {prediction.shape} and "
-            f"{target.shape}. Reshape the target, for instance with y.reshape({prediction.shape})"
+            f"{who}: prediction and target need the same shape; received {y_hat.shape} and "
+            f"{y.shape}. Reshape the target, for instance with y.reshape({y_hat.shape})"
         )
-    return prediction, target
+    return y_hat, y
 
 
 # ---- For advanced readers ----
@@ -184,8 +184,8 @@ def mean_absolute_error(prediction: TensorLike, target: TensorLike) -> TensorOrA
     >>> mean_absolute_error(Tensor([1.0, 2.0]), [1.0, 4.0])
     Tensor(1.)
     """
-    prediction, target = same_shape("mean_absolute_error", prediction, target)
-    return np.mean(np.abs(prediction - target))
+    y_hat, y = same_shape("mean_absolute_error", prediction, target)
+    return np.mean(np.abs(y_hat - y))
 
 
 @primitive(
@@ -216,7 +216,8 @@ def log_softmax(x: TensorLike, axis: int = -1) -> TensorOrArray:
     >>> log_softmax(Tensor([0.0, 1000.0]))
     Tensor([-1000.,     0.])
     """
-    return x - logsumexp(x, axis=axis, keepdims=True)
+    z = as_float(x)
+    return z - logsumexp(z, axis=axis, keepdims=True)
 
 
 def dropout(x: TensorLike, rate: float, rng: np.random.Generator) -> TensorOrArray:
@@ -229,9 +230,9 @@ def dropout(x: TensorLike, rate: float, rng: np.random.Generator) -> TensorOrArr
     Tensor([2., 2., 2., 0.])
     """
     check_rate("dropout", rate)
-    x = as_float(x)
-    keep = rng.random(x.shape, dtype=np.float32) >= rate
-    return x * (keep / np.asarray(1 - rate, x.dtype))
+    values = as_float(x)
+    keep = rng.random(values.shape, dtype=np.float32) >= rate
+    return values * (keep / np.asarray(1 - rate, values.dtype))
 
 
 def check_rate(who: str, rate: float) -> None:

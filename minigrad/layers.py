@@ -36,6 +36,13 @@ ACTIVATIONS: dict[str, Callable] = {
 }
 
 
+def get_activation(activation: str | Callable | None) -> Callable:
+    """Return the activation of a name, or a function unchanged; None is "linear"."""
+    if callable(activation):
+        return activation
+    return lookup("activation", "linear" if activation is None else activation, ACTIVATIONS)
+
+
 class Layer:
     """The base class of layers and models. A layer of your own needs only `forward`.
 
@@ -182,10 +189,8 @@ class Dense(Layer):
         bias_initializer: str | Callable[..., np.ndarray] = "zeros",
     ):
         super().__init__(input_shape)
-        activation = "linear" if activation is None else activation
-        if not callable(activation):
-            activation = lookup("activation", activation, ACTIVATIONS)
-        self.units, self.activation = positive_int("Dense: units", units), activation
+        self.units = positive_int("Dense: units", units)
+        self.activation: Callable = get_activation(activation)
         self.use_bias = use_bias
         self.kernel_initializer = get_initializer(kernel_initializer)
         self.bias_initializer = get_initializer(bias_initializer)

@@ -134,7 +134,7 @@ class ArrayMethods:
         """The transpose: all axes in reverse order."""
         return np.transpose(self)
 
-    def reshape(self, *shape: Any, order: str = "C") -> Any:
+    def reshape(self, *shape: Any, order: Any = "C") -> Any:
         """Return np.reshape of this tensor; the shape is one tuple or several integers."""
         return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
 
@@ -142,7 +142,7 @@ class ArrayMethods:
         """Return np.transpose of this tensor; the axes are one tuple or several integers."""
         return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
 
-    def flatten(self, order: str = "C") -> Any:
+    def flatten(self, order: Any = "C") -> Any:
         """Return np.ravel of this tensor."""
         return np.ravel(self, order)
 

@@ -95,7 +95,8 @@ def jacobian(output: Tensor, input: Tensor, create_graph: bool = False) -> Tenso
         one_hot[i] = 1
         rows.append(grad(output, input, one_hot, create_graph, retain_graph=True))
     shape = output.shape + input.shape
-    return np.stack(rows).reshape(shape) if rows else Tensor(np.zeros(shape, input.dtype))
+    stacked: Any = np.stack(rows) if rows else Tensor(np.zeros(shape, input.dtype))
+    return stacked.reshape(shape)
 
 
 def hessian(output: Tensor, input: Tensor) -> Tensor:

@@ -182,13 +182,13 @@ defvjp(np.min, extreme_vjp)
 # The same elements in another shape, order or dtype
 
 
-def reshape(x: Any, shape: Any, order: str = "C") -> Any:
+def reshape(x: Any, shape: Any, order: Any = "C") -> Any:
     if order not in ("C", "F"):
         raise ValueError(f"order must be 'C' or 'F', received {order!r}")
     return np.reshape(x, shape, order=order)
 
 
-def reshape_vjp(g: Any, _: Any, _x: Any, shape: Any = None, order: str = "C") -> Any:
+def reshape_vjp(g: Any, _: Any, _x: Any, shape: Any = None, order: Any = "C") -> Any:
     return np.reshape(g, _x.shape, order=order)
 
 

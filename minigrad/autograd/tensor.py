@@ -240,7 +240,7 @@ class Node:
                 r = r.copy()  # a leaf's gradient has memory of its own
             yield x, r
 
-    def needed_vjps(self) -> list[tuple[Any, Callable]]:
+    def needed_vjps(self) -> list[tuple[Any, Any]]:
         """Return (operand, vjp) for each operand that needs a gradient."""
         if self.operands is None:
             raise RuntimeError(
