@@ -1,7 +1,7 @@
-"""The optimizers, in order of difficulty: start with sgd.py, then optimizer.py, then the rest."""
+"""The optimizers. Read sgd.py first, then optimizer.py, then the other rules."""
 
 if __name__ == "optimizers":
-    raise ImportError("import it as minigrad.optimizers; under two names there are two registries")
+    raise ImportError("import it as minigrad.optimizers; a second copy would have its own registry")
 
 from .adadelta import Adadelta
 from .adagrad import AdaGrad
@@ -15,7 +15,7 @@ from .optimizer import Optimizer
 from .parameters import Group, Parameter
 from .registry import available, get, register
 from .rmsprop import RMSprop
-from .schedules import (
+from .schedules import (  # fmt: skip
     Constant,
     CosineDecay,
     ExponentialDecay,
@@ -30,34 +30,9 @@ from .sgd import SGD
 from .tools.identify import Match, identify
 
 __all__ = [
-    "SGD",
-    "AdaGrad",
-    "Adadelta",
-    "Adam",
-    "AdamW",
-    "Constant",
-    "CosineDecay",
-    "ExponentialDecay",
-    "Group",
-    "InverseTimeDecay",
-    "Join",
-    "LinearWarmup",
-    "Lion",
-    "Match",
-    "NAdam",
-    "OneCycle",
-    "Optimizer",
-    "Parameter",
-    "RMSprop",
-    "Schedule",
-    "StepDecay",
-    "available",
-    "clip_by_global_norm",
-    "clip_by_norm",
-    "clip_by_value",
-    "ema",
-    "get",
-    "identify",
-    "register",
-    "root",
-]
+    "SGD", "AdaGrad", "Adadelta", "Adam", "AdamW", "Constant", "CosineDecay",
+    "ExponentialDecay", "Group", "InverseTimeDecay", "Join", "LinearWarmup", "Lion", "Match",
+    "NAdam", "OneCycle", "Optimizer", "Parameter", "RMSprop", "Schedule", "StepDecay",
+    "available", "clip_by_global_norm", "clip_by_norm", "clip_by_value", "ema", "get",
+    "identify", "register", "root",
+]  # fmt: skip

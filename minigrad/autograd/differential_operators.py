@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,29 +15,17 @@ import numpy.typing as npt
 from .tensor import Tensor, backward_pass, grad_key
 
 
-@overload
-def grad(
-    output: Tensor,
-    inputs: Tensor,
-    gradient: npt.ArrayLike | Tensor | None = None,
-    create_graph: bool = False,
-    retain_graph: bool | None = None,
-) -> Tensor: ...
-@overload
-def grad(
-    output: Tensor,
-    inputs: Sequence[Tensor],
-    gradient: npt.ArrayLike | Tensor | None = None,
-    create_graph: bool = False,
-    retain_graph: bool | None = None,
-) -> list[Tensor]: ...
+TensorOrList: TypeAlias = Any  # a Tensor for a Tensor, a list of them for a list
+ArrayOrList: TypeAlias = Any
+
+
 def grad(
     output: Tensor,
     inputs: Tensor | Sequence[Tensor],
     gradient: npt.ArrayLike | Tensor | None = None,
     create_graph: bool = False,
     retain_graph: bool | None = None,
-) -> Tensor | list[Tensor]:
+) -> TensorOrList:
     """Return the gradient of `output` by each of `inputs`, as tensors; leave `.grad` unchanged.
 
     inputs: a tensor, or a list of tensors; then the result is a list.
@@ -110,15 +98,11 @@ def hessian(output: Tensor, input: Tensor) -> Tensor:
     return jacobian(grad(output, input, create_graph=True), input)
 
 
-@overload
 def hessian_vector_product(
-    output: Tensor, inputs: Tensor, vectors: npt.ArrayLike
-) -> np.ndarray: ...
-@overload
-def hessian_vector_product(
-    output: Tensor, inputs: Sequence[Tensor], vectors: Sequence[npt.ArrayLike]
-) -> list[np.ndarray]: ...
-def hessian_vector_product(output: Tensor, inputs: Any, vectors: Any) -> Any:
+    output: Tensor,
+    inputs: Tensor | Sequence[Tensor],
+    vectors: npt.ArrayLike | Sequence[npt.ArrayLike],
+) -> ArrayOrList:
     """Return H v, the gradient of ⟨∇f, v⟩, of a scalar f. H itself is never formed.
 
     inputs, vectors: a tensor and an array of its shape, or a list of each. The result has the form
@@ -129,16 +113,16 @@ def hessian_vector_product(output: Tensor, inputs: Any, vectors: Any) -> Any:
     >>> hessian_vector_product(np.sum(x**3), x, [1.0, 1.0])
     array([ 6., 12.], dtype=float32)
     """
-    single = isinstance(inputs, Tensor)
-    xs, vs = ([inputs], [vectors]) if single else (list(inputs), list(vectors))
+    if isinstance(inputs, Tensor):
+        return hessian_vector_product(output, [inputs], [vectors])[0]
+    xs, vs = list(inputs), list(vectors)  # type: ignore[arg-type]
     shapes, received = [x.shape for x in xs], [np.shape(v) for v in vs]
     if shapes != received:
         raise ValueError(
             f"hessian_vector_product: vectors must have the shapes of the inputs, {shapes}; "
             f"received {received}"
         )
-    products = gradient_of_inner_product(grad(output, xs, create_graph=True), xs, vs)
-    return products[0] if single else products
+    return gradient_of_inner_product(grad(output, xs, create_graph=True), xs, vs)
 
 
 def gradient_of_inner_product(gs: list[Tensor], xs: list[Tensor], vs: list) -> list[np.ndarray]:

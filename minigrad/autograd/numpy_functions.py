@@ -49,11 +49,7 @@ def normalize_axes(a, axis):
     return normalize_axis_tuple(range(a.ndim) if axis is None else axis, a.ndim)
 
 
-_sum, _mean, _cumsum = (
-    HANDLED_FUNCTIONS[np.sum],
-    HANDLED_FUNCTIONS[np.mean],
-    HANDLED_FUNCTIONS[np.cumsum],
-)
+_sum, _mean, _cumsum = map(HANDLED_FUNCTIONS.__getitem__, (np.sum, np.mean, np.cumsum))
 
 
 @implements(np.sum)
@@ -112,9 +108,7 @@ def extreme(function, pairwise):
     @implements(function)
     def reduce(a, axis=None, keepdims=False, initial=None, where=True):
         if where is not True and initial is None:
-            raise ValueError(
-                f"np.{function.__name__}: where= needs initial=, a value for no elements"
-            )
+            raise ValueError(f"np.{function.__name__}: where= needs initial=")
         if initial is None:
             return primitive(a, axis=axis, keepdims=keepdims)
         initial = initial_value(initial, a)
@@ -123,10 +117,7 @@ def extreme(function, pairwise):
 
 extreme(np.max, np.maximum)
 extreme(np.min, np.minimum)
-HANDLED_FUNCTIONS[np.amax], HANDLED_FUNCTIONS[np.amin] = (
-    HANDLED_FUNCTIONS[np.max],
-    HANDLED_FUNCTIONS[np.min],
-)
+HANDLED_FUNCTIONS |= {f: HANDLED_FUNCTIONS[g] for f, g in ((np.amax, np.max), (np.amin, np.min))}
 
 
 @implements(np.prod)
