@@ -1,17 +1,16 @@
-"""CallbackList: what else happens while `fit` trains, in order of difficulty.
+"""Callbacks: code that `fit` calls during the training, in order of difficulty.
 
-`fit` calls, in the order in which the callbacks were given (ModelCheckpoint always last, so that it
-saves what the others did):
+The callbacks are called in the order given, but ModelCheckpoint last, to save what others changed:
 
     on_train_begin(logs)
-        on_epoch_begin(epoch, logs)          not where training resumes within an epoch
+        on_epoch_begin(epoch, logs)          not if the training resumes within the epoch
             on_batch_begin(batch, logs)
             on_batch_end(batch, logs)        logs: loss and metrics of this batch
         on_epoch_end(epoch, logs)            logs: means over the epoch, val_…, lr
-    on_train_end(logs)                       logs: those of the last whole epoch
+    on_train_end(logs)                       logs: those of the last complete epoch
 
-Epochs and batches count from 0. A callback that sets `self.model.stop_training = True` ends the
-training after this batch or epoch. Names and meanings are Keras's, but for what the classes say.
+Epochs and batches count from 0. `self.model.stop_training = True` stops the training after this
+batch or epoch. Names and meanings are Keras's; the classes say where they differ.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ import math
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -30,16 +30,15 @@ from typing import Any
 import numpy as np
 
 from . import checkpoint
-from .utils import lookup
+from .utils import lookup, positive_int
 
 Logs = dict[str, float]
 
 
 class Callback:
-    """Override the hooks you need; `self.model` is the model in training.
+    """Base class: override the hooks you need. `self.model` is the model in training.
 
-    What a callback remembers goes into checkpoints through state_dict; load_state_dict({}) makes it
-    as new, which `fit` does at the start of each training.
+    Checkpoints save its state_dict(). Each new training resets it with load_state_dict({}).
 
     >>> class Print(Callback):
     ...     def on_epoch_end(self, epoch, logs):
@@ -65,7 +64,7 @@ HOOKS = {name: name for name in vars(Callback) if name.startswith("on_")}
 
 
 class LambdaCallback(Callback):
-    """A callback from functions, given by the names of their hooks.
+    """A callback made of functions, given by the names of their hooks.
 
     >>> LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
     <...LambdaCallback object at ...>
@@ -77,7 +76,7 @@ class LambdaCallback(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Ends the training when the loss of a batch is NaN or infinite."""
+    """Stop the training when the loss of a batch is NaN or infinite."""
 
     def on_batch_end(self, batch: int, logs: Logs) -> None:
         if not math.isfinite(logs["loss"]):
@@ -86,10 +85,9 @@ class TerminateOnNaN(Callback):
 
 
 class CSVLogger(Callback):
-    """The history as a table with a line an epoch, for spreadsheets.
+    """Write the history to a table with one line per epoch.
 
-    The file is written anew after each epoch: it is always whole, and that of a resumed training is
-    the same as if it had never been interrupted (Keras appends).
+    Each epoch rewrites the file, so a resumed training gives the same file (Keras appends lines).
     """
 
     def __init__(self, filename: str | Path, separator: str = ","):
@@ -105,29 +103,27 @@ class CSVLogger(Callback):
 
 
 class Monitor(Callback):
-    """What the following callbacks share: they watch a number of the logs for improvement.
+    """Base class: watch one number in the logs for improvement.
 
-    monitor: its name, such as "val_loss"; an unknown one raises before training begins.
+    monitor: its name, such as "val_loss"; an unknown name raises before the training starts.
     mode: "min", "max", or "auto": "max" for accuracies, else "min".
-    min_delta: a smaller change is no improvement. NaN never is one.
+    min_delta: a smaller change is not an improvement. NaN is never an improvement.
     """
 
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0):
-        mode = lookup("mode", mode, {word: word for word in ("auto", "min", "max")})
-        if mode == "auto":
-            mode = "max" if "acc" in monitor else "min"
+        auto = "max" if "acc" in monitor else "min"
+        mode = lookup("mode", mode, {"auto": auto, "min": "min", "max": "max"})
         self.monitor, self.watched, self.min_delta = monitor, f"{mode} of {monitor}", abs(min_delta)
         self.sign = 1 if mode == "max" else -1
-        self.best, self.wait = -math.inf, 0  # the best number, times the sign; epochs since then
+        self.best, self.wait = -math.inf, 0  # best number times sign; epochs since then
 
     def on_train_begin(self, logs: Logs) -> None:
         logged = {name: name for name in self.model.training_state.logged}
         if self.monitor not in logged:
-            kind = f"monitor for {type(self).__name__}"
-            self.monitor = lookup(kind, self.monitor, logged)
+            self.monitor = lookup(f"monitor for {type(self).__name__}", self.monitor, logged)
 
     def improved(self, logs: Logs) -> bool:
-        """Whether this epoch is the best so far; counts the epochs in which none was."""
+        """Return whether this epoch is the best so far, and update best and wait."""
         score = self.sign * logs[self.monitor]
         better = score > self.best + self.min_delta
         self.best, self.wait = (score, 0) if better else (self.best, self.wait + 1)
@@ -138,20 +134,20 @@ class Monitor(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         best, wait = float(state.get("best", -math.inf)), int(state.get("wait", 0))
-        if best != -math.inf and state.get("watched") != self.watched:
-            kind, watched = type(self).__name__, state.get("watched")
-            raise ValueError(f"{kind}: the {watched} was watched, now it is the {self.watched}")
+        name, watched = type(self).__name__, state.get("watched")
+        if best != -math.inf and watched != self.watched:
+            raise ValueError(f"{name}: the checkpoint watched {watched}, now it is {self.watched}")
         if math.isnan(best):
-            raise ValueError(f"{type(self).__name__}: the best {self.monitor} cannot be NaN")
+            raise ValueError(f"{name}: the best {self.monitor} must not be NaN")
         self.best, self.wait = best, wait
 
 
 class EarlyStopping(Monitor):
-    """Ends the training after `patience` epochs without improvement.
+    """Stop the training after `patience` epochs without improvement.
 
-    restore_best_weights: the model ends with the weights of its best epoch, however the training
-    ends (Keras does so only if it was this callback that ended it, and only on request). To go on
-    from its last epoch instead, resume what a ModelCheckpoint saved.
+    restore_best_weights: load the weights of the best epoch when the training ends. Keras does so
+    only on request, and only if this callback ended the training. The last epoch's weights are in
+    the files of ModelCheckpoint.
     """
 
     def __init__(
@@ -164,28 +160,28 @@ class EarlyStopping(Monitor):
 
     def on_train_begin(self, logs: Logs) -> None:
         super().on_train_begin(logs)
-        self.stop_if_in_vain()  # resumed after its end
+        self.check_patience()  # a resumed training may have ended already
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         if self.improved(logs):
             self.weights = self.model.state_dict() if self.restore_best_weights else {}
-        self.stop_if_in_vain()
+        self.check_patience()
 
-    def stop_if_in_vain(self) -> None:
+    def check_patience(self) -> None:
         self.model.stop_training |= self.wait >= max(self.patience, 1)
 
     def on_train_end(self, logs: Logs) -> None:
         if self.weights:
             self.model.load_state_dict(self.weights)
-            self.model.training_state = None  # that of the last weights
+            self.model.training_state = None  # it belongs to the last weights
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         weights = state.get("weights", {})
-        if weights and (wrong := checkpoint.mismatches(weights, self.model.state_dict())):
-            raise ValueError(f"EarlyStopping: {'; '.join(wrong)}")
+        if weights and (problems := checkpoint.mismatches(weights, self.model.state_dict())):
+            raise ValueError(f"EarlyStopping: {'; '.join(problems)}")
         super().load_state_dict(state)
         self.weights = weights
 
@@ -193,8 +189,8 @@ class EarlyStopping(Monitor):
 class ReduceLROnPlateau(Monitor):
     """lr ← max(factor · lr, min_lr) after `patience` epochs without improvement.
 
-    cooldown: so many epochs after a reduction are not counted. A schedule would be overruled: then
-    this raises before training begins.
+    cooldown: number of epochs after a reduction that are not counted.
+    The optimizer's lr must be a number: a schedule raises before the training starts.
     """
 
     def __init__(
@@ -203,14 +199,14 @@ class ReduceLROnPlateau(Monitor):
     ):  # fmt: skip
         super().__init__(monitor, mode, min_delta)
         if not 0 < factor < 1:
-            raise ValueError(f"ReduceLROnPlateau: factor must lie in (0, 1), received {factor!r}")
+            raise ValueError(f"ReduceLROnPlateau: factor must be in (0, 1), received {factor!r}")
         self.factor, self.patience, self.cooldown, self.min_lr = factor, patience, cooldown, min_lr
 
     def on_train_begin(self, logs: Logs) -> None:
         super().on_train_begin(logs)
         lr = vars(self.model.optimizer)["lr"]
         if callable(lr):
-            raise ValueError(f"ReduceLROnPlateau: lr must be a number, here it is {lr!r}")
+            raise ValueError(f"ReduceLROnPlateau: lr must be a number, received {lr!r}")
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         optimizer = self.model.optimizer
@@ -220,13 +216,13 @@ class ReduceLROnPlateau(Monitor):
 
 
 class ModelCheckpoint(Monitor):
-    """Saves all that `fit(…, resume=path)` needs, after each epoch and when training is stopped.
+    """Save all that `fit(…, resume=path)` needs after each epoch and when the training stops.
 
-    path: a folder, of whose files the last `keep` stay; or a file such as best.npz.
+    path: a folder, which keeps the newest `keep` files; or a file such as best.npz.
     save_freq: "epoch", or a number of batches.
-    save_best_only: save only after epochs in which `monitor` improved.
-    A folder that cannot be written, or holds later checkpoints, of another training, is refused
-    before this one begins; a state whose loss is not finite is not saved.
+    save_best_only: save only after epochs in which `monitor` improved; needs save_freq="epoch".
+    Raises before the training starts if the folder cannot be written, or if it holds a later
+    checkpoint of another training. A state whose loss is not finite is not saved.
     """
 
     def __init__(
@@ -234,22 +230,20 @@ class ModelCheckpoint(Monitor):
         mode: str = "auto", save_freq: str | int = "epoch", keep: int = 3
     ):  # fmt: skip
         super().__init__(monitor, mode)
-        freq_ok = save_freq == "epoch" or (isinstance(save_freq, int) and save_freq > 0)
-        if not freq_ok or (save_best_only and save_freq != "epoch") or keep < 1:
-            raise ValueError(
-                'ModelCheckpoint: save_freq must be "epoch" or a number of batches above 0, and '
-                f'"epoch" with save_best_only; keep 1 or more; received {save_freq!r} and {keep!r}'
-            )
+        if save_freq != "epoch":
+            save_freq = positive_int('ModelCheckpoint: save_freq, if not "epoch",', save_freq)
+            if save_best_only:
+                raise ValueError('ModelCheckpoint: save_best_only needs save_freq="epoch"')
         self.path, self.save_best_only = Path(path).absolute(), save_best_only
-        self.save_freq, self.keep = save_freq, keep
+        self.save_freq, self.keep = save_freq, positive_int("ModelCheckpoint: keep", keep)
 
     def on_train_begin(self, logs: Logs) -> None:
         if self.save_best_only:
             super().on_train_begin(logs)
-        progress = self.model.training_state
-        folder = checkpoint.checkpoint_path(self.path, progress.epoch, progress.batch).parent
+        state = self.model.training_state
+        folder = checkpoint.checkpoint_path(self.path, state.epoch, state.batch).parent
         folder.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()  # an error now, not after an epoch
+        TemporaryFile(dir=folder).close()  # raise now if the folder cannot be written
 
     def on_batch_end(self, batch: int, logs: Logs) -> None:
         due = self.save_freq != "epoch" and (batch + 1) % int(self.save_freq) == 0
@@ -266,26 +260,22 @@ class ModelCheckpoint(Monitor):
 
 
 class CallbackList:
-    """The callbacks of one training, called together; within it, Ctrl-C asks politely.
-
-    The first Ctrl-C lets the model finish its batch and stop, so that what is saved is whole; the
-    second raises KeyboardInterrupt at once.
-    """
+    """Dispatch hooks. The first Ctrl-C stops after the current batch, the second at once."""
 
     def __init__(self, callbacks: Iterable[Callback], model: Any):
-        self.model, self.running, self.interrupted, self.listening = model, False, False, False
-        self.named: dict[str, Callback] = {}
-        kinds: Counter[str] = Counter()
+        self.model, self.running, self.interrupted = model, False, False
+        self.by_name: dict[str, Callback] = {}  # "EarlyStopping.0": names in the checkpoint
+        numbers: Counter[str] = Counter()
         for callback in sorted(callbacks, key=lambda c: isinstance(c, ModelCheckpoint)):
             if not isinstance(callback, Callback):
                 raise TypeError(f"fit: a callback such as CSVLogger(…) is needed, not {callback!r}")
-            callback.model, kind = model, type(callback).__name__
-            self.named[f"{kind}.{kinds[kind]}"] = callback
-            kinds[kind] += 1
+            callback.model, name = model, type(callback).__name__
+            self.by_name[f"{name}.{numbers[name]}"] = callback
+            numbers[name] += 1
 
     def __call__(self, hook: str, *args: Any) -> None:
         self.model.stop_training |= self.interrupted
-        for callback in self.named.values():
+        for callback in self.by_name.values():
             self.call(callback, hook, *args)
 
     def call(self, callback: Callback, method: str, *args: Any) -> Any:
@@ -295,30 +285,33 @@ class CallbackList:
             error.add_note(f"in the callback {type(callback).__name__}, {method}")
             raise
 
-    def __enter__(self) -> CallbackList:
-        usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        self.listening = usual and threading.current_thread() is threading.main_thread()
-        if self.listening:
-            signal.signal(signal.SIGINT, self.interrupt)
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Handle Ctrl-C inside the block; if the block raises, forget the training state."""
+        handler, thread = signal.getsignal(signal.SIGINT), threading.current_thread()
+        ours = handler is signal.default_int_handler and thread is threading.main_thread()
+        if ours:
+            signal.signal(signal.SIGINT, self.on_ctrl_c)
         self.running = True
-        return self
+        try:
+            yield
+        except BaseException:
+            self.model.training_state = None  # a half-finished step must not be resumed
+            raise
+        finally:
+            self.running = False
+            if ours:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def interrupt(self, *_: Any) -> None:
+    def on_ctrl_c(self, *_: Any) -> None:
         if self.interrupted:
             raise KeyboardInterrupt
         self.interrupted = True
 
-    def __exit__(self, error: type[BaseException] | None, *_: Any) -> None:
-        if self.listening:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        self.running = False
-        if error is not None:  # perhaps within a step: nobody may go on from there
-            self.model.training_state = None
-
     def state_dict(self) -> dict[str, Any]:
-        return {name: self.call(c, "state_dict") for name, c in self.named.items()}
+        return {name: self.call(c, "state_dict") for name, c in self.by_name.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Those without a state in there begin as new."""
-        for name, callback in self.named.items():
+        """Restore each callback, or reset it if it has no saved state."""
+        for name, callback in self.by_name.items():
             self.call(callback, "load_state_dict", state.get(name, {}))

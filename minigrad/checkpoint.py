@@ -1,19 +1,16 @@
-"""Checkpoints: one file with all that training needs to go on, to the bit.
+"""Checkpoints: save and load, restore a model, write files, read untrusted files.
 
-In order of difficulty: save and load, what they put where, the file, and what it must withstand.
-
-The file is an uncompressed .npz, which numpy.load opens, too: a member for each array, such as
-`model/layers.0.kernel`, and after them `checkpoint.json`: the plain values, and in the arrays'
-places their CRC-32. There is no pickle in it, and none is read.
+The file is an uncompressed .npz, which numpy.load can open, too. Each array is a member, such as
+`model/layers.0.kernel.npy`. The last member is the index, `checkpoint.json`: it holds the plain
+values and, instead of each array, the CRC-32 of its member. Nothing is pickled.
 """
 
 from __future__ import annotations
 
 import glob
 import json
-import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -23,39 +20,41 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 import numpy as np
 
 from .layers import Layer
+from .utils import positive_int
 
 FORMAT = 1
 INDEX = "checkpoint.json"
-CRC = "crc-32"  # what stands in an array's place in the index
-NUMBERS = "fbiu"  # the kinds of arrays: floating-point, truth values, integers
-PATTERN = "checkpoint-????????-????????.npz"  # epoch and batch: the order of names is that of time
-Content = dict[str, Any]  # model, optimizer, …: dicts and lists of arrays and plain values
+CRC = "crc-32"  # the only key of an array's entry in the index
+NUMERIC_KINDS = "fbiu"  # dtypes of arrays: floating-point, bool, integer
+PATTERN = "checkpoint-????????-????????.npz"  # epoch and batch: names sort by age
+Rng = np.random.Generator | None
+Content = dict[str, Any]  # model, optimizer, …: nested dicts and lists of arrays and plain values
 
 
 class CheckpointError(ValueError):
-    """A file that is no whole checkpoint, or one of another model; nothing was changed."""
+    """The file is damaged or does not fit the model; nothing was changed."""
 
 
 def save(
     path: str | Path,
     model: Layer,
     optimizer: Any = None,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     *,
     callbacks: Any = None,
     keep: int = 3,
     **progress: Any,
 ) -> Path:
-    """Write all that training needs to go on; the file's path.
+    """Save all that a training needs to resume; return the path of the file.
 
-    path: a file such as run.npz; or a folder (no suffix, or there already), in which each epoch=
-    and batch= gets its own file, and the last `keep` of them stay.
-    rng: a generator of yours, beside those in the model's layers.
-    progress: plain values (numbers, words, lists, dicts), such as epoch=3, which `load` gives back.
+    path: a file such as run.npz; or a folder (no suffix, or an existing folder), which gets one
+    file for each epoch= and batch= and keeps the newest `keep` of them.
+    rng: the generator of your training loop. Those of the model's layers are always saved.
+    progress: plain values (numbers, strings, lists, dicts) such as epoch=3; `load` returns them.
 
-    The file takes its place when it is complete and on the disk: until then the old one stays, also
-    if the power fails. PyTorch's torch.save does neither, and pickles. If two processes save to
-    one place at once, each file is whole, but one of them may get an error.
+    The old file stays until the new one is complete and on the disk, even if the power fails.
+    torch.save does not guarantee that, and it pickles. Of two processes that save to the same path
+    at once, one may get an error, but the file is whole.
 
     >>> import tempfile
     >>> from minigrad.layers import Dense
@@ -66,170 +65,150 @@ def save(
     ...     file.name, load(folder, model)
     ('checkpoint-00000004-00000000.npz', {'epoch': 4})
     """
-    if keep < 1:
-        raise ValueError(f"checkpoint.save: keep must be at least 1, received {keep!r}")
+    keep = positive_int("checkpoint.save: keep", keep)
     parts = {"model": model, "optimizer": optimizer, "callbacks": callbacks}
     content: Content = {k: part.state_dict() for k, part in parts.items() if part is not None}
     content["generators"] = [g.bit_generator.state for g in generators(model, rng)]
     content["progress"] = progress
     file = checkpoint_path(path, progress.get("epoch", 0), progress.get("batch", 0))
     write(file, content)
-    pattern, old = glob.escape(file.name), []
+    pattern, useless = glob.escape(file.name), []
     if file != Path(path):
-        pattern, old = PATTERN, sorted(file.parent.glob(PATTERN))[:-keep]
-    for useless in [*old, *file.parent.glob(f"{pattern}.*.part")]:  # the latter were broken off
-        useless.unlink(missing_ok=True)
+        pattern, useless = PATTERN, sorted(file.parent.glob(PATTERN))[:-keep]
+    for old in [*useless, *file.parent.glob(f"{pattern}.*.part")]:  # .part: of a killed process
+        old.unlink(missing_ok=True)
     return file
 
 
-def load(
-    path: str | Path, model: Layer, optimizer: Any = None, rng: np.random.Generator | None = None
-) -> dict[str, Any]:
-    """Put what `save` wrote into a model of the same shape (and an optimizer); the progress.
+def load(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None) -> dict[str, Any]:
+    """Load what `save` wrote, from a file or the newest in a folder; return the progress.
 
-    path: a file, or a folder, of which the newest file is taken.
-    Raises CheckpointError if the file is damaged, or if names, shapes or dtypes don't fit: then
-    nothing was changed.
+    Raises CheckpointError if the file is damaged, or if a name, shape or dtype is not the model's.
+    Then nothing was changed.
     """
     content = read(path)
-    apply(content, model, optimizer, rng)
+    restore(content, model, optimizer, rng)
     return content["progress"]
 
 
 def latest(folder: str | Path) -> Path | None:
-    """The newest checkpoint in a folder, if there is one."""
+    """Return the newest checkpoint in a folder, or None."""
     return max(Path(folder).glob(PATTERN), default=None)
 
 
 def checkpoint_path(path: str | Path, epoch: int, batch: int) -> Path:
-    """The file in which to save; not in a folder where it would not be the latest."""
+    """Return the file to save to; raise if its folder holds a later checkpoint."""
     if Path(path).suffix and not Path(path).is_dir():
         return Path(path)
     file, newest = Path(path) / f"checkpoint-{epoch:08d}-{batch:08d}.npz", latest(path)
     if not file.match(PATTERN):
-        raise ValueError(f"checkpoint.save: epoch and batch of 8 digits at most, not {file.stem!r}")
+        raise ValueError(f"checkpoint: epoch and batch must have up to 8 digits, not {file.stem!r}")
     if newest and newest > file:
         raise FileExistsError(
-            f"the folder {path} holds a later checkpoint, {newest.name}, of another training; "
-            "resume that one, or choose another folder"
+            f"the folder {path} holds a later checkpoint of another training, {newest.name}; "
+            "resume that training or choose another folder"
         )
     return file
 
 
-# What goes where
+def restore(
+    content: Content, model: Layer, optimizer: Any = None, rng: Rng = None, callbacks: Any = None
+) -> None:
+    """Load the content of a checkpoint: check all of it first, then write."""
+    if problems := mismatches(content["model"], model.state_dict()):
+        raise CheckpointError(
+            f"this checkpoint does not fit {type(model).__name__}: {'; '.join(problems)}. "
+            "First build a model with the same layers (give input_shape=…)"
+        )
+    states = content.get("generators", [])
+    own = generators(model, rng) if states else []  # a file of weights has no generators
+    if len(own) != len(states):
+        have = f"the checkpoint has {len(states)} random generators, the model {len(own)}"
+        raise CheckpointError(f"{have}; give the same rng=… as to save")
+    with checkpoint_errors("the random generators of this checkpoint"):
+        for generator, state in zip(own, states):
+            type(generator.bit_generator)().state = state
+    for name, part in {"callbacks": callbacks, "optimizer": optimizer}.items():
+        if part is not None:
+            if name not in content:
+                raise CheckpointError(f"this checkpoint holds no {name}; use load_weights")
+            with checkpoint_errors(f"the {name} of this checkpoint"):
+                part.load_state_dict(content[name])
+    model.load_state_dict(content["model"])
+    for generator, state in zip(own, states):
+        generator.bit_generator.state = state
 
 
-def generators(model: Layer, rng: np.random.Generator | None) -> list[np.random.Generator]:
-    """The generators that training draws from, each once."""
+def generators(model: Layer, rng: Rng) -> list[np.random.Generator]:
+    """Return the random generators of a training, each once."""
     found = [rng, *(layer.rng for layer in model.sublayers())]
     return list({id(g): g for g in found if g is not None}.values())
 
 
-def apply(
-    content: Content,
-    model: Layer,
-    optimizer: Any = None,
-    rng: np.random.Generator | None = None,
-    callbacks: Any = None,
-) -> None:
-    """Put a checkpoint's content in its places: all of it is checked first, and written last."""
-    wrong = mismatches(content["model"], model.state_dict())
-    if wrong:
-        raise CheckpointError(
-            f"this checkpoint does not fit {type(model).__name__}: {'; '.join(wrong)}. The model "
-            "must have its layers, and their parameters (input_shape=…), before it can be loaded"
-        )
-    states = content.get("generators", [])  # none are with weights alone
-    mine = generators(model, rng) if states else []
-    if len(mine) != len(states):
-        raise CheckpointError(
-            f"this checkpoint holds {len(states)} random generators, and here are {len(mine)}; "
-            "give the rng=… that was given to save"
-        )
-    with checkpoint_errors("the random generators'"):
-        for generator, state in zip(mine, states):
-            type(generator.bit_generator)().state = state
-    if callbacks is not None:
-        with checkpoint_errors("the callbacks'"):
-            callbacks.load_state_dict(content.get("callbacks", {}))
-    if optimizer is not None:
-        if "optimizer" not in content:
-            raise CheckpointError("this checkpoint holds no optimizer; load_weights reads it")
-        with checkpoint_errors("the optimizer's"):
-            optimizer.load_state_dict(content["optimizer"])
-    model.load_state_dict(content["model"])
-    for generator, state in zip(mine, states):
-        generator.bit_generator.state = state
-
-
 def mismatches(saved: Mapping[str, Any], own: Mapping[str, np.ndarray]) -> list[str]:
-    """What keeps saved arrays from taking the place of one's own, in words."""
-    wrong = [f"{name} is missing" for name in own if name not in saved]
-    for name, array in saved.items():
-        if name not in own:
-            wrong.append(f"{name} is unknown")
-        elif kind(array) != kind(own[name]):
-            wrong.append(f"{name} must be {kind(own[name])}, received {kind(array)}")
-    return wrong
+    """Say which saved arrays differ from a model's in name, shape or dtype."""
+    names = dict.fromkeys([*own, *saved])
+    pairs = [(name, describe(own.get(name)), describe(saved.get(name))) for name in names]
+    return [f"{name} must be {a}, received {b}" for name, a, b in pairs if a != b]
 
 
-def kind(array: Any) -> str:
-    """What an array is, in words."""
-    return f"{array.dtype.name} {array.shape}" if isinstance(array, np.ndarray) else repr(array)
+def describe(array: Any) -> str:
+    if isinstance(array, np.ndarray):
+        return f"{array.dtype.name} {array.shape}"
+    return "nothing" if array is None else repr(array)
 
 
 @contextmanager
-def checkpoint_errors(what: str) -> Iterator[None]:
-    """Whatever goes wrong with a file is one kind of error, and says what is wrong."""
+def checkpoint_errors(subject: str) -> Iterator[None]:
+    """Turn every exception into a CheckpointError that names what cannot be used."""
     try:
         yield
     except Exception as error:
         reason = str(error) if isinstance(error, CheckpointError) else repr(error)
-        raise CheckpointError(f"cannot use {what} checkpoint: {reason}") from error
+        raise CheckpointError(f"cannot use {subject}: {reason}") from error
 
 
-# The file
+def map_leaves(function: Callable[[Any, str], Any], value: Any, *keys: str) -> Any:
+    """Apply function(leaf, name) to the leaves of nested lists and dicts."""
+    if isinstance(value, (list, tuple)):
+        return [map_leaves(function, item, *keys, str(i)) for i, item in enumerate(value)]
+    if isinstance(value, dict) and all(isinstance(k, str) and k != CRC for k in value):
+        return {key: map_leaves(function, item, *keys, key) for key, item in value.items()}
+    return function(value, "/".join(keys))
 
 
 def write(path: Path, content: Content) -> None:
-    """Write nested dicts and lists of arrays and plain values as one file.
-
-    The file has no dates in it: the same content is the same bytes.
-    """
+    """Write a checkpoint. It holds no date: the same content gives the same bytes."""
     with atomic_write(path) as file, ZipFile(file, "w", ZIP_STORED) as archive:
 
-        def store(thing: Any, name: str) -> Any:
-            thing = thing.item() if isinstance(thing, np.generic) else thing
-            if thing is None or isinstance(thing, (bool, int, float, str)):
-                return thing
-            if isinstance(thing, (list, tuple)):
-                return [store(value, f"{name}/{i}") for i, value in enumerate(thing)]
-            if isinstance(thing, dict) and all(isinstance(k, str) and k != CRC for k in thing):
-                return {key: store(value, f"{name}/{key}") for key, value in thing.items()}
-            if not isinstance(thing, np.ndarray) or thing.dtype.kind not in NUMBERS:
+        def store(value: Any, name: str) -> Any:
+            value = value.item() if isinstance(value, np.generic) else value
+            if value is None or isinstance(value, (bool, int, float, str)):
+                return value
+            if not isinstance(value, np.ndarray) or value.dtype.kind not in NUMERIC_KINDS:
                 raise TypeError(
                     f"checkpoint: {name} must be a plain value, an array of numbers, or a list or "
-                    f"dict (its keys words, not {CRC}) of them; received {thing!r:.80}"
+                    f"dict of them (its keys strings, not {CRC!r}); received {value!r:.80}"
                 )
-            member = ZipInfo(name.removeprefix("/") + ".npy")
+            member = ZipInfo(name + ".npy")
             if "\0" in name or member.filename in archive.namelist():
                 raise ValueError(f"checkpoint: {name!r} cannot be the name of an array; rename it")
             with archive.open(member, "w", force_zip64=True) as npy:
-                np.lib.format.write_array(npy, thing, (1, 0), allow_pickle=False)
+                np.lib.format.write_array(npy, value, (1, 0), allow_pickle=False)
             return {CRC: member.CRC}
 
-        index = {"format": FORMAT} | store(content, "")
+        index = {"format": FORMAT} | map_leaves(store, content)
         archive.writestr(ZipInfo(INDEX), json.dumps(index))
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which takes its place when it is whole and on the disk, and not before."""
-    path = path.resolve()  # the place of a link is where it leads
+    """Open a file that replaces `path` once it is complete and on the disk."""
+    path = path.resolve()  # a symbolic link stays a link
     if path.exists() and not path.is_file():
-        raise FileExistsError(f"{path} is a folder or device; a file is needed")
+        raise FileExistsError(f"{path} is a folder or device; a file is required")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")  # nobody else's
+    part = path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")
     try:
         with open(part, "wb") as file:
             yield file
@@ -239,7 +218,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # elsewhere a folder cannot be opened, and the rename must do
+    if os.name == "posix":  # Windows cannot open a folder; there the rename must suffice
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -248,75 +227,53 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 def read(path: str | Path) -> Content:
-    """What a checkpoint holds, verified but not yet put anywhere."""
+    """Read and verify a checkpoint, or the newest one of a folder."""
     files = sorted(Path(path).glob(PATTERN)) if Path(path).is_dir() else [Path(path)]
     if not files:
         raise FileNotFoundError(f"no checkpoint ({PATTERN}) in the folder {path}")
     *older, newest = files
-    way_out = f" (delete it to go on from {older[-1].name})" if older else ""
-    with open(newest, "rb") as file, checkpoint_errors(f"{newest}{way_out} as a"):
+    advice = f" (delete it to resume from {older[-1].name})" if older else ""
+    with open(newest, "rb") as file, checkpoint_errors(f"the checkpoint {newest}{advice}"):
         return unpack(file, os.fstat(file.fileno()).st_size)
 
 
 def unpack(file: BinaryIO, size: int) -> Content:
-    """The content of a file that may lie.
-
-    Nothing in it is run, extracted or decompressed, so no more memory is needed than the file is
-    long; an array counts only under the name of its place in the index, with the CRC given there.
-    """
+    """Parse an untrusted checkpoint: execute nothing, and use no more memory than its size."""
     with ZipFile(file) as archive:
-        members = directory(archive, size)
+        members = {info.filename: info for info in archive.infolist()}
+        if len(members) < len(archive.infolist()):
+            raise CheckpointError("two of its members have the same name")
+        if any(member.compress_type != ZIP_STORED for member in members.values()):
+            raise CheckpointError("its members must be stored, not compressed")
+        if sum(max(m.file_size, m.compress_size) for m in members.values()) > size:
+            raise CheckpointError("its members claim to be larger than the file")
 
-        def take(name: str) -> ZipInfo:
-            if name not in members:
-                raise CheckpointError(f"its member {name} is missing")
-            return members.pop(name)
+        def fetch(entry: Any, name: str) -> Any:
+            if not isinstance(entry, dict):
+                return entry
+            member = members.pop(f"{name}.npy", None)  # so that each is read once
+            if member is None or entry != {CRC: member.CRC}:
+                raise CheckpointError(f"its array {name} is missing or not the one in the index")
+            return parse_npy(archive.read(member))
 
-        def fetch(thing: Any, name: str) -> Any:
-            if isinstance(thing, list):
-                return [fetch(value, f"{name}/{i}") for i, value in enumerate(thing)]
-            if not isinstance(thing, dict):
-                return thing
-            if thing.keys() != {CRC}:
-                return {key: fetch(value, f"{name}/{key}") for key, value in thing.items()}
-            member = take(name.removeprefix("/") + ".npy")
-            if member.CRC != thing[CRC]:
-                raise CheckpointError(f"{member.filename} is not the array that the index says")
-            return parse(archive.read(member))
-
-        content = fetch(json.loads(archive.read(take(INDEX))), "")
-    if members:
-        raise CheckpointError(f"these members have no place in the index: {', '.join(members)}")
+        content = map_leaves(fetch, json.loads(archive.read(INDEX)))
+    if unknown := members.keys() - {INDEX}:
+        raise CheckpointError(f"its index does not mention the members {sorted(unknown)}")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(f"its index is not one of format {FORMAT}")
+        raise CheckpointError(f"its index must have the format {FORMAT}")
     for section, kind in {"model": dict, "generators": list, "progress": dict}.items():
         if not isinstance(content.setdefault(section, kind()), kind):
-            raise CheckpointError(f"its section {section} is no {kind.__name__}")
+            raise CheckpointError(f"its section {section} must be a {kind.__name__}")
     return content
 
 
-def directory(archive: ZipFile, size: int) -> dict[str, ZipInfo]:
-    """The archive's members by name, if its directory can be believed."""
-    infos = archive.infolist()
-    members = {info.filename: info for info in infos}
-    if len(members) < len(infos):
-        raise CheckpointError("two of its members have one name")
-    if any(m.compress_type != ZIP_STORED or m.compress_size != m.file_size for m in infos):
-        raise CheckpointError("its members must be stored, not compressed")
-    if sum(m.file_size for m in infos) > size:
-        raise CheckpointError("its members claim to be larger than the file")
-    return members
-
-
-def parse(raw: bytes) -> np.ndarray:
-    """The array of a .npy member, if its header tells the truth about its bytes."""
+def parse_npy(raw: bytes) -> np.ndarray:
+    """Parse a .npy file; frombuffer and reshape refuse a header that its bytes contradict."""
     file = BytesIO(raw)
     if np.lib.format.read_magic(file) != (1, 0):
         raise CheckpointError("its arrays must be of the .npy version 1.0")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    start = file.tell()
-    if dtype.kind not in NUMBERS or any(n < 0 for n in shape):
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.kind not in NUMERIC_KINDS or any(n < 0 for n in shape):
         raise CheckpointError(f"it holds an array of {dtype} {shape}; numbers are required")
-    if math.prod(shape) * dtype.itemsize != len(raw) - start:
-        raise CheckpointError(f"it holds an array of {dtype} {shape} in {len(raw) - start} bytes")
-    return np.frombuffer(raw, dtype, offset=start).reshape(shape, order="F" if fortran else "C")
+    flat = np.frombuffer(raw, dtype, offset=file.tell())
+    return flat.reshape(shape, order="F" if fortran_order else "C")

@@ -1,6 +1,7 @@
-"""Losses and metrics by name: functions (prediction, target) -> number.
+"""Losses and metrics: functions (prediction, target) -> number, and their names.
 
-Unlike in Keras, the prediction comes first, as in PyTorch; a loss gives a Tensor, a metric a float.
+The prediction comes first, as in PyTorch; in Keras the target does. A loss returns a Tensor, a
+metric a float.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from .utils import lookup
 
 
 class MeanSquaredError:
-    """Keras's name for mean_squared_error, as an object."""
+    """The loss mean_squared_error as an object, under Keras's name."""
 
     def __call__(self, prediction: Any, target: Any) -> Any:
         return mean_squared_error(prediction, target)
 
 
 class CategoricalCrossentropy:
-    """Keras's name for cross_entropy, as an object; takes integer labels and one-hot rows."""
+    """The loss cross_entropy as an object, under Keras's name; for integer and one-hot labels."""
 
     def __call__(self, prediction: Any, target: Any) -> Any:
         return cross_entropy(prediction, target)
@@ -42,7 +43,10 @@ LOSSES: dict[str, Callable] = {
 
 
 def accuracy(prediction: Any, target: Any) -> float:
-    """The share of rows whose largest element is the target's: integer labels or one-hot rows.
+    """Return the share of examples whose largest score belongs to the target class.
+
+    prediction: (…, classes), at least 2 classes.
+    target: integer labels (…), or one-hot rows of the prediction's shape.
 
     >>> accuracy([[0.1, 0.9], [0.8, 0.2]], [1, 1])
     0.5
@@ -50,14 +54,14 @@ def accuracy(prediction: Any, target: Any) -> float:
     prediction, target = np.asarray(prediction), np.asarray(target)
     if prediction.ndim < 2 or prediction.shape[-1] < 2:
         raise ValueError(
-            "accuracy: a row with a number for each of 2 or more classes is required for each "
-            f"example, received shape {prediction.shape}"
+            "accuracy: a prediction of shape (…, classes) with 2 or more classes is required, "
+            f"received shape {prediction.shape}"
         )
     if target.shape == prediction.shape:
         target = np.argmax(target, axis=-1)
     if target.shape != prediction.shape[:-1]:
         raise ValueError(
-            f"accuracy: labels of shape {prediction.shape[:-1]} or rows of shape "
+            f"accuracy: labels of shape {prediction.shape[:-1]} or one-hot rows of shape "
             f"{prediction.shape} are required, received {target.shape}"
         )
     return float(np.mean(np.argmax(prediction, axis=-1) == target))
@@ -73,15 +77,15 @@ METRICS: dict[str, Callable] = {
 }
 
 
-def get(loss: Any) -> Callable:
-    """A loss by its name; a function or object is handed through, one of the classes is called."""
+def get_loss(loss: str | Callable) -> Callable:
+    """Return a loss by its name; return a function or object as it is; instantiate a class."""
     if loss in (MeanSquaredError, CategoricalCrossentropy):
         return loss()
     if isinstance(loss, type):
-        raise TypeError(f"a loss is a name, a function or an object, received the {loss!r}")
+        raise TypeError(f"a loss must be a name, a function or an object, received the {loss!r}")
     return loss if callable(loss) else lookup("loss", loss, LOSSES)
 
 
-def get_metric(metric: Any) -> Callable:
-    """A metric by its name; a function is handed through."""
+def get_metric(metric: str | Callable) -> Callable:
+    """Return a metric by its name; return a function as it is."""
     return metric if callable(metric) else lookup("metric", metric, METRICS)

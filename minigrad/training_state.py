@@ -1,8 +1,10 @@
-"""Where training stands: running means, and what a checkpoint must know to go on."""
+"""The state of a training that a checkpoint saves besides weights, optimizer and callbacks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from numbers import Real
 from typing import Any
 from zlib import crc32
@@ -15,7 +17,7 @@ SAME = ("examples", "batch_size", "shuffle", "validation_split", "loss", "data",
 
 
 def checksum(*arrays: np.ndarray) -> int:
-    """The CRC-32 of about a hundred rows of each: in another order they are other data, too."""
+    """Return the CRC-32 of about a hundred rows of each array; it depends on their order."""
     crc = 0
     for array in arrays:
         crc = crc32(array[:: len(array) // 100 + 1].tobytes(), crc)
@@ -24,7 +26,7 @@ def checksum(*arrays: np.ndarray) -> int:
 
 @dataclass
 class RunningMeans:
-    """Running means of named numbers, weighted by the number of examples."""
+    """Means of named numbers over batches, weighted by the number of examples."""
 
     sums: dict[str, float] = field(default_factory=dict)
     count: int = 0
@@ -40,34 +42,36 @@ class RunningMeans:
 
 @dataclass
 class TrainingState:
-    """Where `fit` stands: with it a checkpoint can go on, also in the middle of an epoch."""
+    """What a training is and how far it is; a checkpoint saves it as its section `progress`."""
 
     examples: int
     batch_size: int
     shuffle: bool
     validation_split: float
     loss: str  # its name
-    data: int  # a checksum of some of the examples
+    data: int  # the checksum of the examples
     logged: list[str]  # the names in the history
     seed: int = 0
-    epoch: int = 0  # whole epochs done
-    batch: int = 0  # batches of the next one done
+    epoch: int = 0  # number of complete epochs
+    batch: int = 0  # number of batches done in the next epoch
     means: RunningMeans = field(default_factory=RunningMeans)  # over these batches
     history: dict[str, list[float]] = field(default_factory=dict)
 
-    @property
-    def validation_size(self) -> int:
-        """How many of the examples are not trained on."""
+    def __post_init__(self) -> None:
         share, n = self.validation_split, self.examples
         if share and not (isinstance(share, Real) and 0.5 < share * n < n - 0.5):
             raise ValueError(
-                f"fit: validation_split must leave some of {n} examples on both sides; "
-                f"received {share!r}"
+                f"fit: validation_split must leave some of {n} examples for training and some for "
+                f"validation; received {share!r}"
             )
-        return round(share * n)
+
+    @property
+    def validation_size(self) -> int:
+        """Number of examples that are kept for validation."""
+        return round(self.validation_split * self.examples)
 
     def rng(self, i: int) -> np.random.Generator:
-        """Generator i of this training. It can be made again, so no shuffled order need be kept."""
+        """Return generator i of this training. A resumed training makes the same one again."""
         return np.random.default_rng([self.seed, i])
 
     def finish_epoch(self, logs: dict[str, float]) -> None:
@@ -76,32 +80,43 @@ class TrainingState:
         self.epoch, self.batch, self.means = self.epoch + 1, 0, RunningMeans()
 
     def resume(self, saved: dict[str, Any]) -> None:
-        """Stand where the saved progress stood, if it is undamaged and of the same training."""
+        """Take over the progress of a checkpoint, if it is consistent and of the same training."""
         if "epoch" not in saved:
             raise CheckpointError(
-                "fit: no training can go on from this checkpoint: it holds the weights alone, they "
-                "were put into the model after its training, or that ended in an error; load() it "
-                "and begin anew"
+                "fit: cannot resume from this checkpoint. It holds only weights, or its weights "
+                "were loaded after the training, or the training ended in an error; use load() "
+                "and start a new training"
             )
         for name in SAME:
             if saved.get(name) != getattr(self, name):
                 raise CheckpointError(
                     f"fit: the checkpoint is of a training with {name}={saved.get(name)!r}, this "
-                    f"one has {getattr(self, name)!r}; give the same, or load() and begin anew"
+                    f"one has {getattr(self, name)!r}; give the same, or load() and start anew"
                 )
-        with checkpoint_errors("the progress in the"):
+        with checkpoint_errors("the progress of this checkpoint"):
             self.seed, self.epoch, self.batch = (saved[k] for k in ("seed", "epoch", "batch"))
             self.means, self.history = RunningMeans(**saved["means"]), saved["history"]
-            sums, count = self.means.sums, self.means.count
-            columns, size = list(self.history.values()), self.examples - self.validation_size
-            if not (
-                all(type(n) is int and n >= 0 for n in (self.seed, self.epoch, self.batch, count))
-                and all(type(x) in (int, float) for x in sum(columns, list(sums.values())))
-                and all(len(column) == self.epoch for column in columns)
-                and list(self.history) == self.logged * (self.epoch > 0)
-                and list(sums) == self.logged[: len(sums)]
-                and bool(sums) == (self.batch > 0)
-                and count == min(self.batch * self.batch_size, size)
-                and self.batch <= -(-size // self.batch_size)
-            ):
-                raise ValueError("its numbers contradict each other")
+            for rule, holds in self.rules():
+                if not holds:
+                    raise CheckpointError(f"it breaks the rule that {rule}")
+
+    def rules(self) -> Iterator[tuple[str, bool]]:
+        """Yield each rule of a consistent state, in words, and whether it holds."""
+        epoch, batch, history = self.epoch, self.batch, self.history
+        sums, count = self.means.sums, self.means.count
+        integers = (self.seed, epoch, batch, count)
+        yield (
+            "seed and counts are integers, 0 or more",
+            all(type(n) is int and n >= 0 for n in integers),
+        )
+        numbers = chain(sums.values(), *history.values())
+        yield "sums and history are numbers", all(type(x) in (int, float) for x in numbers)
+        yield "the history has the logged names", list(history) == (self.logged if epoch else [])
+        lengths = {len(column) for column in history.values()}
+        yield "the history has one number per epoch", lengths <= {epoch}
+        yield "only a started epoch has sums", bool(sums) == (batch > 0)
+        yield "the sums have the logged names", list(sums) == self.logged[: len(sums)]
+        size = self.examples - self.validation_size
+        yield "an epoch has at least as many batches", batch <= -(-size // self.batch_size)
+        done = min(batch * self.batch_size, size)
+        yield "the count is that of the examples in these batches", count == done

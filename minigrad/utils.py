@@ -53,6 +53,26 @@ def one_hot(who: str, labels: np.ndarray, classes: int, dtype: Any) -> np.ndarra
     return rows.astype(dtype)
 
 
+def finite_array(what: str, data: Any) -> np.ndarray:
+    """Return data as an array, or raise if it is not rows of finite numbers."""
+    array = np.asarray(data)
+    if array.dtype.kind not in "fbiu" or array.ndim == 0:
+        raise TypeError(
+            f"{what} must be an array of numbers with one row per example, "
+            f"received shape {array.shape}, {array.dtype}"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum()):  # the usual case, without a second array
+            return array
+    bad = np.unique(np.argwhere(~np.isfinite(array))[:, 0])
+    if bad.size:
+        raise ValueError(
+            f"{what} must be finite; received NaN or infinity in {bad.size} rows, "
+            f"the first is row {bad[0]}"
+        )
+    return array
+
+
 def to_categorical(labels: Any, num_classes: int | None = None) -> np.ndarray:
     """Integer labels (N,) as one-hot rows (N, num_classes) of float32.
 

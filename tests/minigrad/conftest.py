@@ -1,4 +1,4 @@
-"""Tests may import the programs that stand beside them, such as nursery.py."""
+"""Let tests import the helper modules in this folder, such as nursery.py."""
 
 import sys
 from pathlib import Path

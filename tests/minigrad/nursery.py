@@ -1,7 +1,8 @@
-"""A small but real training, to be interrupted by tests; as a program, a nursery of such trainings.
+"""A small but real training that tests interrupt; run as a program, it forks such trainings.
 
-The program reads jobs, a JSON object of arguments of `train` a line. For each it forks a process,
-and prints its pid, and later how it ended; so that a hundred trainings import NumPy only once.
+The program reads one job per line: a JSON object with the arguments of `train`. It forks a process
+for each job, prints its pid, and prints its exit code when it has ended. So a hundred trainings
+import NumPy only once.
 """
 
 import itertools
@@ -10,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -36,15 +38,15 @@ def make_model(optimizer="rmsprop", seed=1, **hyper):
 
 
 def train(folder, optimizer="rmsprop", epochs=4, save_freq=3, stop_after=None, die_at_line=None):
-    """Dropout, a schedule, a validation split and checkpoints; goes on from what is in the folder.
+    """Train with dropout, a schedule and a validation split; resume what is in the folder.
 
-    stop_after: so many batches. die_at_line: SIGKILL itself before the so-many-th of the lines that
-    write checkpoints.
+    stop_after: number of batches after which to stop.
+    die_at_line: number of executed lines of the checkpoint writer after which to kill the process.
     """
     model = make_model(optimizer, lr=optimizers.CosineDecay(0.01, steps=40))
     if die_at_line is not None:
         lines = iter(range(die_at_line - 1))
-        sys.settrace(at_each_line_of_a_save(lambda: next(lines, None) is None and die()))
+        sys.settrace(trace_lines_of_saves(lambda: next(lines, None) is None and die()))
     model.fit(
         X,
         Y,
@@ -59,18 +61,30 @@ def train(folder, optimizer="rmsprop", epochs=4, save_freq=3, stop_after=None, d
 
 
 def stopper(batches):
-    """A callback that stops the training after so many batches."""
-    left = iter(range(batches - 1)) if batches else itertools.repeat(None)
+    """Return a list with a callback that stops after so many batches; None: never."""
+    seen = itertools.count(1)
 
     def stop(batch, logs):
-        callback.model.stop_training |= batches is not None and next(left, None) is None
+        callback.model.stop_training |= batches is not None and next(seen) >= batches
 
     callback = LambdaCallback(on_batch_end=stop)
     return [callback]
 
 
-def at_each_line_of_a_save(act):
-    """A trace function that does something before each line of those that write checkpoints."""
+def bits(model):
+    """Return the weights as bytes, to compare them bit by bit."""
+    return {name: array.tobytes() for name, array in model.state_dict().items()}
+
+
+class Terminal(StringIO):
+    """A stderr on which `fit` shows its progress bar."""
+
+    def isatty(self):
+        return True
+
+
+def trace_lines_of_saves(act):
+    """Return a trace function that calls act() before each line that writes a checkpoint."""
 
     def trace(frame, event, _):
         code = frame.f_code
@@ -87,13 +101,13 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def the_last(folder):
-    """The bytes of the newest checkpoint: all that training has led to."""
+def last_checkpoint(folder):
+    """Return the bytes of the newest checkpoint: the whole result of the training."""
     return checkpoint.latest(folder).read_bytes()
 
 
 class Nursery:
-    """Trainings in processes of their own, one after the other."""
+    """Run trainings in forked processes, one after the other."""
 
     def __init__(self, *flags, **environment):
         self.process = subprocess.Popen(
@@ -108,12 +122,12 @@ class Nursery:
         return self
 
     def start(self, **job):
-        """The pid of a new training."""
+        """Start a training; return its pid."""
         print(json.dumps(job), file=self.process.stdin, flush=True)
         return int(self.process.stdout.readline())
 
     def wait(self):
-        """Its exit code, negative for the signal that ended it."""
+        """Wait for the training; return its exit code, or minus the signal that ended it."""
         return int(self.process.stdout.readline())
 
     def run(self, **job):

@@ -1,4 +1,4 @@
-"""A checkpoint gives back what was saved, or says what is wrong and changes nothing."""
+"""A checkpoint restores what was saved, or raises and changes nothing."""
 
 import errno
 import functools
@@ -39,14 +39,14 @@ def trained(seed=0, **more):
 
 
 def everything(model):
-    """All that loading may change, to the bit."""
+    """Return all that loading may change, bit by bit."""
     state = model.optimizer.state_dict() if model.optimizer.parameters else {}
     slots = {name: array.tobytes() for name, array in state.pop("slots", {}).items()}
     weights = {name: array.tobytes() for name, array in model.state_dict().items()}
     return weights, slots, repr(state), repr(model.rng.bit_generator.state)
 
 
-# What is saved comes back
+# Save and load
 
 
 def test_save_and_load(tmp_path):
@@ -57,7 +57,7 @@ def test_save_and_load(tmp_path):
     assert everything(a) == everything(b)
 
 
-def test_numpy_opens_it_and_it_holds_no_pickle(tmp_path):
+def test_numpy_opens_the_file_without_pickle(tmp_path):
     model = trained()
     model.save(tmp_path / "file.npz")
     with np.load(tmp_path / "file.npz", allow_pickle=False) as file:
@@ -69,7 +69,7 @@ def test_numpy_opens_it_and_it_holds_no_pickle(tmp_path):
     assert index["model"]["layers.0.kernel"] == {"crc-32": crc}
 
 
-def test_weights_alone(tmp_path):
+def test_files_of_weights(tmp_path):
     a, b = trained(seed=1), trained(seed=2)
     a.save_weights(tmp_path / "weights.npz")
     a.save(tmp_path / "all.npz")
@@ -79,44 +79,53 @@ def test_weights_alone(tmp_path):
         assert everything(b)[0] == everything(a)[0]
         assert everything(b)[1:] == untouched
         b = trained(seed=2)
-    with pytest.raises(CheckpointError, match="holds no optimizer; load_weights reads it"):
+    with pytest.raises(CheckpointError, match="holds no optimizer; use load_weights"):
         b.load(tmp_path / "weights.npz")
     assert everything(b) == everything(trained(seed=2))
 
 
-def test_the_same_content_is_the_same_file(tmp_path):
+def test_the_same_content_gives_the_same_bytes(tmp_path):
     files = [trained().save(tmp_path / f"{i}.npz").read_bytes() for i in range(2)]
     assert files[0] == files[1]
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(
-    st.recursive(
-        st.one_of(
-            st.none(),
-            st.booleans(),
-            st.integers(),
-            st.floats(),
-            st.text(),
-            st.sampled_from("?bBhHiIlLefd").map(lambda code: np.arange(3).astype(code)),
-            st.sampled_from([(), (0,), (2, 0), (2, 1, 3)]).map(
-                lambda shape: np.full(shape, np.nan)
-            ),
-            st.just(np.arange(6.0).reshape(2, 3).T),
-            st.just(np.arange(4, dtype=">i2")),
-        ),
-        lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.dictionaries(st.text(st.characters(exclude_characters="/\0"), max_size=4), inner)
-        ),
-        max_leaves=8,
-    )
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(),
+    st.sampled_from("?bBhHiIlLefd").map(lambda code: np.arange(3).astype(code)),
+    st.sampled_from([(), (0,), (2, 0), (2, 1, 3)]).map(lambda shape: np.full(shape, np.nan)),
+    st.just(np.arange(6.0).reshape(2, 3).T),
+    st.just(np.arange(4, dtype=">i2")),
 )
-def test_any_plain_values_and_arrays(tmp_path_factory, thing):
-    path = tmp_path_factory.getbasetemp() / "anything.npz"
-    content = {"model": {}, "progress": {"thing": thing}, "generators": []}
+KEYS = st.text(st.characters(exclude_characters="/\0"), max_size=4)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner),
+    max_leaves=8,
+)
+
+
+def write_and_read(folder, value):
+    path = folder.getbasetemp() / "anything.npz"
+    content = {"model": {}, "progress": {"value": value}, "generators": []}
     checkpoint.write(path, content)
     assert same(checkpoint.read(path), content | {"format": 1})
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(VALUES)
+def test_plain_values_and_arrays(tmp_path_factory, value):
+    write_and_read(tmp_path_factory, value)
+
+
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(VALUES)
+def test_many_plain_values_and_arrays(tmp_path_factory, value):
+    write_and_read(tmp_path_factory, value)
 
 
 def same(a, b):
@@ -134,15 +143,15 @@ def test_size_of_the_mnist_perceptron(tmp_path):
     model = Sequential(layers, seed=0)
     model.compile("rmsprop", loss="categorical_crossentropy")
     model.fit(np.zeros((1, 784)), [0], verbose=0)
-    arrays = 2 * sum(p.data.nbytes for p in model.parameters())  # and a mean square for each
+    arrays = 2 * sum(p.data.nbytes for p in model.parameters())  # weights and mean squares
     size = model.save(tmp_path / "file.npz").stat().st_size
     assert arrays < size < 1.01 * arrays
 
 
-# A save that fails, or is one of many
+# Folders, failed saves and saves at the same time
 
 
-def test_the_last_three_stay(tmp_path):
+def test_a_folder_keeps_the_newest_files(tmp_path):
     model = trained()
     (tmp_path / "data.npz").touch()
     for epoch in range(5):
@@ -150,20 +159,20 @@ def test_the_last_three_stay(tmp_path):
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [f"checkpoint-0000000{i}-00000000.npz" for i in (2, 3, 4)] + ["data.npz"]
     assert checkpoint.latest(tmp_path).name == names[2]
-    with pytest.raises(ValueError, match="keep must be at least 1, received 0"):
+    with pytest.raises(ValueError, match="keep must be a positive integer, received 0"):
         model.save(tmp_path, keep=0)
 
 
-def test_saves_at_once_do_not_mix(tmp_path):
-    """Of two to one path, each is whole or an error."""
+def test_two_saves_at_the_same_time_do_not_mix(tmp_path):
+    """Two saves to one path: each is complete, or an error."""
     model, contents = small(), [np.full(10**5, i) for i in range(2)]
     with ExitStack() as stack:
-        for i in (0, 1):  # both write, then both take the place
+        for i in (0, 1):  # both write, then both rename
             file = stack.enter_context(checkpoint.atomic_write(tmp_path / "file"))
             file.write(contents[i].tobytes())
     assert (tmp_path / "file").read_bytes() == contents[0].tobytes()
     assert os.listdir(tmp_path) == ["file"]
-    (tmp_path / "run[1].npz.0badcafe.part").touch()  # a process was killed
+    (tmp_path / "run[1].npz.0badcafe.part").touch()  # left by a killed process
     model.save(tmp_path / "run[1].npz")
     assert sorted(os.listdir(tmp_path)) == ["file", "run[1].npz"]
 
@@ -182,18 +191,18 @@ def test_links_stay_links(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a special file")
 def test_devices_stay_devices(tmp_path):
-    """Root may put a file in the place of /dev/null; a pipe stands for it here."""
+    """Root could replace /dev/null by a file; a pipe stands for it here."""
     os.mkfifo(tmp_path / "pipe.npz")
-    with pytest.raises(FileExistsError, match="a file is needed"):
+    with pytest.raises(FileExistsError, match="a file is required"):
         trained().save(tmp_path / "pipe.npz")
     assert (tmp_path / "pipe.npz").is_fifo()
 
 
-def test_a_damaged_newest_file_is_not_passed_over(tmp_path):
+def test_a_damaged_newest_file_raises(tmp_path):
     for epoch in (1, 2):
         file = checkpoint.save(tmp_path, trained(), epoch=epoch)
     file.write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"2-0*\.npz \(delete it .* from .*1-0*\.npz"):
+    with pytest.raises(CheckpointError, match=r"2-0*\.npz \(delete it to resume from .*1-0*\.npz"):
         checkpoint.read(tmp_path)
     file.unlink()
     assert checkpoint.read(tmp_path)["progress"] == {"epoch": 1}
@@ -210,7 +219,7 @@ class FullDisk(io.FileIO):
 
 
 @pytest.mark.parametrize("room", range(0, 3200, 320))
-def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, room):
+def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch, room):
     model = trained()
     path = model.save(tmp_path / "file.npz")
     before = path.read_bytes()
@@ -223,8 +232,8 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, room):
     assert os.listdir(tmp_path) == ["file.npz"] and path.read_bytes() == before
 
 
-def test_order_of_safety(tmp_path, monkeypatch):
-    """First the file is on the disk, then it gets its name, then the folder is on the disk."""
+def test_a_save_is_durable(tmp_path, monkeypatch):
+    """First sync the file, then rename it, then sync the folder."""
     calls = []
     for name in ("fsync", "replace"):
         original = getattr(os, name)
@@ -233,24 +242,24 @@ def test_order_of_safety(tmp_path, monkeypatch):
     assert calls == ["fsync", "replace", "fsync"] if os.name == "posix" else ["fsync", "replace"]
 
 
-def test_what_is_not_plain_is_refused_before_it_is_lost(tmp_path):
+def test_values_that_cannot_be_saved_raise(tmp_path):
     path = trained().save(tmp_path / "file.npz")
     before = path.read_bytes()
     unfit = [object(), {1, 2}, {1: 2}, {"crc-32": 3}]
     for value in [*unfit, *(np.array([x]) for x in (None, "a", 1j, np.datetime64(1, "s")))]:
-        with pytest.raises(TypeError, match="/progress/extra/0 must be a plain value, an array of"):
+        with pytest.raises(TypeError, match="progress/extra/0 must be a plain value, an array of"):
             checkpoint.save(path, trained(), extra=(value,))
     for epoch in (10**8, 1.5, -(10**7)):
         with pytest.raises(ValueError, match=r"epoch|code 'd'"):
             checkpoint.save(tmp_path, trained(), epoch=epoch)
     a_b = {"a/b": np.ones(1), "a": {"b": np.ones(1)}}
     for names in (a_b, {"a\0b": np.ones(1)}):
-        with pytest.raises(ValueError, match=r"'/progress/a.*b' cannot be the name of an array"):
+        with pytest.raises(ValueError, match=r"'progress/a.*b' cannot be the name of an array"):
             checkpoint.save(path, trained(), **names)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["file.npz"]
 
 
-# Files that lie
+# Hostile files
 
 
 def npy(array=None, *, header=None, data=b""):
@@ -267,7 +276,7 @@ def shaped(*shape):
 
 
 def forge(members, index, compression=zipfile.ZIP_STORED):
-    """A file in which all sums are right: members as (name, bytes) pairs, and the index."""
+    """Return a file with correct checksums, from (name, bytes) pairs and an index."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
         for name, data in members:
@@ -277,7 +286,7 @@ def forge(members, index, compression=zipfile.ZIP_STORED):
 
 
 def index(*members, **more):
-    """An index in which these members have their places in the model."""
+    """Return an index that lists these members as arrays of the model."""
     model = {name[6:-4]: {"crc-32": zlib.crc32(data)} for name, data in members}
     return {"format": 1, "model": model, "generators": [], "progress": {}} | more
 
@@ -287,7 +296,13 @@ KERNEL = (f"model/{NAME}.npy", npy(np.ones((3, 2), np.float32)))
 ANOTHER_KERNEL = (KERNEL[0], npy(np.zeros((3, 2), np.float32)))
 BIAS = ("model/layers.0.bias.npy", npy(np.ones(2, np.float32)))
 EXTRA = ("model/layers.1.bias.npy", BIAS[1])
-WAY_OUT = ("model/../../x.npy", BIAS[1])
+OUTSIDE = ("model/../../x.npy", BIAS[1])
+
+
+# "a/b" and "a": {"b"} name the same member: reading it again and again would use up the memory.
+BOTH = ("model/a/b.npy", BIAS[1])
+CHECKSUM = {"crc-32": zlib.crc32(BIAS[1])}
+ALIASED = index(model={"a/b": CHECKSUM, "a": {"b": CHECKSUM}})
 
 
 def kernel(data):
@@ -295,7 +310,7 @@ def kernel(data):
 
 
 def directory_entry(raw, offset, value):
-    """The file with four bytes of the first entry of its directory changed."""
+    """Return the file with four bytes of its first directory entry changed."""
     at = raw.index(b"PK\x01\x02") + offset
     return raw[:at] + value.to_bytes(4, "little") + raw[at + 4 :]
 
@@ -307,13 +322,13 @@ def flag(raw, bits):
 
 ZEROS = npy(np.zeros(1 << 24, np.float32))
 GOOD = forge([KERNEL, BIAS], index(KERNEL, BIAS))
-HOSTILE = {  # by what is wrong with it
+HOSTILE = {  # files by the expected error
     "File is not a zip file": {
         "empty": b"",
         "text": b"hello, I am a checkpoint" * 100,
         "a pickle": b"cposix\nsystem\n(S'touch pwned'\ntR.",
     },
-    "checkpoint.json is missing": {
+    "no item named 'checkpoint.json'": {
         "no index": forge([KERNEL], "").replace(b"checkpoint.json", b"checkpoint.jpeg"),
         "an empty zip": b"PK\x05\x06" + bytes(18),
     },
@@ -321,28 +336,30 @@ HOSTILE = {  # by what is wrong with it
         "compressed": forge([KERNEL, BIAS], index(KERNEL, BIAS), zipfile.ZIP_DEFLATED),
         "a bomb": forge([KERNEL, ("x", bytes(10**8))], index(KERNEL), zipfile.ZIP_BZIP2),
         "a bomb of zeros": forge([(KERNEL[0], ZEROS)], index(), zipfile.ZIP_LZMA),
-        "a length that lies": directory_entry(GOOD, 24, 1 << 31),
     },
     "claim to be larger than the file": {
-        "lengths": directory_entry(directory_entry(GOOD, 20, 1 << 31), 24, 1 << 31),
+        "a wrong length": directory_entry(GOOD, 24, 1 << 31),
+        "a wrong compressed length": directory_entry(GOOD, 20, 1 << 31),
+        "wrong lengths": directory_entry(directory_entry(GOOD, 20, 1 << 31), 24, 1 << 31),
     },
     "encrypted": {"encrypted": flag(GOOD, 1)},
-    "two of its members have one name": {
+    "two of its members have the same name": {
         "twice": forge(
             [KERNEL, ("model/layers.0.kernel.npz", b""), BIAS], index(KERNEL, BIAS)
         ).replace(b"kernel.npz", b"kernel.npy"),
     },
-    r"kernel.npy is missing": {
+    "kernel is missing or not the one in the index": {
+        "another array": forge([ANOTHER_KERNEL, BIAS], index(KERNEL, BIAS)),
+        "a word for a checksum": forge([KERNEL], index(model={NAME: {"crc-32": "x"}})),
         "an absolute name": forge([("/etc/passwd.npy", KERNEL[1]), BIAS], index(KERNEL, BIAS)),
         "a name with ..": forge([("../../x.npy", KERNEL[1]), BIAS], index(KERNEL, BIAS)),
         "no kernel": forge([BIAS], index(KERNEL, BIAS)),
     },
-    "no place in the index: ../x.npy": {
-        "a member too many": forge([KERNEL, BIAS, ("../x.npy", b"")], index(KERNEL, BIAS)),
+    "the one in the index": {
+        "one member for two entries": forge([BOTH], ALIASED),
     },
-    "kernel.npy is not the array that the index says": {
-        "another array": forge([ANOTHER_KERNEL, BIAS], index(KERNEL, BIAS)),
-        "a word for a checksum": forge([KERNEL], index(model={NAME: {"crc-32": "x"}})),
+    r"does not mention the members \['../x.npy'\]": {
+        "a member too many": forge([KERNEL, BIAS, ("../x.npy", b"")], index(KERNEL, BIAS)),
     },
     "Bad CRC-32": {"a bit": GOOD.replace(KERNEL[1], KERNEL[1][:-1] + b"\1")},
     "numbers are required": {
@@ -353,9 +370,13 @@ HOSTILE = {  # by what is wrong with it
         "dates": kernel(npy(np.zeros((3, 2), "M8[s]"))),
         "a negative shape": kernel(npy(header=shaped(-3, -2), data=bytes(24))),
     },
-    r"array of float32 \(.*\) in \d+ bytes": {
+    "buffer size must be a multiple of element size": {
         "too few bytes": kernel(KERNEL[1][:-1]),
         "too many bytes": kernel(KERNEL[1] + b"\0"),
+    },
+    "cannot reshape array of size": {
+        "a row too few": kernel(npy(header=shaped(3, 2), data=bytes(20))),
+        "a row too many": kernel(npy(header=shaped(3, 2), data=bytes(28))),
         "a huge shape": kernel(npy(header=shaped(1 << 60))),
         "a product that overflows": kernel(npy(header=shaped(1 << 32, 1 << 32))),
     },
@@ -363,26 +384,26 @@ HOSTILE = {  # by what is wrong with it
     "npy version": {"a later version": kernel(b"\x93NUMPY\x02" + KERNEL[1][7:])},
     "malformed": {"code": kernel(npy(header="__import__('os').system('touch pwned')"))},
     "EOF|too many": {"a deep header": kernel(npy(header="(" * 100))},
-    "kernel must be float32 .3, 2., received": {
+    r"kernel must be float32 \(3, 2\), received": {
         "another shape": kernel(npy(np.ones((2, 3), np.float32))),
         "another dtype": kernel(npy(np.ones((3, 2)))),
         "a number": forge([], index(model={NAME: 3, "layers.0.bias": 4})),
     },
-    "is unknown": {
+    "must be nothing, received float32": {
         "a layer too many": forge([KERNEL, BIAS, EXTRA], index(KERNEL, BIAS, EXTRA)),
-        "a way out": forge([WAY_OUT, KERNEL, BIAS], index(WAY_OUT, KERNEL, BIAS)),
+        "a way out": forge([OUTSIDE, KERNEL, BIAS], index(OUTSIDE, KERNEL, BIAS)),
     },
-    "bias is missing": {"no bias": forge([KERNEL], index(KERNEL))},
+    r"bias must be float32 \(2,\), received nothing": {"no bias": forge([KERNEL], index(KERNEL))},
     "JSONDecodeError": {"not JSON": forge([KERNEL, BIAS], "{")},
-    "its index is not one of format 1": {
+    "its index must have the format 1": {
         "a list": forge([], "[]"),
         "null": forge([], "null"),
         "a later format": forge([KERNEL, BIAS], index(KERNEL, BIAS, format=2)),
     },
     "recursion": {"deep JSON": forge([], "[" * 10**6)},
     "4300 digits": {"a long number": forge([], "9" * 10**5)},
-    "layers.0.kernel is missing": {"no model": forge([], {"format": 1})},
-    "its section": {
+    "layers.0.kernel must be .*, received nothing": {"no model": forge([], {"format": 1})},
+    "its section .* must be a": {
         "a list for a model": forge([], index(model=[1, 2])),
         "a number for progress": forge([KERNEL, BIAS], index(KERNEL, BIAS, progress=7)),
     },
@@ -403,7 +424,7 @@ def test_hostile_files(tmp_path, monkeypatch, raw, reason):
     monkeypatch.chdir(tmp_path)
     path, model = tmp_path / "file.npz", Sequential([Dense(2, input_shape=(3,))], seed=0)
     path.write_bytes(GOOD)
-    model.load(path)  # else what follows would show nothing
+    model.load(path)  # check that this test can load a file
     assert (model.layers[0].kernel.data == 1).all()
     path.write_bytes(raw)
     tracemalloc.start()
@@ -420,9 +441,9 @@ def test_hostile_files(tmp_path, monkeypatch, raw, reason):
     ("other", "message"),
     [
         (lambda: trained(units=4), r"layers.0.kernel must be float32 \(3, 4\)"),
-        (lambda: trained(optimizer="sgd"), "the optimizer's checkpoint.*it is of a RMSprop"),
-        (lambda: make_trained_classifier(), "layers.2.kernel is missing.*must be"),
-        (lambda: unbuilt(), "layers.0.kernel is unknown.*input_shape"),
+        (lambda: trained(optimizer="sgd"), "the optimizer of this checkpoint.*it is of a RMSprop"),
+        (lambda: make_trained_classifier(), "layers.2.kernel must be .*, received nothing"),
+        (lambda: unbuilt(), "layers.0.kernel must be nothing, received .*input_shape"),
     ],
 )
 def test_a_checkpoint_of_another_model(tmp_path, other, message):
@@ -456,11 +477,11 @@ def test_every_truncation(tmp_path):
     assert everything(model) == before
 
 
-# Twenty thousand mutants
+# Random damage
 
 
 def mutate(raw, chance):
-    """Bytes overwritten, cut out, doubled, moved: what disks, wires and enemies do."""
+    """Overwrite, delete, double or clear some bytes."""
     raw = bytearray(raw)
     for _ in range(chance.choice((1, 1, 1, 2, 5))):
         a, b = sorted(chance.randrange(len(raw) + 1) for _ in range(2))
@@ -479,19 +500,20 @@ def mutate(raw, chance):
     return bytes(raw)
 
 
-def test_eighteen_thousand_damaged_files(tmp_path):
-    """Each is refused, or the damage was where nothing is read: then all is as it was saved."""
+@pytest.mark.parametrize("files", [500, pytest.param(18_000, marks=pytest.mark.slow)])
+def test_damaged_files(tmp_path, files):
+    """Each file raises, or the damaged bytes are never read and all is loaded as saved."""
     chance = random.Random(0)
     saved = trained(seed=1)
     raw = saved.save(tmp_path / "file.npz").read_bytes()
     model, refused, harmless = trained(seed=2), 0, 0
     before, expected = everything(model), everything(saved)
-    for _ in range(18_000):
+    for _ in range(files):
         mutant = mutate(raw, chance)
         try:
             with checkpoint.checkpoint_errors("this"):
                 content = checkpoint.unpack(io.BytesIO(mutant), len(mutant))
-            checkpoint.apply(content, model, model.optimizer)
+            checkpoint.restore(content, model, model.optimizer)
         except CheckpointError:
             refused += 1
         else:
@@ -499,49 +521,37 @@ def test_eighteen_thousand_damaged_files(tmp_path):
             assert everything(model) == expected
             model = trained(seed=2)
     assert everything(model) == before
-    assert refused + harmless == 18_000 and refused > 10_000 and harmless > 100
+    assert refused > 0.55 * files and harmless > 0.005 * files
 
 
-VALUES = [
-    None,
-    True,
-    -1,
-    0,
-    2,
-    1e308,
-    math.nan,
-    math.inf,
-    -math.inf,
-    "",
-    "x",
-    [],
-    [1],
-    {},
-    {"a": 1},
+# fmt: off
+WRONG_VALUES = [
+    None, True, -1, 0, 2, 1e308, math.nan, math.inf, -math.inf, "", "x", [], [1], {}, {"a": 1},
+    2**63, 10**40, [[]], "rmsprop", 0.5, {"schedule": "CosineDecay"}, {"schedule": 3},
 ]
-VALUES += [2**63, 10**40, [[]], "rmsprop", 0.5, {"schedule": "CosineDecay"}, {"schedule": 3}]
+# fmt: on
 
 
-def places(thing, path=()):
-    items = thing.items() if isinstance(thing, dict) else enumerate(thing)
-    for key, value in items:
+def key_paths(value, path=()):
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
         yield (*path, key)
-        if isinstance(value, dict | list):
-            yield from places(value, (*path, key))
+        if isinstance(item, dict | list):
+            yield from key_paths(item, (*path, key))
 
 
-def lies(text, chance, inside=()):
-    """The index with one or two of its values, within a part of it, gone or replaced."""
-    lie = part = json.loads(text)
+def falsify(text, chance, inside=()):
+    """Return the index with one or two values replaced or deleted, in a part of it."""
+    index = part = json.loads(text)
     for key in inside:
         part = part[key]
-    for *path, last in chance.sample(list(places(part)), chance.choice((1, 1, 2))):
-        with suppress(KeyError, TypeError, IndexError):  # the other lie was about this place, too
+    for *path, last in chance.sample(list(key_paths(part)), chance.choice((1, 1, 2))):
+        with suppress(KeyError, TypeError, IndexError):  # the first change removed this path
             inner = functools.reduce(operator.getitem, path, part)
-            inner[last] = chance.choice(VALUES)
+            inner[last] = chance.choice(WRONG_VALUES)
             if chance.random() < 0.2:
                 del inner[last]
-    return lie
+    return index
 
 
 def contents(path):
@@ -550,17 +560,18 @@ def contents(path):
         return members, archive.read("checkpoint.json")
 
 
-def test_two_thousand_files_that_lie(tmp_path):
-    """The sums are right and the values wrong. What is accepted must be possible."""
+@pytest.mark.parametrize("files", [100, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_falsified_files(tmp_path, files):
+    """The checksums are right and the values wrong. Only possible values are accepted."""
     chance, model, refused = random.Random(0), trained(seed=2), 0
     members, text = contents(trained(seed=1).save(tmp_path / "file.npz"))
     before = everything(model)
-    for _ in range(2_000):
-        raw = forge(members, lies(text, chance))
+    for _ in range(files):
+        raw = forge(members, falsify(text, chance))
         try:
             with checkpoint.checkpoint_errors("this"):
                 content = checkpoint.unpack(io.BytesIO(raw), len(raw))
-            checkpoint.apply(content, model, model.optimizer)
+            checkpoint.restore(content, model, model.optimizer)
         except CheckpointError:
             refused += 1
             assert everything(model) == before
@@ -569,12 +580,13 @@ def test_two_thousand_files_that_lie(tmp_path):
             assert all(x is None or isinstance(x, str) or 0 <= x < math.inf for x in hyper.values())
             assert 0 <= model.optimizer.rho < 1 and model.optimizer.steps >= 0
             model = trained(seed=2)
-    assert 500 < refused < 1_950
+    assert 0.25 * files < refused < 0.975 * files
 
 
+@pytest.mark.parametrize("files", [50, pytest.param(500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("section", ["progress", "callbacks"])
-def test_a_thousand_lies_about_the_training(tmp_path, section):
-    """Resuming from them ends as it should, or changes nothing."""
+def test_resume_from_falsified_files(tmp_path, section, files):
+    """The training ends as it should, or nothing has changed."""
     chance, path, refused = random.Random(0), tmp_path / "file.npz", 0
     data = dict(x=np.ones((4, 3)), y=np.ones((4, 2)), batch_size=2, epochs=2, verbose=0)
     data["callbacks"] = [EarlyStopping("loss"), ReduceLROnPlateau("loss"), *stopper(3)]
@@ -583,8 +595,8 @@ def test_a_thousand_lies_about_the_training(tmp_path, section):
     model.load(path)
     members, text = contents(path)
     before = everything(model)
-    for _ in range(500):
-        path.write_bytes(forge(members, lies(text, chance, [section])))
+    for _ in range(files):
+        path.write_bytes(forge(members, falsify(text, chance, [section])))
         try:
             history = model.fit(**data, resume=path).history
         except CheckpointError:
@@ -595,4 +607,4 @@ def test_a_thousand_lies_about_the_training(tmp_path, section):
             model.load_weights(path)
             model.load(path)
             assert everything(model) == before
-    assert refused > 100
+    assert refused > 0.2 * files

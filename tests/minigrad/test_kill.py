@@ -1,4 +1,4 @@
-"""Killed at any moment and resumed, a training ends with the bits of an undisturbed one."""
+"""A training that is killed at any moment and resumed ends with the bits of an undisturbed one."""
 
 import itertools
 import os
@@ -9,12 +9,12 @@ import time
 from contextlib import suppress
 
 import pytest
-from nursery import Nursery, at_each_line_of_a_save, the_last, train
+from nursery import Nursery, last_checkpoint, trace_lines_of_saves, train
 
 from minigrad import checkpoint
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
-EPOCHS = 40
+EPOCHS = 20
 
 
 @pytest.fixture(scope="module")
@@ -27,48 +27,49 @@ def nursery():
 def undisturbed(nursery, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     nursery.run(folder=str(folder), epochs=EPOCHS)
-    return the_last(folder)
+    return last_checkpoint(folder)
 
 
-def test_at_random_moments(nursery, undisturbed, tmp_path):
+@pytest.mark.parametrize("goal", [3, pytest.param(40, marks=pytest.mark.slow)])
+def test_kill_at_random_moments(nursery, undisturbed, tmp_path, goal):
     chance, kills, completed = random.Random(0), 0, 0
-    while kills < 40:
+    while kills < goal:
         folder, done = tmp_path / str(completed), False
         while not done:
             pid = nursery.start(folder=str(folder), epochs=EPOCHS)
-            if kills < 40:
+            if kills < goal:
                 time.sleep(chance.uniform(0, 0.1))
-                with suppress(ProcessLookupError):  # it was faster
+                with suppress(ProcessLookupError):  # the training was faster
                     os.kill(pid, signal.SIGKILL)
             done = nursery.wait() == 0
             kills += not done
             assert all(checkpoint.read(file) for file in folder.glob("*.npz"))
-        assert the_last(folder) == undisturbed
+        assert last_checkpoint(folder) == undisturbed
         completed += 1
 
 
-def test_inside_the_save(nursery, undisturbed, tmp_path):
-    """Each time in the second save of a process, so that the training advances."""
-    count, kills, tracer = itertools.count(), 0, sys.gettrace()
-    sys.settrace(at_each_line_of_a_save(lambda: next(count)))
+@pytest.mark.parametrize("kills", [4, pytest.param(35, marks=pytest.mark.slow)])
+def test_kill_inside_a_save(nursery, undisturbed, tmp_path, kills):
+    """Each process is killed in its second save, so that the training advances."""
+    count, tracer = itertools.count(), sys.gettrace()
+    sys.settrace(trace_lines_of_saves(lambda: next(count)))
     train(tmp_path / "counted", stop_after=3)
     sys.settrace(tracer)
     lines = next(count)
     folder = tmp_path / "killed"
-    for line in range(lines, 2 * lines, lines // 35):
+    for i in range(kills):
+        line = lines + (i * lines) // kills
         nursery.start(folder=str(folder), epochs=EPOCHS, die_at_line=line)
         assert nursery.wait() == -signal.SIGKILL
-        kills += 1
         assert all(checkpoint.read(file) for file in folder.glob("*.npz"))
         assert len(list(folder.glob("*.npz"))) <= 4 and len(list(folder.glob("*.part"))) <= 1
-    assert kills >= 35
     nursery.run(folder=str(folder), epochs=EPOCHS)
-    assert the_last(folder) == undisturbed
+    assert last_checkpoint(folder) == undisturbed
     assert not list(folder.glob("*.part"))
 
 
 def test_ctrl_c_in_another_process(nursery, undisturbed, tmp_path):
-    """It ends the training in order: the last batch is saved."""
+    """The training stops after its batch and saves it."""
     pid = nursery.start(folder=str(tmp_path), epochs=EPOCHS, save_freq="epoch")
     while not checkpoint.latest(tmp_path):
         time.sleep(0.001)
@@ -77,4 +78,4 @@ def test_ctrl_c_in_another_process(nursery, undisturbed, tmp_path):
     at = checkpoint.read(tmp_path)["progress"]
     assert 0 < at["epoch"] < EPOCHS
     nursery.run(folder=str(tmp_path), epochs=EPOCHS)
-    assert the_last(tmp_path) == undisturbed
+    assert last_checkpoint(tmp_path) == undisturbed

@@ -1,4 +1,4 @@
-"""The documentation examples of HIPS autograd and MyGrad give their numbers here, too."""
+"""The documentation examples of HIPS autograd and MyGrad give the same numbers here."""
 
 import json
 import sys
@@ -30,7 +30,7 @@ def test_derivatives_up_to_the_sixth(name, f):
 
 
 def test_tanh_agrees_with_its_polynomials():
-    """With t = tanh x, each derivative is a polynomial in t: P₀ = t, Pₙ₊₁ = Pₙ′ (1 − t²)."""
+    """P₀ = t, Pₙ₊₁ = Pₙ′·(1 − t²): each derivative of t = tanh x is a polynomial in t."""
     x = Tensor(np.linspace(-4, 4, 9), requires_grad=True)
     y, polynomial, slope = np.tanh(x), np.poly1d([1, 0]), np.poly1d([-1, 0, 1])
     for _ in range(programs.ORDERS + 1):

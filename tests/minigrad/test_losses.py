@@ -1,3 +1,5 @@
+"""Losses and metrics: lookup by name, and accuracy."""
+
 import numpy as np
 import pytest
 
@@ -12,14 +14,14 @@ def test_accuracy_of_integer_and_one_hot_labels():
         losses.accuracy(p, [1, 0])
 
 
-def test_by_name_as_class_as_object_as_function():
+def test_a_loss_may_be_a_name_a_class_an_object_or_a_function():
     prediction, target = Tensor([[1.0], [2.0]]), np.array([[0.0], [0.0]])
     for loss in ("MSE", losses.MeanSquaredError, losses.MeanSquaredError()):
-        assert losses.get(loss)(prediction, target).item() == 2.5
-    assert losses.get(losses.cross_entropy) is losses.cross_entropy
+        assert losses.get_loss(loss)(prediction, target).item() == 2.5
+    assert losses.get_loss(losses.cross_entropy) is losses.cross_entropy
     logits = Tensor([[0.0, 1.0]])
     assert (
-        losses.get("categorical_crossentropy")(logits, [1]).item()
+        losses.get_loss("categorical_crossentropy")(logits, [1]).item()
         == losses.CategoricalCrossentropy()(logits, [[0.0, 1.0]]).item()
     )
 
@@ -27,12 +29,12 @@ def test_by_name_as_class_as_object_as_function():
 @pytest.mark.parametrize(
     ("get", "name", "message"),
     [
-        (losses.get, "mean_squared_eror", "unknown loss .* did you mean 'mean_squared_error'"),
+        (losses.get_loss, "mean_squared_eror", "unknown loss .* did you mean 'mean_squared_error'"),
         (losses.get_metric, "acuracy", "unknown metric .* did you mean 'accuracy'"),
-        (losses.get, 3, "unknown loss 3"),
+        (losses.get_loss, 3, "unknown loss 3"),
     ],
 )
-def test_unknown_names(get, name, message):
+def test_unknown_names_get_a_suggestion(get, name, message):
     with pytest.raises(ValueError, match=message):
         get(name)
 

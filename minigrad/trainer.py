@@ -1,0 +1,117 @@
+"""The training loop: epochs, batches, callbacks, progress bar and history."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+from . import plotting
+from .callbacks import CallbackList, Logs
+from .training_state import TrainingState
+
+
+class History:
+    """Result of `fit`: `history` has a list for loss, each metric and lr, one number per epoch."""
+
+    def __init__(self, history: dict[str, list[float]]) -> None:
+        self.history = history
+
+    def __repr__(self) -> str:
+        return "History(" + ", ".join(f"{k}: {v[-1]:.4g}" for k, v in self.history.items()) + ")"
+
+    def plot(self, path: str | None = None) -> Any:
+        """Plot every list over the epochs; return the figure, and save it if a path is given."""
+        figure = plotting.epochs(self.history)
+        if path is not None:
+            plotting.save(figure, path)
+        return figure
+
+
+class Batches(Protocol):
+    """The mini-batches of an epoch: pairs (x, y)."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[tuple[Any, Any]]: ...
+
+
+class Trainer:
+    """Train a model epoch by epoch, from where its training state stands.
+
+    model: a Sequential; one optimizer step is model.train_on_batch(x, y).
+    state: the epoch, the batch, the running means and the history; updated after each batch.
+    callbacks: called as `callbacks(hook, …)`; see minigrad.callbacks for the order of the hooks.
+    batches_of: a function from the epoch's index to its batches (x, y).
+    evaluate: a function that returns loss and metrics on the validation data, or None.
+    verbose: 1 for a progress bar (without a terminal: one line per epoch), 2 for lines, 0 for none.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        state: TrainingState,
+        callbacks: CallbackList,
+        batches_of: Callable[[int], Batches],
+        evaluate: Callable[[], Logs] | None = None,
+        verbose: int | str = 1,
+    ) -> None:
+        self.model, self.state, self.callbacks = model, state, callbacks
+        self.batches_of, self.evaluate = batches_of, evaluate
+        self.show_bar = verbose in (1, "auto") and sys.stderr.isatty()
+        self.show_lines = bool(verbose) and not (self.show_bar and evaluate is None)
+
+    def train(self, epochs: int) -> None:
+        """Train until `epochs` epochs are complete or model.stop_training is set."""
+        logs: Logs = {}
+        with self.callbacks.training():
+            self.callbacks("on_train_begin", {})
+            while self.state.epoch < epochs and not self.model.stop_training:
+                title = f"epoch {self.state.epoch + 1}/{epochs}"
+                batches = self.batches_of(self.state.epoch)
+                self.train_epoch(batches, title)
+                if self.state.batch == len(batches):
+                    logs = self.finish_epoch(title)
+            self.callbacks("on_train_end", logs)
+
+    def train_epoch(self, batches: Batches, title: str) -> None:
+        """Train on the remaining batches of this epoch, until model.stop_training is set."""
+        model, state = self.model, self.state
+        model.train()
+        if state.batch == 0:
+            self.callbacks("on_epoch_begin", state.epoch, {})
+        with self.progress_bar(len(batches), title) as bar:
+            for x, y in islice(batches, state.batch, None):
+                self.callbacks("on_batch_begin", state.batch, {})
+                logs = model.train_on_batch(x, y)
+                state.means.add(logs, len(x))
+                state.batch += 1
+                self.advance(bar)
+                self.callbacks("on_batch_end", state.batch - 1, logs)
+                if model.stop_training:
+                    break
+
+    def finish_epoch(self, title: str) -> Logs:
+        """Evaluate, print and record a complete epoch; return its logs."""
+        epoch, logs = self.state.epoch, self.state.means.numbers()
+        if self.evaluate is not None:
+            logs |= {f"val_{name}": number for name, number in self.evaluate().items()}
+        if self.show_lines:
+            numbers = ", ".join(f"{name} {number:.4f}" for name, number in logs.items())
+            print(f"{title}: {numbers}", flush=True)
+        logs["lr"] = self.model.optimizer.lr
+        self.state.finish_epoch(logs)
+        self.callbacks("on_epoch_end", epoch, logs)
+        return logs
+
+    def progress_bar(self, total: int, title: str) -> tqdm:
+        done = self.state.batch
+        return tqdm(total=total, initial=done, desc=title, disable=not self.show_bar)
+
+    def advance(self, bar: tqdm) -> None:
+        """Move the progress bar by one batch and show the running means."""
+        if self.show_bar:
+            bar.set_postfix(self.state.means.numbers(), refresh=False)
+            bar.update()
