@@ -1,7 +1,8 @@
-"""The house: which room may import which, and how large the files may grow."""
+"""The house: which file may import which, and how large files and library may grow."""
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,107 +10,267 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Outside the standard library, and outside its own room.
+MOST_LINES = {"file": 400, "library": 6_500, "reading path": 1_600}  # docstrings included
+
+# What the files of a room may import: packages of others, and rooms of ours besides their own.
 MAY_IMPORT = {
-    "minigrad": {"numpy", "scipy", "tqdm"},
+    "minigrad": {"numpy", "scipy", "tqdm", "minigrad/autograd"},
+    "minigrad/autograd": {"numpy", "scipy"},
     "optimizers": {"numpy"},
     "datasets": {"numpy"},
 }
-FILES = [path for room in MAY_IMPORT for path in (ROOT / room).glob("*.py")]
-ids = [f"{path.parent.name}/{path.name}" for path in FILES]
-every_file = pytest.mark.parametrize("path", FILES, ids=ids)
+# What a single file may import beyond that.
+MAY_ALSO_IMPORT = {
+    "minigrad/__main__.py": {"optimizers"},
+    "minigrad/models.py": {"optimizers", "datasets"},
+}
+# What a single file may import only inside a function, so that importing the file does not need it.
+WHEN_CALLED = {
+    "minigrad/plotting.py": {"matplotlib", "PIL"},  # PIL comes with matplotlib
+}
 
-# The arrows between the rooms: all others are missing on purpose.
-ARROWS = {("minigrad/models.py", "optimizers"), ("minigrad/models.py", "datasets")}
-SUITE = "optimizers/tools/conformance.py"  # tests that ship, for authors of optimizers: run by pytest
-# These may be imported only inside a function, when it is called.
-WHEN_CALLED = {"minigrad/plotting.py": {"matplotlib", "PIL"}}  # PIL comes with matplotlib
+# What the README promises to be an evening's reading, in this order.
+READING_PATH = [
+    "minigrad/autograd/tensor.py",
+    "minigrad/autograd/numpy_vjps.py",
+    "minigrad/functional.py",
+    "minigrad/layers.py",
+    "optimizers/optimizer.py",
+    "optimizers/sgd.py",
+    "optimizers/rmsprop.py",
+    "examples/mnist_mlp.py",
+]
+# Of these files the path has the part above the marker line.
+READ_TO_THE_MARKER = {
+    "minigrad/autograd/numpy_vjps.py",
+    "minigrad/functional.py",
+    "minigrad/layers.py",
+}
+MARKER = "# ---- For advanced readers ----"
+
+# Modules, classes or functions whose public signatures may say Any, each with the reason.
+OPERANDS = "takes whatever NumPy's functions take: tensors, arrays, lists, numbers"
+MAY_SAY_ANY = {
+    "minigrad.anomaly": OPERANDS,
+    "minigrad.autograd": OPERANDS,
+    "minigrad.callbacks": "the values in the logs are those of the user's metrics",
+    "minigrad.checkpoint": "a checkpoint is JSON of any shape",
+    "minigrad.datasets.problems": "the problems are called on arrays and on tensors alike",
+    "minigrad.functional": OPERANDS,
+    "minigrad.gradcheck": OPERANDS,
+    "minigrad.graph": "pictures are matplotlib's, which is not imported for its types",
+    "minigrad.initializers": "takes a name, a function or None",
+    "minigrad.layers": OPERANDS,
+    "minigrad.losses": "takes a name, a function or None",
+    "minigrad.models": "x and y are whatever the first layer and the loss take",
+    "minigrad.optimizers": "hyperparameters are numbers, schedules, flags or words",
+    "minigrad.plotting": "figures and axes are matplotlib's, which is not imported for its types",
+    "minigrad.utils": "the registries hold functions of many kinds",
+}
 
 
-def imports(path):
-    """(absolute module, whether it runs when the file is imported) for each import of a file."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    room = "minigrad" if path.parent.name == "minigrad" else f"minigrad.{path.parent.name}"
-    later = {  # run when a function is called, or never but by a type checker
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.FunctionDef)
-        or (isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING")
-        for node in ast.walk(block)
-    }
+def name_of(path):
+    """Return 'optimizers/sgd.py'."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def module_of(name):
+    """Return 'minigrad.optimizers.sgd' for 'optimizers/sgd.py'."""
+    module = name.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    return module if name.startswith("minigrad/") else f"minigrad.{module}"
+
+
+def room_of(name):
+    """Return the innermost room of a file: 'optimizers' for 'optimizers/tools/explain.py'."""
+    return max((room for room in MAY_IMPORT if name.startswith(f"{room}/")), key=len)
+
+
+LINKS = {ROOT / "minigrad" / "optimizers", ROOT / "minigrad" / "datasets"}
+FILES = {
+    name_of(path): path
+    for folder in ("minigrad", "optimizers", "datasets")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if not LINKS & {*path.parents}  # a second way to the same files
+}
+MODULES = {module_of(name): name for name in FILES}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+every_file = pytest.mark.parametrize("name", FILES)
+
+
+def is_function(node):
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+def is_for_type_checkers(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def nodes_inside(tree, is_block):
+    """Collect the ids of all nodes in the bodies of such blocks; an else is not in the body."""
+    bodies = [node.body for node in ast.walk(tree) if is_block(node)]
+    return {id(inner) for body in bodies for node in body for inner in ast.walk(node)}
+
+
+def imports(name):
+    """Yield (module, whether a function must be called first) for each import that ever runs."""
+    tree, module = TREES[name], module_of(name)
+    package = module if name.endswith("__init__.py") else module.rpartition(".")[0]
+    lazy, never = nodes_inside(tree, is_function), nodes_inside(tree, is_for_type_checkers)
     for node in ast.walk(tree):
-        names = []
+        if id(node) in never:
+            continue
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            for alias in node.names:
+                yield alias.name, id(node) in lazy
         elif isinstance(node, ast.ImportFrom):
-            parts = room.split(".")
-            base = parts[: len(parts) - node.level + 1] if node.level else []
-            module = ".".join([*base, *filter(None, [node.module])])
-            names = [f"{module}.{alias.name}" for alias in node.names]
-        for name in names:
-            yield name, id(node) not in later
+            parts = package.split(".")
+            parts = parts[: len(parts) - node.level + 1] if node.level else []
+            source = ".".join(parts + ([node.module] if node.module else []))
+            for alias in node.names:  # a file of the package, or a name inside its __init__.py
+                file = f"{source}.{alias.name}"
+                yield file if file in MODULES else source, id(node) in lazy
 
 
-def room_of(module):
-    """'numpy' for numpy.random; 'optimizers' for minigrad.optimizers.sgd; 'minigrad' for ours."""
-    first, *rest = module.split(".")
-    return rest[0] if first == "minigrad" and rest[:1] in (["optimizers"], ["datasets"]) else first
-
-
-@every_file
-def test_arrows(path):
-    name, room = f"{path.parent.name}/{path.name}", path.parent.name
-    for module, at_top in imports(path):
-        target = room_of(module)
-        if target in ("minigrad", "optimizers", "datasets"):
-            assert target == room or (name, target) in ARROWS, f"{name} imports {module}"
-        elif target in WHEN_CALLED.get(name, ()):
-            assert not at_top, f"{name} imports {module} before it is needed"
-        else:
-            allowed = target in MAY_IMPORT[room] or target in sys.stdlib_module_names
-            allowed |= (name, target) == (SUITE, "pytest")
-            assert allowed, f"{name} imports {module}"
-
-
-@every_file
-def test_a_file_is_short_and_says_what_it_is(path):
-    source = path.read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(source)), "the first line says what the file is"
-    assert source.count("\n") <= 400
-
-
-@every_file
-def test_no_assert_guards_a_user(path):
-    """`python -O` takes assert statements out."""
-    if path == ROOT / SUITE:
-        pytest.skip("its asserts are tests")
-    asserts = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Assert)]
-    assert not asserts, [node.lineno for node in asserts]
-
-
-@pytest.mark.parametrize("room", MAY_IMPORT)
-def test_no_import_cycle(room):
-    """What the files of a room import when they are imported follows one direction."""
-    prefix = "minigrad." if room == "minigrad" else f"minigrad.{room}."
-    files = {path.stem: path for path in FILES if path.parent.name == room}
-    graph = {
-        stem: {
-            module.removeprefix(prefix).split(".")[0]
-            for module, at_top in imports(path)
-            if at_top and module.startswith(prefix)
-        }
-        & files.keys()
-        for stem, path in files.items()
+def arrows():
+    """Map each file to the files of ours that it imports, inside functions too."""
+    return {
+        name: {MODULES[module] for module, _ in imports(name) if module in MODULES}
+        for name in FILES
     }
-    order = list(graphlib.TopologicalSorter(graph).static_order())
-    assert sorted(order) == sorted(files)
 
 
-def test_importing_everything_needs_neither_matplotlib_nor_pytest():
-    modules = [f"minigrad.{path.stem}" for path in FILES if path.parent.name == "minigrad"]
-    code = f"import sys, {', '.join(modules)}; print({{'matplotlib', 'pytest'}} & set(sys.modules))"
-    code = code.replace("minigrad.__init__", "minigrad")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True
-    )
+@every_file
+def test_a_file_imports_only_what_its_room_may(name):
+    allowed = MAY_IMPORT[room_of(name)] | MAY_ALSO_IMPORT.get(name, set()) | {room_of(name)}
+    for module, lazy in imports(name):
+        package = module.split(".")[0]
+        target = room_of(MODULES[module]) if package == "minigrad" else package
+        if target not in sys.stdlib_module_names | allowed:
+            assert target in WHEN_CALLED.get(name, ()), f"{name} imports {module}"
+            assert lazy, f"{name} imports {module} before it is needed"
+
+
+def test_no_permission_is_left_over():
+    for name, targets in (MAY_ALSO_IMPORT | WHEN_CALLED).items():
+        used = {module.split(".")[0] for module, _ in imports(name)}
+        used |= {room_of(MODULES[module]) for module, _ in imports(name) if module in MODULES}
+        assert targets <= used, f"{name} no longer imports {targets - used}"
+
+
+@every_file
+def test_no_import_is_hidden_in_a_string(name):
+    words = {getattr(n, "id", getattr(n, "attr", None)) for n in ast.walk(TREES[name])}
+    assert not words & {"import_module", "__import__"}
+
+
+def test_no_import_circle():
+    """Arrows between files run one way; an import inside a function is an arrow, too."""
+    try:
+        order = list(graphlib.TopologicalSorter(arrows()).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(" ← ".join(error.args[1]))
+    assert sorted(order) == sorted(FILES)
+
+
+def test_importing_every_file_needs_no_extra():
+    extras = set.union(*WHEN_CALLED.values()) | {"pytest", "hypothesis"}
+    code = f"import sys, {', '.join(MODULES)}; print({extras} & set(sys.modules))"
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout == "set()\n", done.stderr
+
+
+@every_file
+def test_a_file_says_what_it_is(name):
+    assert ast.get_docstring(TREES[name]), "the first line says what the file is"
+
+
+@every_file
+def test_no_assert_guards_a_user(name):
+    """`python -O` removes assert statements."""
+    asserts = [node.lineno for node in ast.walk(TREES[name]) if isinstance(node, ast.Assert)]
+    assert not asserts
+
+
+# ---- sizes ----
+
+
+def lines_of(name):
+    return (ROOT / name).read_text(encoding="utf-8").splitlines()
+
+
+def lines_to_read(name):
+    """Count the lines of a file that are on the reading path."""
+    lines = lines_of(name)
+    if name not in READ_TO_THE_MARKER:
+        return len(lines)
+    assert lines.count(MARKER) == 1, f"{name} needs one line {MARKER}"
+    return lines.index(MARKER)
+
+
+@every_file
+def test_a_file_is_short(name):
+    assert len(lines_of(name)) <= MOST_LINES["file"]
+
+
+def test_the_library_is_small():
+    sizes = {name: len(lines_of(name)) for name in FILES}
+    assert sum(sizes.values()) <= MOST_LINES["library"], sizes
+
+
+def test_the_reading_path_is_an_evening():
+    sizes = {name: lines_to_read(name) for name in READING_PATH}
+    assert sum(sizes.values()) <= MOST_LINES["reading path"], sizes
+
+
+def test_the_readme_tells_the_reading_path_and_its_sizes():
+    """A row a file: | `minigrad/autograd/tensor.py` | 380 | what to look for |"""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w/]+\.py)` \| (\d+) \|", readme, re.M)
+    assert rows == [(name, str(lines_to_read(name))) for name in READING_PATH]
+
+
+# ---- types ----
+
+
+def public_functions(name):
+    """Yield (qualified name, node) for functions and methods without a leading underscore."""
+    pending = [(module_of(name), TREES[name])]
+    while pending:
+        owner, block = pending.pop()
+        for node in block.body:
+            qualified = f"{owner}.{getattr(node, 'name', '_')}"
+            if qualified.rpartition(".")[2].startswith("_"):
+                continue
+            if isinstance(node, ast.ClassDef):
+                pending.append((qualified, node))
+            elif isinstance(node, ast.FunctionDef):
+                yield qualified, node
+
+
+def says_any(annotation):
+    """Tell whether an annotation is Any, or a union with it, such as Any | None."""
+    text = "" if annotation is None else ast.unparse(annotation).strip("'\"")
+    return "Any" in [part.removeprefix("typing.") for part in text.split(" | ")]
+
+
+def functions_that_say_any():
+    found = set()
+    for name in FILES:
+        for qualified, node in public_functions(name):
+            every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            annotations = [parameter.annotation for parameter in every] + [node.returns]
+            if any(map(says_any, annotations)):
+                found.add(qualified)
+    return found
+
+
+def test_public_signatures_say_more_than_any():
+    """*args and **options may be Any: their types belong to the function that receives them."""
+    found = functions_that_say_any()
+    excused = {
+        entry: {name for name in found if f"{name}.".startswith(f"{entry}.")}
+        for entry in MAY_SAY_ANY
+    }
+    assert sorted(found - set().union(*excused.values())) == []
+    assert [entry for entry, names in excused.items() if not names] == [], "no longer needed"

@@ -1,6 +1,6 @@
-"""One import name for three folders, however the library comes to the machine.
+"""One import name for three folders, and one command, however minigrad is installed.
 
-The tests marked `network` build and install; `python -m pytest -m network` runs them.
+The tests marked `network` build and install: `python -m pytest -m network` runs them.
 """
 
 import subprocess
@@ -20,9 +20,11 @@ USE = """
 import minigrad, minigrad.optimizers, sys
 from minigrad.datasets import mnist
 from minigrad.optimizers import get
+from minigrad.optimizers.tools import explain, identify
 (x, y), _ = mnist.load_data()
 print(x.shape, get("rmsprop").__class__.__module__, minigrad.__file__)
 """
+COMMANDS = ("gradcheck", "conformance")
 
 
 def run(*command, cwd, check=True):
@@ -34,15 +36,15 @@ def run(*command, cwd, check=True):
 
 
 def shipped_files():
-    """What a wheel should hold: the Python of each folder, and what package-data adds."""
+    """List what a wheel holds: the Python files of each folder, and its package data."""
     files = []
     for package, folder in FOLDERS.items():
-        place = package.replace(".", "/")
-        files += [f"{place}/{path.name}" for path in (ROOT / folder).glob("*.py")]
+        target = package.replace(".", "/")
+        files += [f"{target}/{path.name}" for path in (ROOT / folder).glob("*.py")]
         for pattern in PROJECT["tool"]["setuptools"]["package-data"].get(package, []):
             found = list((ROOT / folder).glob(pattern))
             assert found, f"{pattern} matches nothing in {folder}"
-            files += [f"{place}/{path.relative_to(ROOT / folder)}" for path in found]
+            files += [f"{target}/{path.relative_to(ROOT / folder)}" for path in found]
     return sorted(files)
 
 
@@ -53,8 +55,15 @@ def test_the_links_lead_to_the_folders():
         assert not link.is_symlink() or link.readlink() == Path("..") / name
 
 
-def test_no_file_is_left_at_home():
-    """All files of the three folders ship; a new subfolder must be declared."""
+def test_every_folder_of_python_files_is_declared():
+    declared = {(ROOT / folder).resolve() for folder in FOLDERS.values()}
+    for top in ("minigrad", "optimizers", "datasets"):
+        for path in (ROOT / top).rglob("*.py"):
+            assert path.parent.resolve() in declared, f"pyproject.toml lacks {path.parent}"
+    assert set(FOLDERS) == set(PROJECT["tool"]["setuptools"]["packages"])
+
+
+def test_every_tracked_file_ships():
     tracked = run("git", "ls-files", *FOLDERS.values(), cwd=ROOT, check=False)
     if tracked.returncode:
         pytest.skip("not a git clone")
@@ -64,19 +73,32 @@ def test_no_file_is_left_at_home():
     assert set(moved) <= set(shipped_files())
 
 
+def test_the_script_is_the_module():
+    """`minigrad` and `python -m minigrad` run the same function."""
+    assert PROJECT["project"]["scripts"] == {"minigrad": "minigrad.__main__:main"}
+
+
 @pytest.mark.parametrize("name", ["optimizers", "datasets"])
 def test_the_bare_name_says_which_to_use(name):
     done = run(sys.executable, "-c", f"import {name}", cwd=ROOT, check=False)
     assert "ImportError" in done.stderr and f"minigrad.{name}" in done.stderr.splitlines()[-1]
 
 
-def test_a_clone_works_from_its_root():
-    """-S leaves out everything installed, so also an editable install of this very folder."""
-    code = "import minigrad.datasets.mnist as m, minigrad.optimizers as o; print(o.__file__)"
+def run_in_clone(code):
+    """Run code in the repository's root; -S hides an editable install of this same folder."""
     path = [str(Path(metadata.distribution("numpy").locate_file("")))]
-    set_path = f"import sys; sys.path += {path}; "
-    done = run(sys.executable, "-S", "-c", set_path + code, cwd=ROOT)
-    assert Path(done.stdout.strip()) == ROOT / "minigrad" / "optimizers" / "__init__.py"
+    return run(sys.executable, "-S", "-c", f"import sys; sys.path += {path}; {code}", cwd=ROOT)
+
+
+def test_a_clone_works_from_its_root():
+    code = "import minigrad.datasets.mnist as m, minigrad.optimizers.tools as t; print(t.__file__)"
+    file = Path(run_in_clone(code).stdout.strip())
+    assert file == ROOT / "minigrad" / "optimizers" / "tools" / "__init__.py"
+
+
+def test_a_clone_has_the_command():
+    out = run_in_clone("from minigrad.__main__ import main; main(['--help'])").stdout
+    assert all(name in out for name in COMMANDS)
 
 
 def test_the_version_is_written_once():
@@ -91,7 +113,7 @@ def test_the_version_is_written_once():
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """What is committed, and nothing that a build or an editor left behind."""
+    """Clone the repository, so that only committed files are built."""
     folder = tmp_path_factory.mktemp("clone")
     run("git", "clone", "--quiet", ROOT, folder / "minigrad", cwd=folder)
     return folder / "minigrad"
@@ -99,7 +121,7 @@ def clone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """The interpreter of a new environment with the dependencies and nothing of ours."""
+    """Make a new environment with the dependencies, without minigrad; return its interpreter."""
     folder = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", folder, cwd=folder)
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
@@ -110,7 +132,7 @@ def python(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def archives(clone, python):
-    """(sdist, wheel, wheel made from the sdist)"""
+    """Build (sdist, wheel, wheel made from the sdist)."""
     code = "import setuptools.build_meta as b; print(b.build_sdist('dist'))"
     name = run(python, "-c", code, cwd=clone).stdout.split()[-1]
     sdist = clone / "dist" / name
@@ -122,9 +144,19 @@ def archives(clone, python):
     return sdist, *wheels
 
 
+def command_works(*command, cwd):
+    out = run(*command, "--help", cwd=cwd).stdout
+    assert all(name in out for name in COMMANDS)
+    out = run(*command, "gradcheck", "np.matmul", "--shapes", "3,4", "4", cwd=cwd).stdout
+    assert out.startswith("np.matmul")
+
+
 def installed_works(python, cwd):
+    """Use the installed library and its command; return what USE prints."""
     out = run(python, "-W", "error", "-c", USE, cwd=cwd).stdout
     assert out.startswith("(60000, 28, 28) minigrad.optimizers.rmsprop")
+    command_works(python, "-W", "error", "-m", "minigrad", cwd=cwd)
+    command_works(python.with_name("minigrad"), cwd=cwd)
     for name in ("optimizers", "datasets"):
         done = run(python, "-c", f"import {name}", cwd=cwd, check=False)
         assert f"No module named '{name}'" in done.stderr
@@ -177,11 +209,12 @@ def test_editable(clone, install, tmp_path):
 @pytest.mark.network
 def test_a_clone_needs_only_the_dependencies(clone, python):
     assert str(clone) in run(python, "-W", "error", "-c", USE, cwd=clone).stdout
+    command_works(python, "-W", "error", "-m", "minigrad", cwd=clone)
 
 
 @pytest.mark.network
 def test_a_package_named_datasets_is_left_alone(archives, clone, python, tmp_path):
-    """Whatever is installed first, theirs stays theirs, also after ours is gone."""
+    """Install both in either order: theirs stays, also after ours is uninstalled."""
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "__init__.py").write_text("whose = 'theirs'\n")
     (tmp_path / "setup.py").write_text(

@@ -1,0 +1,130 @@
+"""The command `minigrad`: check derivatives and optimizers. One function a subcommand.
+
+Exit status: 0 all checks passed, 1 a check failed, 2 the command could not run.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from pathlib import Path
+from pkgutil import resolve_name
+from traceback import extract_tb
+from types import ModuleType
+from typing import Any, NoReturn
+
+import numpy as np
+
+
+class Parser(ArgumentParser):
+    """Report a mistake in one sentence, without the usage lines."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def gradcheck(parser: Parser, argv: list[str]) -> int:
+    """Check the derivatives of a function; without a target, list what has derivatives."""
+    parser.add_argument("target", nargs="?", help="FILE.py:NAME, np.NAME or scipy.special.NAME")
+    parser.add_argument("--shapes", nargs="+", type=shape, help='one an input: 3,4 4 "()"')
+    parser.add_argument("--order", type=int, default=1, help="highest order of derivative (1)")
+    parser.add_argument("--positive", action="store_true", help="draw only positive inputs")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random inputs (0)")
+    args = parser.parse_args(argv)
+
+    from . import gradcheck
+    from .autograd import dispatch
+    from .autograd import scipy_vjps as scipy_vjps  # registers SciPy's functions
+
+    if args.target is None:
+        names = {dispatch.name_of(f) for f in dispatch.HANDLED_FUNCTIONS if callable(f)}
+        print("\n".join(sorted(names)))
+        return 0
+    if not args.shapes:
+        parser.error(f"write the shape of each input of {args.target}, as in --shapes 3,4 4")
+    function = find_function(args.target)
+    rng = np.random.default_rng(args.seed)
+    low = 0.1 if args.positive else -1.0
+    inputs = [rng.uniform(low, 1.0, size) for size in args.shapes]
+    try:
+        with np.errstate(all="ignore"):  # gradcheck reports values that are not finite
+            gradcheck.gradcheck(function, *inputs, order=args.order)
+    except gradcheck.GradcheckError as error:
+        print(f"{args.target}: {error}")
+        return 1
+    print(f"{args.target}: the derivatives agree with finite differences to order {args.order}")
+    return 0
+
+
+def conformance(parser: Parser, argv: list[str]) -> int:
+    """Run the tests that every optimizer must pass."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all, or the plugins'")
+    about = "run these files, which register optimizers"
+    parser.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help=about)
+    args = parser.parse_args(argv)
+
+    from .optimizers.registry import available, find
+    from .optimizers.tools.conformance import report
+
+    before = {name: find(name) for name in available()} if args.plugin else {}
+    for path in args.plugin:
+        run_file(path)
+    names = args.names or [name for name in available() if find(name) is not before.get(name)]
+    if not names:
+        parser.error(f'{args.plugin[0]} registers no optimizer: use @register("name")')
+    for name in names:
+        find(name)  # refuses a wrong name before the first test runs
+    return 1 if report(names) else 0
+
+
+COMMANDS = {"gradcheck": gradcheck, "conformance": conformance}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand; return its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    listed = "\n".join(f"  {name:13} {function.__doc__}" for name, function in COMMANDS.items())
+    about = f"minigrad COMMAND --help says more. The commands:\n{listed}"
+    parser = Parser("minigrad", description=about, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=COMMANDS)
+    name = parser.parse_args(argv[:1]).command
+    parser = Parser(f"minigrad {name}", description=COMMANDS[name].__doc__)
+    try:
+        return COMMANDS[name](parser, argv[1:])
+    except Exception as error:
+        files = [path.rpartition(":")[0] or path for path in argv]
+        lines = [x for x in extract_tb(error.__traceback__) if x.filename in files]
+        where = f" ({lines[-1].filename}, line {lines[-1].lineno})" if lines else ""
+        parser.error(f"{type(error).__name__}: {error}{where}")
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """Parse a shape, such as 3,4 or 4; a scalar is () or 0-d."""
+    return tuple(int(n) for n in text.replace("0-d", "").strip("()").split(",") if n)
+
+
+def find_function(target: str) -> Callable[..., Any]:
+    """Return the function that FILE.py:NAME or a dotted name stands for."""
+    path, _, name = target.rpartition(":")
+    full_name = "numpy" + target[2:] if target.startswith("np.") else target
+    if target.endswith(".py"):
+        raise ValueError(f"name a function of the file, as in {target}:NAME")
+    function = getattr(run_file(path), name) if path else resolve_name(full_name)
+    if not callable(function):
+        raise TypeError(f"{target} is not a function")
+    return function
+
+
+def run_file(path: str) -> ModuleType:
+    """Run a Python file as a module; it may import the files beside it."""
+    file = Path(path).resolve()
+    module = ModuleType(str(file.with_suffix("")))
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    sys.path.append(str(file.parent))
+    exec(compile(file.read_bytes(), path, "exec", dont_inherit=True), vars(module))
+    return module
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""The command `minigrad` and its subcommands."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigrad import functional
+from minigrad.__main__ import main, shape
+from minigrad.optimizers import registry
+from minigrad.optimizers.tools import conformance
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = """\
+from __future__ import annotations
+
+import numpy as np
+
+import beside  # a file in the same folder
+from minigrad import primitive
+
+
+def scaled_tanh(x, y):
+    return np.tanh(x) * y
+
+
+@primitive(lambda g, _, x: g * 1.1)
+def wrong(x):
+    return x * beside.ONE
+
+
+def fails(x):
+    return x[1, 2, 3]
+
+
+number = 3
+"""
+PLUGIN = """\
+from __future__ import annotations
+
+from minigrad.optimizers import Optimizer, register
+
+
+@register("my_sgd")
+class MySGD(Optimizer):
+    scale: float = 2.0
+
+    def direction(self, g, slots, scale):
+        return scale * g
+
+
+@register("my_sign")
+def my_sign(g, slots):
+    return g / abs(g)
+"""
+
+
+@pytest.fixture(autouse=True)
+def files(monkeypatch, tmp_path):
+    """Write the files of a user; forget afterwards what they registered and imported."""
+    (tmp_path / "functions.py").write_text(FUNCTIONS)
+    (tmp_path / "beside.py").write_text("ONE = 1")
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    (tmp_path / "broken.py").write_text("\nimport no_such_module\n")
+    (tmp_path / "empty.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "beside", raising=False)
+
+
+@pytest.fixture
+def reported(monkeypatch):
+    """Record the names that `minigrad conformance` tests, instead of testing them."""
+    received = []
+    monkeypatch.setattr(
+        conformance, "report", lambda names: received.extend(names) or 0, raising=False
+    )
+    return received
+
+
+def test_help_lists_the_commands(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert exit_.value.code == 0
+    assert "  gradcheck  " in out and "  conformance  " in out
+
+
+@pytest.mark.parametrize("command", ["gradcheck", "conformance"])
+def test_each_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([command, "--help"])
+    assert exit_.value.code == 0 and f"usage: minigrad {command}" in capsys.readouterr().out
+
+
+def test_without_a_target_gradcheck_lists_the_functions_with_a_derivative(capsys):
+    assert main(["gradcheck"]) == 0
+    names = capsys.readouterr().out.splitlines()
+    assert names == sorted(set(names))
+    assert {"np.exp", "np.linalg.norm", "np.matmul", "scipy.special.erf"} <= {*names}
+    assert all(name.startswith(("np.", "scipy.special.")) for name in names)
+
+
+@pytest.mark.parametrize(
+    "target, options",
+    [
+        ("np.tanh", ["--shapes", "3,4", "--order", "3"]),
+        ("np.matmul", ["--shapes", "3,4", "4"]),
+        ("np.linalg.norm", ["--shapes", "2,2"]),
+        ("np.log", ["--shapes", "20", "--positive"]),
+        ("np.exp", ["--shapes", "()", "--seed", "7"]),
+        ("scipy.special.erf", ["--shapes", "0-d"]),
+        ("minigrad.functional.softmax", ["--shapes", "2,3"]),
+        ("functions.py:scaled_tanh", ["--shapes", "3", "2,3"]),
+    ],
+)
+def test_a_right_derivative_passes(target, options, capsys):
+    assert main(["gradcheck", target, *options]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{target}: the derivatives agree") and out.count("\n") == 1
+
+
+def test_a_wrong_derivative_is_an_exit_status_of_1(capsys):
+    assert main(["gradcheck", "functions.py:wrong", "--shapes", "3"]) == 1
+    out = capsys.readouterr().out
+    assert "wrong derivative" in out and "element (0,)" in out and " 1.1, " in out
+
+
+def test_the_seed_decides_the_inputs(monkeypatch):
+    seen = []
+    monkeypatch.setattr(functional, "relu", lambda x: seen.append(x.data.copy()) or np.exp(x))
+    for seed in ("0", "0", "1"):
+        assert main(["gradcheck", "minigrad.functional.relu", "--shapes", "2", "--seed", seed]) == 0
+    first = seen[:: len(seen) // 3]
+    assert np.array_equal(first[0], first[1]) and not np.array_equal(first[0], first[2])
+
+
+@pytest.mark.parametrize(
+    "text, expected", [("3,4", (3, 4)), ("4", (4,)), ("(4,)", (4,)), ("()", ()), ("0-d", ())]
+)
+def test_shapes(text, expected):
+    assert shape(text) == expected
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        ("", "required: command"),
+        ("gradchek", "invalid choice: 'gradchek'"),
+        ("gradcheck np.exp", "write the shape of each input of np.exp, as in --shapes 3,4 4"),
+        ("gradcheck np.exp --shapes 3,x", "invalid shape value: '3,x'"),
+        ("gradcheck np.exp --shapes 3 --order 0", "order must be "),
+        ("gradcheck np.matmul --shapes 3,4 5", r"shapes (3, 4) and (5,)"),
+        ("gradcheck np.nope --shapes 3", "'numpy' has no attribute 'nope'"),
+        ("gradcheck np.pi --shapes 3", "np.pi is not a function"),
+        ("gradcheck np.argmax --shapes 3", "TypeError: "),
+        ("gradcheck no_file.py:f --shapes 3", "No such file or directory: "),
+        ("gradcheck functions.py --shapes 3", "as in functions.py:NAME"),
+        ("gradcheck functions.py:nope --shapes 3", "has no attribute 'nope'"),
+        ("gradcheck functions.py:number --shapes 3", "functions.py:number is not a function"),
+        ("gradcheck functions.py:fails --shapes 3", "IndexError: "),
+        ("gradcheck functions.py:fails --shapes 3", "(functions.py, line 19)"),
+        ("gradcheck broken.py:f --shapes 3", "No module named 'no_such_module' (broken.py, line 2"),
+        ("conformance no_name", "unknown optimizer 'no_name'"),
+        ("conformance sgdd", "did you mean 'sgd'?"),
+        ("conformance --plugin no_file.py", "No such file or directory"),
+        ("conformance --plugin empty.py", "empty.py registers no optimizer"),
+        ("conformance my_sgd --plugin broken.py", "No module named 'no_such_module'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_an_exit_status_of_2(words, sentence, capsys, reported):
+    with pytest.raises(SystemExit) as exit_:
+        main(words.split())
+    out, err = capsys.readouterr()
+    assert exit_.value.code == 2 and not out and not reported
+    assert err.startswith("minigrad") and sentence in err and err.count("\n") == 1
+
+
+def test_conformance_tests_all_names_by_default(reported):
+    assert main(["conformance"]) == 0
+    assert reported == [*registry.available()]
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        ("sgd lion", ["sgd", "lion"]),
+        ("--plugin plugin.py", ["my_sgd", "my_sign"]),
+        ("--plugin empty.py plugin.py", ["my_sgd", "my_sign"]),
+        ("my_sign sgd --plugin plugin.py", ["my_sign", "sgd"]),
+    ],
+)
+def test_conformance_tests_the_names_or_the_plugins(words, expected, reported):
+    assert main(["conformance", *words.split()]) == 0
+    assert reported == expected
+
+
+def test_a_plugin_that_replaces_a_name_is_tested(reported, tmp_path):
+    (tmp_path / "plugin.py").write_text(PLUGIN.replace('"my_sgd"', '"sgd", override=True'))
+    assert main(["conformance", "--plugin", "plugin.py"]) == 0
+    assert reported == ["my_sign", "sgd"]
+
+
+def test_a_plugin_passes_or_fails_the_real_tests(capsys):
+    assert main(["conformance", "my_sgd", "--plugin", "plugin.py"]) == 0
+    assert main(["conformance", "my_sign", "--plugin", "plugin.py"]) == 1  # 0/0 at a zero gradient
+    assert "my_sign" in capsys.readouterr().out
+
+
+def test_python_m_minigrad():
+    command = [sys.executable, "-W", "error", "-m", "minigrad", "gradcheck", "np.exp"]
+    done = subprocess.run(
+        [*command, "--shapes", "3"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and "np.exp" in done.stdout, done.stderr
