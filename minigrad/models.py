@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -271,7 +271,7 @@ class Sequential(Layer):
             parts = [self(rows).data for rows in batches(x, None, batch_size, shuffle=False)]
         return np.concatenate(parts)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         if not (self.callbacks and self.callbacks.running):
             self.training_state = None  # it belongs to the former weights

@@ -99,9 +99,7 @@ def hessian(output: Tensor, input: Tensor) -> Tensor:
 
 
 def hessian_vector_product(
-    output: Tensor,
-    inputs: Tensor | Sequence[Tensor],
-    vectors: npt.ArrayLike | Sequence[npt.ArrayLike],
+    output: Tensor, inputs: Tensor | Sequence[Tensor], vectors: ArrayOrList
 ) -> ArrayOrList:
     """Return H v, the gradient of ⟨∇f, v⟩, of a scalar f. H itself is never formed.
 
@@ -115,7 +113,7 @@ def hessian_vector_product(
     """
     if isinstance(inputs, Tensor):
         return hessian_vector_product(output, [inputs], [vectors])[0]
-    xs, vs = list(inputs), list(vectors)  # type: ignore[arg-type]
+    xs, vs = list(inputs), list(vectors)
     shapes, received = [x.shape for x in xs], [np.shape(v) for v in vs]
     if shapes != received:
         raise ValueError(
