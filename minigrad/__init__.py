@@ -1,20 +1,14 @@
 """minigrad: a deep-learning framework small enough to read in an evening.
 
-Reading order: tensor, primitives, functional, layers, models; then optimizers/, which stands alone.
+Reading order: autograd.tensor, autograd.numpy_vjps, functional, layers; then optimizers/, which
+stands alone; then models and trainer. The README names the files of the evening.
 """
 
 from typing import TYPE_CHECKING
 
 from .anomaly import detect_anomaly
-from .autograd import (
-    Primitive,
-    Tensor,
-    grad,
-    hessian,
-    hessian_vector_product,
-    jacobian,
-    largest_curvature,
-    no_grad,
+from .autograd import (  # fmt: skip
+    Primitive, Tensor, grad, hessian, hessian_vector_product, jacobian, largest_curvature, no_grad,
     primitive,
 )
 
@@ -23,26 +17,20 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> str:
-        """The version, looked up when asked for: that takes as long as all imports above."""
+        """Return the version. It is looked up late, because that takes as long as the imports."""
         if name != "__version__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib.metadata import PackageNotFoundError, version
 
         try:
             return version("minigrad")
-        except PackageNotFoundError:  # a bare clone, not installed
+        except PackageNotFoundError:  # a clone without an installation
             return "0+unknown"
 
 
 __all__ = [
-    "Primitive",
-    "Tensor",
-    "detect_anomaly",
-    "grad",
-    "hessian",
-    "hessian_vector_product",
-    "jacobian",
-    "largest_curvature",
-    "no_grad",
-    "primitive",
-]
+    "Primitive", "Tensor", "detect_anomaly", "grad", "hessian", "hessian_vector_product",
+    "jacobian", "largest_curvature", "no_grad", "primitive",
+    "anomaly", "autograd", "callbacks", "checkpoint", "functional", "gradcheck", "graph",
+    "initializers", "layers", "losses", "models", "plotting", "trainer", "training_state", "utils",
+]  # fmt: skip

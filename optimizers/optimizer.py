@@ -4,8 +4,6 @@ An optimizer is one function, `direction`, from a gradient to a direction; the b
 everything that optimizers have in common. It needs nothing of a parameter but .data and .grad.
 """
 
-from __future__ import annotations
-
 from collections import ChainMap
 from collections.abc import Iterator
 from dataclasses import InitVar, dataclass, field, fields

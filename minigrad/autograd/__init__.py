@@ -9,12 +9,8 @@ dispatch, conversion, array_methods, recording    below the tensor
 """
 
 from . import dispatch, einsum, numpy_functions, numpy_vjps
-from .differential_operators import (
-    grad,
-    hessian,
-    hessian_vector_product,
-    jacobian,
-    largest_curvature,
+from .differential_operators import (  # fmt: skip
+    grad, hessian, hessian_vector_product, jacobian, largest_curvature,
 )
 from .recording import no_grad
 from .tensor import Primitive, Tensor, primitive
@@ -28,16 +24,6 @@ def load_scipy_table() -> None:
 dispatch.LAZY_TABLES["scipy.special"] = load_scipy_table
 
 __all__ = [
-    "Primitive",
-    "Tensor",
-    "einsum",
-    "grad",
-    "hessian",
-    "hessian_vector_product",
-    "jacobian",
-    "largest_curvature",
-    "no_grad",
-    "numpy_functions",
-    "numpy_vjps",
-    "primitive",
-]
+    "Primitive", "Tensor", "einsum", "grad", "hessian", "hessian_vector_product", "jacobian",
+    "largest_curvature", "no_grad", "numpy_functions", "numpy_vjps", "primitive",
+]  # fmt: skip
