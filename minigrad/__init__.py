@@ -7,8 +7,15 @@ stands alone; then models and trainer. The README names the files of the evening
 from typing import TYPE_CHECKING
 
 from .anomaly import detect_anomaly
-from .autograd import (  # fmt: skip
-    Primitive, Tensor, grad, hessian, hessian_vector_product, jacobian, largest_curvature, no_grad,
+from .autograd import (
+    Primitive,
+    Tensor,
+    grad,
+    hessian,
+    hessian_vector_product,
+    jacobian,
+    largest_curvature,
+    no_grad,
     primitive,
 )
 
@@ -29,8 +36,8 @@ else:
 
 
 __all__ = [
-    "Primitive", "Tensor", "detect_anomaly", "grad", "hessian", "hessian_vector_product",
-    "jacobian", "largest_curvature", "no_grad", "primitive",
-    "anomaly", "autograd", "callbacks", "checkpoint", "functional", "gradcheck", "graph",
-    "initializers", "layers", "losses", "models", "plotting", "trainer", "training_state", "utils",
+    "Primitive", "Tensor", "anomaly", "autograd", "callbacks", "checkpoint", "detect_anomaly",
+    "functional", "grad", "gradcheck", "graph", "hessian", "hessian_vector_product",
+    "initializers", "jacobian", "largest_curvature", "layers", "losses", "models", "no_grad",
+    "plotting", "primitive", "trainer", "training_state", "utils",
 ]  # fmt: skip

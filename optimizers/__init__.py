@@ -15,7 +15,7 @@ from .optimizer import Optimizer
 from .parameters import Group, Parameter
 from .registry import available, get, register
 from .rmsprop import RMSprop
-from .schedules import (  # fmt: skip
+from .schedules import (
     Constant,
     CosineDecay,
     ExponentialDecay,

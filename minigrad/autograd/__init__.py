@@ -9,8 +9,12 @@ dispatch, conversion, array_methods, recording    below the tensor
 """
 
 from . import dispatch, einsum, numpy_functions, numpy_vjps
-from .differential_operators import (  # fmt: skip
-    grad, hessian, hessian_vector_product, jacobian, largest_curvature,
+from .differential_operators import (
+    grad,
+    hessian,
+    hessian_vector_product,
+    jacobian,
+    largest_curvature,
 )
 from .recording import no_grad
 from .tensor import Primitive, Tensor, primitive

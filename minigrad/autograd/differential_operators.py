@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from .tensor import Tensor, backward_pass, grad_key
 
-
 TensorOrList: TypeAlias = Any  # a Tensor for a Tensor, a list of them for a list
 ArrayOrList: TypeAlias = Any
 
