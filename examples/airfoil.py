@@ -1,8 +1,8 @@
-"""Five optimizers on the airfoil data, each written out in NumPy and taken from the library.
+"""Train a linear model with five optimizers, each written in NumPy and taken from the library.
 
-A linear model of the sound of a wing on 1,500 standardised measurements, as in Zhang et al., "Dive
-into Deep Learning", chapter on optimization algorithms; least squares gives the exact optimum.
-The data are downloaded once, unless the folder named by MINIGRAD_DATA has them.
+The data are 1,500 standardised measurements of the sound of a wing, as in Zhang et al., "Dive into
+Deep Learning", chapter on optimization algorithms. Least squares gives the exact optimum. The
+program downloads the data once, unless the folder in MINIGRAD_DATA has them.
 
     python examples/airfoil.py --plot airfoil.png
 """
@@ -10,12 +10,13 @@ The data are downloaded once, unless the folder named by MINIGRAD_DATA has them.
 import argparse
 
 import numpy as np
+from drawing import picture_file
 
 from minigrad import Tensor, optimizers, plotting
 from minigrad.datasets import airfoil, batches
-from minigrad.utils import count
+from minigrad.utils import argument_parser, positive_int_argument
 
-# From scratch: (w, gradient, state, learning rate, number of the step) -> the new w and state
+# From scratch: rule(w, gradient g, state s, learning rate, number of the step t) → new w and state
 
 
 def sgd(w, g, s, lr, t):
@@ -43,8 +44,8 @@ def adam(w, g, s, lr, t):
     return w - lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-6), (m, v)
 
 
-HEAD = "                     from scratch    library   textbook"
-TABLE = {  # rule, learning rate, the same in the library, the textbook's loss
+HEADER = "                     from scratch    library   textbook"
+TABLE = {  # rule, learning rate, the library's name and hyperparameters, the textbook's loss
     "SGD": (sgd, 0.05, ("sgd", {}), 0.243),
     "momentum": (momentum, 0.005, ("sgd", {"momentum": 0.9}), 0.245),
     "AdaGrad": (adagrad, 0.1, ("adagrad", {"eps": 1e-6, "eps_in_sqrt": True}), 0.243),
@@ -54,18 +55,16 @@ TABLE = {  # rule, learning rate, the same in the library, the textbook's loss
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     add = parser.add_argument
-    add("--epochs", type=count, default=2, help="times through the data (default: 2)")
-    add("--seed", type=int, default=0, help="fixes start and order of the data (default: 0)")
-    add("--plot", type=plotting.destination, metavar="FILE", help="draw loss over time to FILE")
+    add("--epochs", type=positive_int_argument, default=2, help="passes over the data (default: 2)")
+    add("--seed", type=int, default=0, help="seed of the first w and of the batches (default: 0)")
+    add("--plot", type=picture_file, metavar="FILE", help="draw the loss after each step to FILE")
     return parser.parse_args()
 
 
 def load() -> tuple[np.ndarray, np.ndarray]:
-    """x (1500, 6) with a column of ones, y (1500, 1), standardised over all 1,503 rows."""
+    """Return x (1500, 6), with a column of ones, and y (1500, 1), standardised over 1,503 rows."""
     table = np.column_stack(airfoil.load_data())
     table = (table - table.mean(axis=0)) / table.std(axis=0)
     return np.column_stack([table[:1500, :5], np.ones(1500)]), table[:1500, 5:]
@@ -76,28 +75,31 @@ def half_mse(w, x, y):
 
 
 def train(x, y, args, rule, lr: float, optimizer=None) -> np.ndarray:
-    """The loss over all data at the start and after each step, of the rule or of the optimizer."""
+    """Return the loss over all data at the start and after each step.
+
+    With an optimizer, the optimizer updates w; without one, the rule does.
+    """
     rng, state = np.random.default_rng(args.seed), 0.0
     w = Tensor(np.append(rng.normal(0, 0.01, 5), 0)[:, None], requires_grad=True)
-    curve = [half_mse(w.data, x, y)]
+    losses = [half_mse(w.data, x, y)]
     for _ in range(args.epochs):
         for xs, ys in batches(x, y, 10, rng):
             if optimizer is None:
                 g = xs.T @ (xs @ w.data - ys) / len(xs)
-                w.data, state = rule(w.data, g, state, lr, len(curve))
+                w.data, state = rule(w.data, g, state, lr, len(losses))
             else:
                 half_mse(w, xs, ys).backward()
                 optimizer.bind([w]).step()
                 optimizer.zero_grad()
-            curve.append(half_mse(w.data, x, y))
-    return np.array(curve)
+            losses.append(half_mse(w.data, x, y))
+    return np.array(losses)
 
 
 def draw(curves: dict[str, np.ndarray], best: float, epochs: int) -> object:
     figure = plotting.figure(size=(6.4, 3.8))
     ax = figure.axes[0]
-    for name, curve in curves.items():
-        ax.plot(np.linspace(0, epochs, len(curve)), curve, linewidth=1.2, label=name)
+    for name, losses in curves.items():
+        ax.plot(np.linspace(0, epochs, len(losses)), losses, linewidth=1.2, label=name)
     ax.axhline(best, color=plotting.INK, linestyle="--", label="exact optimum")
     ax.set_ylim(0.235, 0.35)
     plotting.label(ax, "epoch", "loss ½(ŷ − y)² over all data", legend="upper right")
@@ -108,7 +110,7 @@ def main() -> None:
     args = parse()
     (x, y), curves = load(), {}
     best = half_mse(np.linalg.lstsq(x, y, rcond=None)[0], x, y)
-    print(f"exact optimum {best:.12f}; loss after {args.epochs} epochs:\n{HEAD}")
+    print(f"exact optimum {best:.12f}; loss after {args.epochs} epochs:\n{HEADER}")
     for name, (rule, lr, (registered, hyper), textbook) in TABLE.items():
         scratch = train(x, y, args, rule, lr)
         curves[name] = train(x, y, args, rule, lr, optimizers.get(registered, lr=lr, **hyper))

@@ -1,9 +1,10 @@
-"""A recurrent network learns a text letter by letter, and writes as it learns.
+"""Train a recurrent network to predict the next character of a text, and sample from it.
 
-Each letter's row of a table (Embedding) drives a state hₜ = tanh(xₜ·W + hₜ₋₁·U + b), from which the
-next letter is guessed. The text is read in parallel streams, a few letters at a time; the state
-goes on from piece to piece, the gradient does not: truncated backpropagation through time.
-The unigram entropy is the loss of who knows how frequent each letter is, but not what came before.
+An embedding of each character drives the state hₜ = tanh(xₜ·W + hₜ₋₁·U + b). A dense layer predicts
+the next character from hₜ. The text is cut into parallel streams, which are read in chunks of
+--length characters. The state passes from one chunk to the next, but the gradient does not:
+truncated backpropagation through time. The unigram entropy, printed first, is the loss of a model
+that knows only how frequent each character is.
 
     python examples/char_rnn.py --optimizer rmsprop=0.003 sgd=1 --plot char_rnn.png
 """
@@ -12,35 +13,36 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from drawing import picture_file
 
 from minigrad import no_grad, optimizers, plotting
 from minigrad.functional import cross_entropy, softmax
 from minigrad.layers import Dense, Embedding, Layer, SimpleRNN
-from minigrad.utils import count
+from minigrad.utils import argument_parser, positive_int_argument
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     add = parser.add_argument
+    positive = positive_int_argument
     fable = Path(__file__).with_name("char_rnn.txt")
-    add("--text", type=Path, default=fable, metavar="FILE", help="what to learn (default: a fable)")
-    rules = f"names and learning rates; names: {', '.join(optimizers.available())}"
-    add("--optimizer", nargs="+", type=named, default=[("rmsprop", 0.003), ("sgd", 1.0)],
-        metavar="NAME=LR", help=f"{rules} (default: rmsprop=0.003 sgd=1)")  # fmt: skip
-    add("--epochs", type=count, default=40, help="times through the text (default: 40)")
-    add("--units", type=count, default=128, help="size of the state (default: 128)")
-    add("--streams", type=count, default=8, help="pieces read in parallel (default: 8)")
-    add("--length", type=count, default=25, help="letters before the gradient is cut (default: 25)")
-    add("--sample", type=int, default=150, help="letters to write at a time (default: 150)")
-    add("--seed", type=int, default=0, help="fixes all that is random (default: 0)")
-    add("--plot", type=plotting.destination, metavar="FILE", help="draw the losses to FILE")
+    add("--text", type=Path, default=fable, metavar="FILE", help="text to learn (default: a fable)")
+    names = f"names and learning rates; names: {', '.join(optimizers.available())}"
+    add("--optimizer", nargs="+", type=optimizer_argument, metavar="NAME=LR",
+        default=[("rmsprop", 0.003), ("sgd", 1.0)],
+        help=f"{names} (default: rmsprop=0.003 sgd=1)")  # fmt: skip
+    add("--epochs", type=positive, default=40, help="passes over the text (default: 40)")
+    add("--units", type=positive, default=128, help="size of the state (default: 128)")
+    add("--streams", type=positive, default=8, help="streams read in parallel (default: 8)")
+    add("--length", type=positive, default=25, help="characters in a chunk (default: 25)")
+    add("--sample", type=int, default=150, help="characters in a printed sample (default: 150)")
+    add("--seed", type=int, default=0, help="seed of parameters and samples (default: 0)")
+    add("--plot", type=picture_file, metavar="FILE", help="draw the loss per epoch to FILE")
     return parser.parse_args()
 
 
-def named(text: str) -> tuple[str, float]:
-    """ "sgd=0.1" as ("sgd", 0.1), tried out."""
+def optimizer_argument(text: str) -> tuple[str, float]:
+    """Parse "sgd=0.1" as ("sgd", 0.1), and check that such an optimizer can be made."""
     name, _, lr = text.partition("=")
     try:
         optimizers.get(name, lr=float(lr))
@@ -49,14 +51,17 @@ def named(text: str) -> tuple[str, float]:
     return name, float(lr)
 
 
-class Writer(Layer):
-    """Letters (N, T), state → logits of the letters that follow (N, T, letters), new state."""
+class CharRNN(Layer):
+    """Map characters (N, T) and a state to logits (N, T, characters) and the new state.
 
-    def __init__(self, letters: int, units: int, rng: np.random.Generator):
+    The logits at position t are those of the character at position t + 1.
+    """
+
+    def __init__(self, characters: int, units: int, rng: np.random.Generator):
         super().__init__()
-        self.embedding = Embedding(letters, 32)
+        self.embedding = Embedding(characters, 32)
         self.rnn = SimpleRNN(units, return_sequences=True)
-        self.dense = Dense(letters)
+        self.dense = Dense(characters)
         for layer in self.sublayers():
             layer.rng = rng
 
@@ -64,19 +69,19 @@ class Writer(Layer):
         states = self.rnn(self.embedding(x), state)
         return self.dense(states), states[:, -1].data
 
-    def write(self, count: int, rng: np.random.Generator) -> list[int]:
-        """Letters drawn one after the other, each from what the model expects after the last."""
-        letters, state = [0], None
+    def sample(self, n: int, rng: np.random.Generator) -> list[int]:
+        """Draw n characters, each from the prediction after the one before."""
+        characters, state = [0], None
         with no_grad():
-            for _ in range(count):
-                logits, state = self(np.array([[letters[-1]]]), state)
+            for _ in range(n):
+                logits, state = self(np.array([[characters[-1]]]), state)
                 p = softmax(logits.data[0, 0].astype(float))
-                letters.append(int(rng.choice(len(p), p=p)))
-        return letters[1:]
+                characters.append(int(rng.choice(len(p), p=p)))
+        return characters[1:]
 
 
-def train_epoch(model: Writer, optimizer, streams: np.ndarray, length: int) -> float:
-    """Once through the text; the mean loss per letter."""
+def train_epoch(model: CharRNN, optimizer, streams: np.ndarray, length: int) -> float:
+    """Train on the whole text once; return the mean loss per character."""
     state, total = None, 0.0
     end = streams.shape[1] - 1
     for start in range(0, end, length):
@@ -90,21 +95,22 @@ def train_epoch(model: Writer, optimizer, streams: np.ndarray, length: int) -> f
     return total / end
 
 
-def learn(name: str, lr: float, text: str, args: argparse.Namespace) -> list[float]:
-    """The loss of each epoch; prints samples on the way."""
-    alphabet, letters = np.unique(list(text), return_inverse=True)
-    streams = letters[: len(letters) // args.streams * args.streams].reshape(args.streams, -1)
+def train(name: str, lr: float, text: str, args: argparse.Namespace) -> list[float]:
+    """Return the loss of each epoch; print a sample after some of them."""
+    alphabet, characters = np.unique(list(text), return_inverse=True)
+    usable = len(characters) // args.streams * args.streams
+    streams = characters[:usable].reshape(args.streams, -1)
     rng = np.random.default_rng(args.seed)
-    model = Writer(len(alphabet), args.units, rng)
-    model(streams[:, :1], None)  # makes the parameters
+    model = CharRNN(len(alphabet), args.units, rng)
+    model(streams[:, :1], None)  # the first call creates the parameters
     optimizer = optimizers.get(name, lr=lr, clip_global_norm=1.0).bind(model.named_parameters())
     losses = []
     for epoch in range(1, args.epochs + 1):
         losses.append(train_epoch(model, optimizer, streams, args.length))
         if epoch in (1, args.epochs // 4, args.epochs // 2, args.epochs):
-            written = "".join(alphabet[model.write(args.sample, rng)])
-            print(f"{name} lr {lr:g}, epoch {epoch}: loss {losses[-1]:.4f}; it writes:")
-            print("    " + written.replace("\n", "\n    "))
+            sample = "".join(alphabet[model.sample(args.sample, rng)])
+            print(f"{name} lr {lr:g}, epoch {epoch}: loss {losses[-1]:.4f}; sample:")
+            print("    " + sample.replace("\n", "\n    "))
     return losses
 
 
@@ -115,7 +121,7 @@ def draw(curves: dict[str, list[float]], entropy: float) -> object:
         ax.plot(range(1, len(losses) + 1), losses, label=name)
     ax.axhline(entropy, color=plotting.INK, linestyle="--", label="unigram entropy")
     ax.set_ylim(bottom=0)
-    plotting.label(ax, "epoch", "loss (nats per letter)")
+    plotting.label(ax, "epoch", "loss (nats per character)")
     return figure
 
 
@@ -123,11 +129,14 @@ def main() -> None:
     args = parse()
     text = args.text.read_text(encoding="utf-8")
     if len(text) < 2 * args.streams:
-        raise SystemExit(f"the text needs at least 2 letters for each of {args.streams} streams")
+        raise SystemExit(
+            f"--text: {args.streams} streams need at least {2 * args.streams} characters, "
+            f"received {len(text)}"
+        )
     p = np.unique(list(text), return_counts=True)[1] / len(text)
     entropy = -np.sum(p * np.log(p))
-    print(f"{len(text)} letters, {len(p)} of them different, unigram entropy {entropy:.4f} nats")
-    curves = {f"{name} lr {lr:g}": learn(name, lr, text, args) for name, lr in args.optimizer}
+    print(f"{len(text)} characters, {len(p)} different ones, unigram entropy {entropy:.4f} nats")
+    curves = {f"{name} lr {lr:g}": train(name, lr, text, args) for name, lr in args.optimizer}
     if args.plot:
         plotting.save(draw(curves, entropy), args.plot)
 

@@ -1,7 +1,8 @@
-"""One RMSprop, six conventions: where ε stands decides how far it moves when gradients are small.
+"""Run RMSprop in six frameworks' conventions: the place of ε matters where gradients are small.
 
-The loss is ½·s·w² from w = 1, so that gradients are no larger than s = 1e-5. Next to them an ε of
-1e-8 outside the root is nothing; inside, it acts as √1e-8 = 1e-4 and is ten times as large.
+The loss is ½·s·w², starting from w = 1, so that gradients are at most s = 1e-5. An ε of 1e-8
+outside the root is negligible beside them. Inside the root it acts like √1e-8 = 1e-4, ten times
+the largest gradient.
 
     python examples/conventions.py --plot conventions.png
 """
@@ -9,27 +10,26 @@ The loss is ½·s·w² from w = 1, so that gradients are no larger than s = 1e-5
 import argparse
 
 import numpy as np
+from drawing import picture_file
 
 from minigrad import Tensor, plotting
 from minigrad.optimizers import RMSprop
-from minigrad.utils import count
+from minigrad.utils import argument_parser, positive_int_argument
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     add = parser.add_argument
     add("--lr", type=float, default=0.01, help="learning rate of all (default: 0.01)")
-    add("--rho", type=float, default=0.9, help="memory of all (default: 0.9)")
+    add("--rho", type=float, default=0.9, help="decay rate ρ of all (default: 0.9)")
     add("--scale", type=float, default=1e-5, help="size s of the gradients (default: 1e-5)")
-    add("--steps", type=count, default=300, help="steps of each (default: 300)")
-    add("--plot", type=plotting.destination, metavar="FILE", help="draw w over time to FILE")
+    add("--steps", type=positive_int_argument, default=300, help="steps of each (default: 300)")
+    add("--plot", type=picture_file, metavar="FILE", help="draw w after each step to FILE")
     return parser.parse_args()
 
 
-def descend(framework: str, args: argparse.Namespace) -> tuple[np.ndarray, str]:
-    """w (steps + 1,) in that framework's convention, and what the optimizer says it does."""
+def minimize(framework: str, args: argparse.Namespace) -> tuple[np.ndarray, str]:
+    """Return w (steps + 1,) under that framework's convention, and the optimizer's explanation."""
     w = Tensor(np.array([1.0]), requires_grad=True)
     optimizer = RMSprop.as_in(framework, [("w", w)], lr=args.lr, rho=args.rho)
     path = [1.0]
@@ -53,7 +53,7 @@ def draw(paths: dict[str, np.ndarray]) -> object:
 
 def main() -> None:
     args = parse()
-    runs = {name: descend(name, args) for name in RMSprop.conventions}
+    runs = {name: minimize(name, args) for name in RMSprop.conventions}
     for name, (_, explanation) in runs.items():
         print(f"{name}:\n{explanation}\n")
     print(f"gradient {args.scale:g}, lr {args.lr:g}, ρ {args.rho:g}")

@@ -1,13 +1,11 @@
-"""An optimizer of your own: one function from a gradient to a direction, and a name for it.
+"""Write an optimizer: one function from gradient to direction, registered under a name.
 
-Registered, it trains by name like any other, takes schedules, groups, momentum and weight decay,
-can be saved and explained, and has to pass what all the others pass:
+A registered optimizer works by name like the built-in ones: with schedules, parameter groups,
+momentum and weight decay, checkpoints and `explain`. The conformance tests run on it as well.
 
     python examples/custom_optimizer.py
     python examples/custom_optimizer.py --optimizer rmsprop --lr 0.01
 """
-
-import argparse
 
 import numpy as np
 
@@ -15,14 +13,15 @@ from minigrad.datasets import synthetic
 from minigrad.layers import Dense
 from minigrad.models import Sequential
 from minigrad.optimizers import get, register
-from minigrad.utils import count
+from minigrad.utils import argument_parser, positive_int_argument
 
 
 @register("signum")
 def signum(g, slots, *, beta=0.9):
-    """m ← β·m + (1 − β)·g        u = sign(m)
+    """Signum: m ← β·m + (1 − β)·g,  u = sign(m).
 
-    Steps of lr in every coordinate, after the sign of a fading mean (Bernstein et al. 2018).
+    Every coordinate moves by lr, against the sign of the gradients' moving average m
+    (Bernstein et al. 2018).
     """
     m = slots.setdefault("mean", np.zeros_like(g))
     m *= beta
@@ -31,12 +30,11 @@ def signum(g, slots, *, beta=0.9):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--optimizer", default="signum", help="any registered name (signum)")
-    parser.add_argument("--lr", type=float, default=0.003, help="the learning rate (0.003)")
-    parser.add_argument("--epochs", type=count, default=30, help="passes over the data (30)")
+    parser = argument_parser(__doc__)
+    add = parser.add_argument
+    add("--optimizer", default="signum", help="any registered name (default: signum)")
+    add("--lr", type=float, default=0.003, help="learning rate (default: 0.003)")
+    add("--epochs", type=positive_int_argument, default=30, help="passes over the data (30)")
     args = parser.parse_args()
 
     x, y = synthetic.spirals(np.random.default_rng(0))

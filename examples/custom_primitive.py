@@ -1,13 +1,12 @@
-"""A primitive of your own: a function on arrays, and beside it its derivative.
+"""Write a primitive: a function on arrays, with its derivative beside it.
 
-Written in NumPy's functions, the derivative has derivatives itself. gradcheck compares all of them
-with differences, and where one is wrong it says which. Shown on GELU, x·Φ(x), with Φ the normal
-distribution (Hendrycks & Gimpel 2016), and once more with a mistake in it:
+The derivative is written in NumPy's functions, so it can be differentiated again. `gradcheck`
+compares derivatives with finite differences and reports a wrong one. Shown for GELU, x·Φ(x), where
+Φ is the normal distribution function (Hendrycks & Gimpel 2016), and for a GELU with a sign error.
 
     python examples/custom_primitive.py --order 3
 """
 
-import argparse
 from math import pi, sqrt
 
 import numpy as np
@@ -15,37 +14,38 @@ from scipy.special import erf
 
 from minigrad import Tensor, grad, primitive
 from minigrad.gradcheck import GradcheckError, gradcheck
-from minigrad.utils import count
+from minigrad.utils import argument_parser, positive_int_argument
 
 
-def normal(x):
-    """φ, the density of the normal distribution."""
+def normal_density(x):
+    """φ(x) = e^(−x²/2) / √(2π)."""
     return np.exp(-x * x / 2) / sqrt(2 * pi)
 
 
-def distribution(x):
-    """Φ, the integral of φ."""
+def normal_distribution(x):
+    """Φ(x), the integral of φ up to x."""
     return (1 + erf(x / sqrt(2))) / 2
 
 
-# g is the derivative of the final result by GELU's; the name _ says: the result is not needed.
-@primitive(lambda g, _, x: g * (distribution(x) + x * normal(x)))
+# g is the gradient of the final result by GELU's output. The name _ says that the derivative does
+# not read that output, so the graph does not keep it.
+@primitive(lambda g, _, x: g * (normal_distribution(x) + x * normal_density(x)))
 def gelu(x):
-    """x·Φ(x), as one operation: of the forward pass, x alone is kept in memory."""
-    return x * distribution(x)
+    """x·Φ(x), as one node of the graph, which keeps only x."""
+    return x * normal_distribution(x)
 
 
-@primitive(lambda g, _, x: g * (distribution(x) - x * normal(x)))
-def mistaken(x):
-    """The same function, and a wrong sign in its derivative."""
-    return x * distribution(x)
+@primitive(lambda g, _, x: g * (normal_distribution(x) - x * normal_density(x)))
+def wrong_gelu(x):
+    """x·Φ(x), with a wrong sign in its derivative."""
+    return x * normal_distribution(x)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = argument_parser(__doc__)
+    parser.add_argument(
+        "--order", type=positive_int_argument, default=2, help="highest derivative (default: 2)"
     )
-    parser.add_argument("--order", type=count, default=2, help="derivatives to check (default: 2)")
     args = parser.parse_args()
 
     x = Tensor(np.linspace(-2.0, 2.0, 5), requires_grad=True)
@@ -56,7 +56,7 @@ def main() -> None:
 
     print("gradcheck of gelu:", gradcheck(gelu, x, order=args.order))
     try:
-        gradcheck(mistaken, x)
+        gradcheck(wrong_gelu, x)
     except GradcheckError as error:
         print(error)
 

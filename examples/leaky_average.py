@@ -1,8 +1,8 @@
-"""How long RMSprop remembers: the weights of a leaky average.
+"""Print the weights that RMSprop's moving average gives to old gradients.
 
     v ← γ·v + (1 − γ)·g²    is the sum of    (1 − γ)·γᵏ · g²    over gradients g, k steps old.
 
-The weights add up to 1 − γⁿ over n steps, and half of the memory is younger than log ½ / log γ.
+The weights of n steps add up to 1 − γⁿ. The newest log ½ / log γ steps have half of all weight.
 
     python examples/leaky_average.py --gamma 0.95 0.9 0.8 0.7 --plot weights.png
 """
@@ -10,31 +10,33 @@ The weights add up to 1 − γⁿ over n steps, and half of the memory is younge
 import argparse
 
 import numpy as np
+from drawing import picture_file
 
 from minigrad import plotting
-from minigrad.utils import count
+from minigrad.utils import argument_parser, positive_int_argument
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     add = parser.add_argument
-    kept = "share kept at each step, between 0 and 1 (default: 0.95 0.9 0.8 0.7)"
-    add("--gamma", type=share, nargs="+", default=[0.95, 0.9, 0.8, 0.7], metavar="γ", help=kept)
-    add("--steps", type=count, default=40, help="how far to look back (default: 40)")
-    add("--plot", type=plotting.destination, metavar="FILE", help="draw the weights to FILE")
+    gammas = "decay rates, between 0 and 1 (default: 0.95 0.9 0.8 0.7)"
+    add(
+        "--gamma", type=fraction, nargs="+", default=[0.95, 0.9, 0.8, 0.7], metavar="γ", help=gammas
+    )
+    add("--steps", type=positive_int_argument, default=40, help="number of weights (default: 40)")
+    add("--plot", type=picture_file, metavar="FILE", help="draw the weights to FILE")
     return parser.parse_args()
 
 
-def share(text: str) -> float:
-    """A number between 0 and 1, for argparse."""
+def fraction(text: str) -> float:
+    """Parse a number between 0 and 1: a `type` for argparse."""
     if not 0 < float(text) < 1:
         raise argparse.ArgumentTypeError(f"a number between 0 and 1 is required, received {text}")
     return float(text)
 
 
 def weights(gamma: float, steps: int) -> np.ndarray:
+    """(1 − γ)·γᵏ for k = 0 … steps − 1."""
     return (1 - gamma) * gamma ** np.arange(steps)
 
 

@@ -1,12 +1,16 @@
-"""Train a multilayer perceptron on MNIST, in the loop that every learner must see.
+"""Train a multilayer perceptron on the handwritten digits of MNIST, with an explicit loop.
 
-python examples/mnist_mlp.py --optimizer adam --epochs 3
+Each step is a forward pass, a backward pass and an update by the optimizer. The program prints the
+loss and the accuracy of each epoch.
+
+    python examples/mnist_mlp.py --optimizer adam --epochs 3
 """
 
 import argparse
 import time
 
 import numpy as np
+from drawing import draw_images, picture_file
 from tqdm import tqdm
 
 from minigrad import checkpoint, no_grad, optimizers, plotting
@@ -15,45 +19,44 @@ from minigrad.functional import cross_entropy
 from minigrad.layers import Dense
 from minigrad.losses import accuracy
 from minigrad.models import Sequential
+from minigrad.utils import argument_parser, positive_int_argument
 
-SAME = ("optimizer", "lr", "batch_size", "hidden", "seed")  # in a run and in what resumes it
+FIXED_OPTIONS = ("optimizer", "lr", "batch_size", "hidden", "seed")  # --resume needs the same ones
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     add = parser.add_argument
-    add("--optimizer", default="rmsprop", help=f"one of {', '.join(optimizers.available())}")
+    positive = positive_int_argument
+    names = f"one of {', '.join(optimizers.available())} (default: rmsprop)"
+    add("--optimizer", default="rmsprop", help=names)
     add("--lr", type=float, help="learning rate (default: the optimizer's own)")
-    add("--epochs", type=int, default=5, help="times through the training images (default: 5)")
-    add("--batch-size", type=int, default=128, help="images a step (default: 128)")
-    add("--hidden", type=int, default=512, help="width of the hidden layer (default: 512)")
-    add("--seed", type=int, default=0, help="fixes all that is random (default: 0)")
-    add("--checkpoint", metavar="DIR", help="save after each epoch what it takes to go on")
-    add("--resume", action="store_true", help="go on from the newest checkpoint, if there is one")
-    add("--plot", type=plotting.destination, metavar="FILE", help="draw curves and digits to FILE")
+    add("--epochs", type=positive, default=5, help="passes over the training images (default: 5)")
+    add("--batch-size", type=positive, default=128, help="images per step (default: 128)")
+    add("--hidden", type=positive, default=512, help="units of the hidden layer (default: 512)")
+    add("--seed", type=int, default=0, help="seed of parameters and batches (default: 0)")
+    add("--checkpoint", metavar="DIR", help="save the training to DIR after each epoch")
+    add("--resume", action="store_true", help="continue from the newest checkpoint, if any")
+    add("--plot", type=picture_file, metavar="FILE", help="draw curves and digits to FILE")
     args = parser.parse_args()
     if args.resume and not args.checkpoint:
         parser.error("--resume needs --checkpoint DIR")
-    if args.epochs < 1:
-        parser.error("--epochs must be at least 1")
     return args
 
 
-def flat(images: np.ndarray) -> np.ndarray:
-    """Bytes (N, 28, 28) as rows (N, 784) of 0 … 1: for a batch at a time, to spare memory."""
+def flatten(images: np.ndarray) -> np.ndarray:
+    """Scale bytes (N, 28, 28) to rows (N, 784) of 0 … 1; called per batch to save memory."""
     return np.divide(images.reshape(len(images), 784), 255, dtype=np.float32)
 
 
 def draw(history: dict, model: Sequential, images: np.ndarray, labels: np.ndarray) -> object:
-    """Loss and accuracy per epoch; the first digits of the test, and the first wrong ones."""
+    """Draw loss and accuracy per epoch, the first test digits, and the first mistakes."""
     with no_grad():
-        guesses = np.argmax(model(flat(images)).data, axis=1)
-    shown = np.append(np.arange(24), np.flatnonzero(guesses != labels)[:6])
+        predictions = np.argmax(model(flatten(images)).data, axis=1)
+    shown = np.append(np.arange(24), np.flatnonzero(predictions != labels)[:6])
     figure = plotting.figure(1, 3, (10.5, 3.2))
     plotting.epochs(history, figure.axes[:2])
-    plotting.images(figure.axes[2], images[shown], labels[shown], guesses[shown])
+    draw_images(figure.axes[2], images[shown], labels[shown], predictions[shown])
     figure.axes[2].set_title("24 test digits, then 6 mistakes")
     return figure
 
@@ -70,37 +73,37 @@ def main() -> None:
     optimizer = optimizers.get(args.optimizer, **hyper).bind(model.named_parameters())
 
     history: dict[str, list[float]] = {"loss": [], "accuracy": [], "val_accuracy": []}
-    done, options = 0, {k: vars(args)[k] for k in SAME}
+    finished, options = 0, {name: vars(args)[name] for name in FIXED_OPTIONS}
     if args.resume and checkpoint.latest(args.checkpoint):
         progress = checkpoint.load(args.checkpoint, model, optimizer, rng)
-        done, history = progress["epoch"], progress["history"]
+        finished, history = progress["epoch"], progress["history"]
         if progress["options"] != options:
-            raise SystemExit(f"--resume: the checkpoint is of {progress['options']}, not {options}")
-    elif args.checkpoint:
-        checkpoint.checkpoint_path(
-            args.checkpoint, epoch=0, batch=0
-        )  # an error now, not after an epoch
+            raise SystemExit(
+                f"--resume: the checkpoint was made with {progress['options']}, received {options}"
+            )
+    elif args.checkpoint:  # report an unusable folder before training, not after an epoch
+        checkpoint.checkpoint_path(args.checkpoint, epoch=0, batch=0)
 
-    for epoch in range(done, args.epochs):
+    for epoch in range(finished, args.epochs):
         start, losses, hits = time.perf_counter(), [], []
         title = f"epoch {epoch + 1}/{args.epochs}"
         for x, y in tqdm(batches(images, labels, args.batch_size, rng), desc=title, disable=None):
-            logits = model(flat(x))
+            logits = model(flatten(x))
             loss = cross_entropy(logits, y)
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
             losses.append(loss.item() * len(x))
             hits.append(accuracy(logits, y) * len(x))
+        history["loss"].append(sum(losses) / len(images))
+        history["accuracy"].append(sum(hits) / len(images))
         with no_grad():
-            test_accuracy = accuracy(model(flat(test_images)), test_labels)
-        numbers = sum(losses) / len(images), sum(hits) / len(images), test_accuracy
-        for name, number in zip(history, numbers):
-            history[name].append(number)
+            history["val_accuracy"].append(accuracy(model(flatten(test_images)), test_labels))
         print(
-            "{}: loss {:.4f}, train accuracy {:.4f}, test accuracy {:.4f}, {:.1f} s".format(
-                title, *numbers, time.perf_counter() - start
-            )
+            f"{title}: loss {history['loss'][-1]:.4f}, "
+            f"train accuracy {history['accuracy'][-1]:.4f}, "
+            f"test accuracy {history['val_accuracy'][-1]:.4f}, "
+            f"{time.perf_counter() - start:.1f} s"
         )
         if args.checkpoint:
             progress = {"epoch": epoch + 1, "history": history, "options": options}

@@ -1,7 +1,7 @@
-"""The paths of optimizers down a function of two variables.
+"""Draw the paths of optimizers on a function of two variables.
 
-Each --optimizer is a name, with hyperparameters after a colon as Python writes them; the others
-are --lr and the optimizer's own defaults. Without any, the textbook's four are shown.
+--optimizer takes a name and, after a colon, hyperparameters as Python values. The others are --lr
+and the optimizer's own defaults. Without --optimizer, the program runs four from a textbook.
 
     python examples/trajectory.py --plot paths.png
     python examples/trajectory.py --function rosenbrock --steps 500 --lr 0.02 --text \\
@@ -13,10 +13,11 @@ from ast import literal_eval
 from pathlib import Path
 
 import numpy as np
+from drawing import draw_contours, draw_path, paths_as_text, picture_file, save_animation
 
 from minigrad import Tensor, optimizers, plotting
 from minigrad.datasets.problems import PROBLEMS, Problem
-from minigrad.utils import count, lookup
+from minigrad.utils import argument_parser, lookup, positive_int_argument
 
 TEXTBOOK = (  # Zhang et al., "Dive into Deep Learning", chapter on optimization algorithms
     "rmsprop:eps=1e-6,eps_in_sqrt=True",
@@ -27,35 +28,40 @@ TEXTBOOK = (  # Zhang et al., "Dive into Deep Learning", chapter on optimization
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     add = parser.add_argument
-    add("--function", default="quadratic", type=function, help=f"one of {', '.join(PROBLEMS)}")
+    functions = f"one of {', '.join(PROBLEMS)}"
+    add("--function", default="quadratic", type=problem_argument, help=functions)
     names = f"may be given several times; names: {', '.join(optimizers.available())}"
-    add("--optimizer", action="append", type=settings, metavar="NAME:KEY=VALUE,…", help=names)
+    add(
+        "--optimizer",
+        action="append",
+        type=optimizer_argument,
+        metavar="NAME:KEY=VALUE,…",
+        help=names,
+    )
     add("--lr", type=float, default=0.4, help="learning rate (default: 0.4)")
-    add("--steps", type=count, default=20, help="steps of each optimizer (default: 20)")
+    add("--steps", type=positive_int_argument, default=20, help="steps of each (default: 20)")
     add("--start", type=float, nargs=2, metavar=("X1", "X2"), help="default: the function's own")
     add("--text", action="store_true", help="draw the paths in the terminal")
-    add("--plot", type=plotting.destination, metavar="FILE", help="draw the paths to FILE")
-    add("--gif", type=moving, metavar="FILE", help="draw them moving to FILE")
+    add("--plot", type=picture_file, metavar="FILE", help="draw the paths to FILE")
+    add("--gif", type=gif_file, metavar="FILE", help="draw the paths as an animation to FILE")
     return parser.parse_args()
 
 
-def moving(path: str) -> Path | None:
-    return plotting.destination(path, endings=[".gif"])
+def gif_file(path: str) -> Path | None:
+    return picture_file(path, endings=[".gif"])
 
 
-def function(name: str) -> Problem:
+def problem_argument(name: str) -> Problem:
     try:
         return lookup("function", name, PROBLEMS)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def settings(text: str) -> tuple[str, dict]:
-    """The text and its meaning, tried out: sgd:lr=0.1 is {"optimizer": "sgd", "lr": 0.1}."""
+def optimizer_argument(text: str) -> tuple[str, dict]:
+    """Parse "sgd:lr=0.1" as (text, {"optimizer": "sgd", "lr": 0.1}), and check the values."""
     name, _, rest = text.partition(":")
     try:
         pairs = (pair.split("=") for pair in rest.split(",") if rest)
@@ -66,8 +72,8 @@ def settings(text: str) -> tuple[str, dict]:
     return text, {"optimizer": name, **hyper}
 
 
-def descend(problem: Problem, start: tuple, steps: int, optimizer: str, **hyper) -> np.ndarray:
-    """The path (steps + 1, 2) from start; it ends early where it is lost in the distance."""
+def minimize(problem: Problem, start: tuple, steps: int, optimizer: str, **hyper) -> np.ndarray:
+    """Return the path (steps + 1, 2) from the start; a diverging path ends early."""
     w = Tensor(np.array(start, float), requires_grad=True)
     rule = optimizers.get(optimizer, **hyper).bind([w])
     path = [w.data.copy()]
@@ -85,9 +91,9 @@ def descend(problem: Problem, start: tuple, steps: int, optimizer: str, **hyper)
 def draw(problem: Problem, paths: dict[str, np.ndarray]) -> object:
     figure = plotting.figure(size=(6.4, 4.8))
     (ax,) = figure.axes
-    plotting.contour(ax, problem, problem.view, problem.minima)
+    draw_contours(ax, problem, problem.view, problem.minima)
     for name, path in paths.items():
-        plotting.path(ax, path, name)
+        draw_path(ax, path, name)
     plotting.label(ax, "x₁", "x₂", f"{problem.f.__name__}: start ○, end ■", legend="below")
     return figure
 
@@ -96,20 +102,21 @@ def main() -> None:
     args = parse()
     problem, paths = args.function, {}
     start = args.start or problem.start
-    for text, hyper in args.optimizer or map(settings, TEXTBOOK):
-        paths[text] = descend(problem, start, args.steps, **{"lr": args.lr} | hyper)
-    print(f"{problem.f.__doc__}\nfrom {tuple(start)}, {args.steps} steps, lr {args.lr}:")
+    for text, hyper in args.optimizer or map(optimizer_argument, TEXTBOOK):
+        paths[text] = minimize(problem, start, args.steps, **{"lr": args.lr} | hyper)
+    print(problem.f.__doc__.splitlines()[0])
+    print(f"from {tuple(start)}, {args.steps} steps, lr {args.lr}:")
     for name, path in paths.items():
         (x1, x2), steps = path[-1], len(path) - 1
-        off = min(np.hypot(x1 - a, x2 - b) for a, b in problem.minima)
-        end = f"x1: {x1:.6f}, x2: {x2:.6f}, f: {problem(x1, x2):.3g}, {off:.3g} from a minimum"
+        distance = min(np.hypot(x1 - a, x2 - b) for a, b in problem.minima)
+        end = f"x1: {x1:.6f}, x2: {x2:.6f}, f: {problem(x1, x2):.3g}, {distance:.3g} from a minimum"
         print(f"  {name:42} {end if steps == args.steps else f'diverged in {steps} steps'}")
     if args.text:
-        print(plotting.text_paths(problem, problem.view, paths, problem.minima))
+        print(paths_as_text(problem, problem.view, paths, problem.minima))
     if args.plot:
         plotting.save(draw(problem, paths), args.plot)
     if args.gif:
-        plotting.animate(draw(problem, paths), args.gif, frames=max(map(len, paths.values())))
+        save_animation(draw(problem, paths), args.gif, frames=max(map(len, paths.values())))
 
 
 if __name__ == "__main__":

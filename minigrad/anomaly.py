@@ -1,4 +1,4 @@
-"""Where did the NaN come from? detect_anomaly watches every operation and stops at the first."""
+"""Find the operation that computes the first NaN or infinity."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ LIBRARIES = tuple(os.path.dirname(path) + os.sep for path in (__file__, np.__fil
 
 
 class AnomalyError(ArithmeticError):
-    """A NaN or an infinity came up in a recorded operation or in its derivative."""
+    """A recorded operation or its derivative computed a NaN or an infinity."""
 
 
 @contextmanager
 def detect_anomaly() -> Iterator[None]:
-    """Within this context, the first NaN or infinity in forward or backward raises AnomalyError.
+    """Raise AnomalyError at the first NaN or infinity in a forward or backward pass.
 
-    The error names the operation, its operands' shapes and ranges, and the line of your program
-    that made it. Watched are the operations that are recorded; the forward pass must run within
-    the context too, so that a derivative knows its line. Outside of it nothing is spent.
+    The error names the operation, the shapes and ranges of its operands, and the line of your
+    program that called it. Recorded operations are checked. Run the forward pass in this context
+    too, so that an error in the backward pass can name the line. Outside of it nothing costs time.
 
     >>> from minigrad import Tensor
     >>> x = Tensor([1.0, -1.0], requires_grad=True)
@@ -36,62 +36,61 @@ def detect_anomaly() -> Iterator[None]:
     ...     np.log(x)
     Traceback (most recent call last):
     minigrad.anomaly.AnomalyError: np.log gave NaN, from shape (2,) from -1 to 1; \
-made at <doctest minigrad.anomaly.detect_anomaly[2]>:2
+called at <doctest minigrad.anomaly.detect_anomaly[2]>:2
     """
-    token = anomaly_detector.set(Watch())
+    token = anomaly_detector.set(AnomalyDetector())
     try:
         yield
     finally:
         anomaly_detector.reset(token)
 
 
-class Watch:
-    """Looks at what operations and their derivatives give; remembers where they were called."""
+class AnomalyDetector:
+    """Check the outputs of operations and of their derivatives; remember each operation's line."""
 
     def __init__(self) -> None:
-        self.places: dict[int, str] = {}  # node's order -> the line that made it
+        self.lines: dict[int, str] = {}  # by the node's order
 
     def forward(self, node: Node, operands: Sequence, out: Any) -> None:
-        place = self.places[node.order] = caller_location()
-        if trouble := what_is_wrong(out):
-            seen = " and ".join(map(describe, operands))
-            raise AnomalyError(
-                f"{node.primitive.name} gave {trouble}, from {seen}; made at {place}"
-            )
+        line = self.lines[node.order] = caller_location()
+        if problem := find_nonfinite(out):
+            inputs, name = " and ".join(map(describe, operands)), node.primitive.name
+            raise AnomalyError(f"{name} gave {problem}, from {inputs}; called at {line}")
 
     def backward(self, node: Node, g: Any, derivative: Any) -> None:
-        if trouble := what_is_wrong(derivative):
-            seen = " and ".join(map(describe, node.operands))
-            place = self.places.get(node.order, "a line before detect_anomaly began")
+        if problem := find_nonfinite(derivative):
+            inputs, name = " and ".join(map(describe, node.operands)), node.primitive.name
+            line = self.lines.get(node.order, "a line before detect_anomaly began")
             raise AnomalyError(
-                f"the derivative of {node.primitive.name} gave {trouble}, from the gradient "
-                f"{describe(g)} and the operands {seen}; made at {place}"
+                f"the derivative of {name} gave {problem}, from the gradient {describe(g)} "
+                f"and the operands {inputs}; called at {line}"
             )
 
 
-def what_is_wrong(array: Any) -> str:
-    values = unwrap(array)
-    if np.isfinite(values).all():
+def find_nonfinite(x: Any) -> str:
+    """Return "NaN", "an infinity", or "" if all elements are finite."""
+    array = unwrap(x)
+    if np.isfinite(array).all():
         return ""
-    return "NaN" if np.isnan(values).any() else "an infinity"
+    return "NaN" if np.isnan(array).any() else "an infinity"
 
 
 def describe(x: Any) -> str:
-    """shape (2, 3) from -1 to 7.5"""
+    """Return shape and range, such as "shape (2, 3) from -1 to 7.5"; a number as it is."""
     x = unwrap(x)
     if not isinstance(x, (np.ndarray, np.generic)):
         return f"shape {x.shape} (values not kept)" if isinstance(x, ShapeDtype) else repr(x)
-    nan = np.isnan(x)
-    numbers = np.asarray(x)[~nan]
+    is_nan = np.isnan(x)
+    numbers = np.asarray(x)[~is_nan]
     span = f" from {numbers.min():g} to {numbers.max():g}" if numbers.size else ""
-    return f"shape {x.shape}{span}" + (f" and {nan.sum()} NaN" if nan.any() else "")
+    return f"shape {x.shape}{span}" + (f" and {is_nan.sum()} NaN" if is_nan.any() else "")
 
 
 def caller_location() -> str:
-    """The innermost line of the program that is neither ours nor NumPy's."""
+    """Return file, line and text of the innermost call outside minigrad and NumPy."""
     frame: Any = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(LIBRARIES):
         frame = frame.f_back
-    name, line = frame.f_code.co_filename, frame.f_lineno
-    text = linecache.getline(name, line).strip()
-    return f"{name}:{line}" + (f": {text}" if text and not name.startswith("<") else "")
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    text = linecache.getline(file, line).strip()
+    return f"{file}:{line}" + (f": {text}" if text and not file.startswith("<") else "")

@@ -3,129 +3,137 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from .autograd import Tensor, grad
+from .utils import positive_int
 
-TOLERANCE = 1e-6  # of what is compared, relative to the larger of 1 and the numbers summed up
+TOLERANCE = 1e-6  # relative to the sum of |gᵢ·vᵢ| over all elements, or to 1 if that is smaller
+Function = Callable[..., Tensor]
+Arrays = Sequence[np.ndarray]
 
 
 class GradcheckError(ArithmeticError):
-    """A derivative and the differences disagree, or there is no derivative: a kink."""
+    """A derivative disagrees with finite differences, or does not exist because of a kink."""
 
 
-def gradcheck(f: Callable, *inputs: Any, order: int = 1, eps: float = 1e-5) -> bool:
-    """Compare the derivatives of f at `inputs` with central differences; True, or GradcheckError.
+def gradcheck(
+    f: Function, *inputs: Tensor | npt.ArrayLike, order: int = 1, eps: float = 1e-5
+) -> bool:
+    """Compare derivatives with central differences; return True or raise GradcheckError.
 
-        ⟨u, J v⟩ ≈ (φ(x + εv) − φ(x − εv)) / 2ε,    φ(x) = ⟨u, f(x)⟩,    u, v random
+        ⟨u, J·v⟩ ≈ (φ(x + ε·v) − φ(x − ε·v)) / 2ε,    φ(x) = ⟨u, f(x)⟩,    u, v random
 
-    f takes tensors and returns one; the inputs are arrays or tensors, checked in float64.
-    One random direction serves for all elements at once; only where it fails are they gone
-    through one by one, and the error names the input, the element and both numbers. Where the
-    slopes to the left and to the right differ, it says that this is a kink.
-    order=2 goes on to check the derivative of ⟨u, J v⟩, and so forth. PyTorch's gradcheck
-    differs: it compares the whole Jacobian, element by element.
+    f: takes tensors and returns one.
+    inputs: the point x; arrays or tensors, converted to float64.
+    order: 2 also checks the derivative of ⟨u, J·v⟩, and so on for higher orders.
+    eps: ε, the step of the differences.
+
+    One random direction v checks all elements at once. Only if that fails, each element is checked,
+    and the error names the input, the element and both numbers. If the slopes to the left and to
+    the right differ, the error reports a kink. PyTorch's gradcheck differs: it compares every
+    element of the Jacobian.
 
     >>> gradcheck(lambda x, y: np.sin(x) * y, np.ones(3), [[2.0], [3.0]], order=2)
     True
     >>> gradcheck(np.abs, np.array([1.0, 0.0]))
     Traceback (most recent call last):
-    minigrad.gradcheck.GradcheckError: gradcheck: a kink, in output (1,) by input 0 at element \
-(1,): the slope is -1 to the left and 1 to the right, ours is 0. Check it beside the kink
+    minigrad.gradcheck.GradcheckError: gradcheck: a kink at output (1,), input 0, element (1,): \
+the slope is -1 to the left and 1 to the right, the derivative is 0. Check beside the kink
     """
-    if not (isinstance(order, int) and order >= 1):
-        raise ValueError(f"gradcheck: order must be 1 or more, received {order!r}")
+    positive_int("gradcheck: order", order)
     rng = np.random.default_rng(0)
-    points = [np.array(getattr(x, "data", x), np.float64) for x in inputs]
+    x = [np.array(getattr(value, "data", value), np.float64) for value in inputs]
     for nth in range(1, order + 1):
-        out = f(*map(Tensor, points))
+        out = f(*map(Tensor, x))
         if not isinstance(out, Tensor):
-            raise TypeError(f"gradcheck: f must return a Tensor, not {type(out).__name__}")
+            raise TypeError(f"gradcheck: f must return a Tensor, received {type(out).__name__}")
         if not np.all(np.isfinite(out)):
-            raise GradcheckError("gradcheck: f is not finite at these inputs, or its derivative")
-        phi = weighted(f, draw(rng, out.shape))
-        directions = [draw(rng, x.shape) for x in points]
-        if not agrees(phi, points, directions, eps):
-            locate_failure(f, points, out.shape, eps, nth)
-        f = along(phi, directions)
+            which = "f" if nth == 1 else f"the derivative of order {nth - 1}"
+            raise GradcheckError(f"gradcheck: {which} is not finite at these inputs")
+        phi = inner_product(f, random_direction(rng, out.shape))
+        v = [random_direction(rng, value.shape) for value in x]
+        if not agrees(phi, x, v, eps):
+            locate_failure(f, x, out.shape, eps, nth)
+        f = directional_derivative(phi, v)
     return True
 
 
-def draw(rng: np.random.Generator, shape: tuple) -> np.ndarray:
-    """Numbers of both signs, none so near to 0 that it hides an element."""
+def random_direction(rng: np.random.Generator, shape: tuple) -> np.ndarray:
+    """Draw numbers of both signs, of size 0.5 … 1.5: near 0 they would hide a wrong element."""
     return rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape)
 
 
-def weighted(f: Callable, u: np.ndarray) -> Callable:
-    """φ(x) = ⟨u, f(x)⟩"""
-    return lambda *xs: np.sum(f(*xs) * u)
+def inner_product(f: Function, u: np.ndarray) -> Function:
+    """φ(x) = ⟨u, f(x)⟩."""
+    return lambda *x: np.sum(f(*x) * u)
 
 
-def along(phi: Callable, directions: list[np.ndarray]) -> Callable:
-    """The slope of φ along the directions v, as a function of x: ⟨∇φ(x), v⟩"""
-    return lambda *xs: sum(np.sum(g * v) for g, v in zip(slopes(phi, xs), directions))
+def directional_derivative(phi: Function, v: Arrays) -> Function:
+    """⟨∇φ(x), v⟩ as a function of x."""
+    return lambda *x: sum(np.sum(g * d) for g, d in zip(gradients(phi, x), v))
 
 
-def slopes(phi: Callable, xs: Any) -> list[Tensor]:
-    """∇φ, differentiable itself."""
-    leaves = [x if x.requires_grad else Tensor(x, requires_grad=True) for x in xs]
+def gradients(phi: Function, x: Sequence[Tensor]) -> list[Tensor]:
+    """∇φ(x), as tensors that can be differentiated again."""
+    leaves = [value if value.requires_grad else Tensor(value, requires_grad=True) for value in x]
     out = phi(*leaves)
     if not out.requires_grad:
-        return [Tensor(np.zeros(x.shape)) for x in xs]
+        return [Tensor(np.zeros(value.shape)) for value in x]
     return grad(out, leaves, create_graph=True)
 
 
-def one_sided(phi: Callable, points: list, directions: list, eps: float) -> tuple[float, float]:
-    """The slopes of φ along the directions, to the left and to the right."""
+def one_sided_slopes(phi: Function, x: Arrays, v: Arrays, eps: float) -> tuple[float, float]:
+    """(φ(x) − φ(x − ε·v)) / ε and (φ(x + ε·v) − φ(x)) / ε."""
     left, here, right = (
-        phi(*(Tensor(x + step * v) for x, v in zip(points, directions))).item()
-        for step in (-eps, 0, eps)
+        phi(*(Tensor(value + step * d) for value, d in zip(x, v))).item() for step in (-eps, 0, eps)
     )
     return (here - left) / eps, (right - here) / eps
 
 
-def agrees(phi: Callable, points: list, directions: list, eps: float) -> bool:
-    """Whether the differences along the directions are what the derivatives promise."""
-    left, right = one_sided(phi, points, directions, eps)
-    parts = [g.data * v for g, v in zip(slopes(phi, list(map(Tensor, points))), directions)]
-    scale = max(1, float(sum(np.sum(np.abs(part)) for part in parts)))
+def agrees(phi: Function, x: Arrays, v: Arrays, eps: float) -> bool:
+    """Return whether φ is smooth along v and its slope is ⟨∇φ(x), v⟩."""
+    left, right = one_sided_slopes(phi, x, v, eps)
+    products = [g.data * d for g, d in zip(gradients(phi, list(map(Tensor, x))), v)]
+    slope = sum(np.sum(product) for product in products)
+    scale = max(1, float(sum(np.sum(np.abs(product)) for product in products)))
     smooth = abs(right - left) <= 1e-2 * scale
-    difference = abs((left + right) / 2 - sum(np.sum(part) for part in parts))
-    return bool(smooth and difference <= TOLERANCE * scale)
+    return bool(smooth and abs((left + right) / 2 - slope) <= TOLERANCE * scale)
 
 
-def locate_failure(f: Callable, points: list, shape: tuple, eps: float, nth: int) -> None:
-    """Find the elements that disagree, and raise what there is to say about them."""
-    for k, i in itertools.product(np.ndindex(shape), range(len(points))):
-        phi = weighted(f, unit(shape, k))
-        ours = slopes(phi, list(map(Tensor, points)))[i]
-        for element in np.ndindex(points[i].shape):
-            directions = [np.zeros(x.shape) for x in points]
-            directions[i] = unit(points[i].shape, element)
-            if agrees(phi, points, directions, eps):
+def locate_failure(f: Function, x: Arrays, shape: tuple, eps: float, nth: int) -> None:
+    """Check element by element, and raise GradcheckError for the first that disagrees."""
+    for k, i in itertools.product(np.ndindex(shape), range(len(x))):
+        phi = inner_product(f, unit(shape, k))
+        g = gradients(phi, list(map(Tensor, x)))[i].data
+        for element in np.ndindex(x[i].shape):
+            v = [np.zeros(value.shape) for value in x]
+            v[i] = unit(x[i].shape, element)
+            if agrees(phi, x, v, eps):
                 continue
-            left, right = one_sided(phi, points, directions, eps)
-            nearer = one_sided(phi, points, directions, eps / 10)
-            where = f"in output {k} by input {i} at element {element}"
+            where = f"at output {k}, input {i}, element {element}"
             where += f", in the derivative of order {nth}" if nth > 1 else ""
-            if abs(nearer[1] - nearer[0]) > abs(right - left) / 2 > 1e-3:  # if smooth, a tenth
+            left, right = one_sided_slopes(phi, x, v, eps)
+            left_nearer, right_nearer = one_sided_slopes(phi, x, v, eps / 10)
+            # a tenth of the step makes right − left ten times smaller, unless there is a kink
+            if abs(right_nearer - left_nearer) > abs(right - left) / 2 > 1e-3:
                 raise GradcheckError(
-                    f"gradcheck: a kink, {where}: the slope is {left:.6g} to the left and "
-                    f"{right:.6g} to the right, ours is {ours.data[element]:.6g}. "
-                    "Check it beside the kink"
+                    f"gradcheck: a kink {where}: the slope is {left:.6g} to the left and "
+                    f"{right:.6g} to the right, the derivative is {g[element]:.6g}. "
+                    "Check beside the kink"
                 )
             raise GradcheckError(
-                f"gradcheck: a wrong derivative, {where}: ours is {ours.data[element]:.9g}, "
-                f"the differences give {(left + right) / 2:.9g}"
+                f"gradcheck: a wrong derivative {where}: the derivative is {g[element]:.9g}, "
+                f"finite differences give {(left + right) / 2:.9g}"
             )
-    raise GradcheckError("gradcheck: the derivatives disagree with the differences along a line")
+    raise GradcheckError("gradcheck: the derivative disagrees with differences in a direction")
 
 
 def unit(shape: tuple, index: tuple) -> np.ndarray:
-    """Zeros, and a 1 at the index."""
+    """Return zeros with a 1 at the index."""
     array = np.zeros(shape)
     array[index] = 1
     return array

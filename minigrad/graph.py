@@ -1,29 +1,45 @@
-"""The graph behind a tensor, as a picture: Graphviz's DOT, or Mermaid for Markdown."""
+"""Draw the graph of a result as text: Graphviz's DOT, or Mermaid for Markdown."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-from .autograd.tensor import Node, Tensor, grad_key
-from .layers import Layer, walk
+from .autograd.tensor import Node, Tensor, _creation_order
+from .layers import Layer, named_members
+
+Calls = list[tuple[Layer, range]]  # the orders of the nodes that each call made
+FORMATS = {
+    "dot": dict(
+        head="digraph {\n  node [shape=box]",
+        operation='  n{i} [label="{title}\\n{x.shape} {x.dtype}"]',
+        array='  n{i} [label="{title}\\n{x.shape} {x.dtype}", shape=ellipse]',
+        frame='  subgraph cluster_{k} {{ label="{layer}"\n{boxes}\n  }}',
+        arrow="  n{start} -> n{end}",
+        foot="\n}",
+    ),
+    "mermaid": dict(
+        head="flowchart TB",
+        operation='  n{i}["{title}<br/>{x.shape} {x.dtype}"]',
+        array='  n{i}(["{title}<br/>{x.shape} {x.dtype}"])',
+        frame='  subgraph g{k}["{layer}"]\n{boxes}\n  end',
+        arrow="  n{start} --> n{end}",
+        foot="",
+    ),
+}
 
 
-class Box(NamedTuple):
-    """An operation, or an array that goes in."""
+def trace(
+    result: Tensor | Callable[[], Tensor], model: Layer | None = None, format: str = "dot"
+) -> str:
+    """Return a drawing of a result's graph: its operations, and the arrays that enter them.
 
-    title: str
-    form: str  # shape and dtype
-    is_operation: bool
-    layer: str
-
-
-def trace(tensor: Tensor, model: Layer | None = None, format: str = "dot") -> str:
-    """The text of a picture of how a tensor was made: its operations, and what went into them.
-
-    model: gives the parameters their names, and puts a frame around the operations of each layer
-    (of its last call, if it was called several times).
+    result: a tensor, or a function without arguments that computes one.
+    model: names the parameters. For a function, the operations of each layer get a frame; for a
+    tensor they get none, since the layers ran before trace could record their calls.
     format: "dot" for Graphviz, or "mermaid".
-    Python's numbers and what was not recorded are left out. Trace before backward frees the graph.
+    Python numbers and operations under no_grad are not drawn. Trace before `backward`, which frees
+    the graph.
 
     >>> import numpy as np
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
@@ -35,88 +51,81 @@ def trace(tensor: Tensor, model: Layer | None = None, format: str = "dot") -> st
       n0 --> n1
       n1 --> n2
     """
-    if format not in STYLES:
-        raise ValueError(f"trace: format must be one of {', '.join(STYLES)}, received {format!r}")
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"trace: a Tensor is required, received {type(tensor).__name__}")
-    return write(*collect(tensor, model), STYLES[format])
+    if format not in FORMATS:
+        raise ValueError(f"trace: format must be one of {', '.join(FORMATS)}, received {format!r}")
+    calls: Calls = []
+    if callable(result):
+        result = call_recorded(result, calls)
+    if not isinstance(result, Tensor):
+        raise TypeError(f"trace: a Tensor is required, received {type(result).__name__}")
+    names = {id(x): name for name, x in named_members(model)} if model else {}
+    return draw(result, names, calls, FORMATS[format])
 
 
-def collect(tensor: Tensor, model: Layer | None) -> tuple[list[Box], list[tuple[int, int]]]:
-    """The boxes in the order of their making, and the arrows between their numbers."""
-    forms: dict[Any, Any] = {grad_key(tensor): tensor}  # node or leaf -> something of its form
-    orders: dict[Any, float] = {}
-    arrows, ahead = [], [grad_key(tensor)]
-    while ahead:
-        node = ahead.pop()
-        if not isinstance(node, Node):
-            continue
-        node.needed_vjps()  # raises where the graph was freed
-        orders[node] = node.order
-        for x in node.operands:
-            if hasattr(x, "shape"):
-                start = getattr(x, "node", None) or x
-                start = start if isinstance(start, (Node, Tensor)) else id(start)
-                arrows.append((start, node))
-                orders[start] = min(orders.get(start, node.order), node.order - 0.5)
-                if start not in forms:
-                    forms[start] = x
-                    ahead.append(start)
-    things = dict(walk(model)) if model else {}
-    titles = {x: name for name, x in things.items() if isinstance(x, Tensor)}
-    layers = [(name, x) for name, x in things.items() if isinstance(x, Layer)]
-    ordered = sorted(forms, key=lambda thing: orders.get(thing, 0))
-    boxes = []
-    for thing in ordered:
-        form = f"{forms[thing].shape} {forms[thing].dtype}"
-        if isinstance(thing, Node):
-            title = thing.primitive.name.strip("<>")  # <lambda> would be a tag in Mermaid
-            boxes.append(Box(title, form, True, layer_of(thing, layers)))
-        else:
-            leaf = getattr(forms[thing], "requires_grad", False)
-            boxes.append(Box(titles.get(thing, "leaf" if leaf else "constant"), form, False, ""))
-    numbers = {thing: i for i, thing in enumerate(ordered)}
-    return boxes, sorted((numbers[a], numbers[b]) for a, b in arrows)
+def call_recorded(function: Callable[[], Tensor], calls: Calls) -> Tensor:
+    """Call the function, and record which nodes each call of a layer makes."""
+    call_layer = Layer.__call__
+
+    def call_and_record(layer: Layer, *args: Any) -> Tensor:
+        first = next(_creation_order)
+        out = call_layer(layer, *args)
+        calls.append((layer, range(first, next(_creation_order))))  # inner calls end first
+        return out
+
+    Layer.__call__ = call_and_record  # type: ignore[assignment, method-assign]
+    try:
+        return function()
+    finally:
+        Layer.__call__ = call_layer  # type: ignore[method-assign]
 
 
-def layer_of(node: Node, layers: list[tuple[str, Layer]]) -> str:
-    """The innermost layer in whose last call the operation was made."""
-    around = [(len(x.made), name, x) for name, x in layers if node.order in x.made]
-    if not around:
-        return ""
-    _, name, layer = min(around, key=lambda found: found[0])
-    return f"{name} {type(layer).__name__}"
+def draw(result: Tensor, names: dict[int, str], calls: Calls, style: dict[str, str]) -> str:
+    """Write a box for each operation and each array that enters, oldest first; then the arrows."""
+    boxes: dict[str, list[str]] = {"": []}  # by layer; "" for those outside of all layers
+    numbers: dict[int, int] = {}  # of the boxes, by the id of the node or array
+    arrows = []
+
+    def add_box(kind: str, x: Any, title: str, layer: str = "") -> None:
+        boxes.setdefault(layer, []).append(style[kind].format(i=len(numbers), title=title, x=x))
+        numbers[id(origin(x))] = len(numbers)
+
+    def add_array(x: Any) -> None:
+        kind = "leaf" if getattr(x, "requires_grad", False) else "constant"
+        add_box("array", x, names.get(id(x), kind))
+
+    outputs = node_outputs(result)
+    if not outputs:
+        add_array(result)
+    for node in sorted(outputs, key=lambda node: node.order):
+        operands = [x for x in node.operands if hasattr(x, "shape")]
+        for x in operands:
+            if id(origin(x)) not in numbers:
+                add_array(x)
+        around = [layer for layer, orders in calls if node.order in orders and id(layer) in names]
+        layer = f"{names[id(around[0])]} {type(around[0]).__name__}" if around else ""
+        title = node.primitive.name.strip("<>")  # Mermaid reads <lambda> as a tag
+        add_box("operation", outputs[node], title, layer)
+        arrows += [(numbers[id(origin(x))], numbers[id(node)]) for x in operands]
+
+    lines = [style["head"], *boxes.pop("")]
+    for k, (layer, members) in enumerate(boxes.items()):
+        lines.append(style["frame"].format(k=k, layer=layer, boxes="\n".join(members)))
+    lines += [style["arrow"].format(start=start, end=end) for start, end in sorted(arrows)]
+    return "\n".join(lines) + style["foot"]
 
 
-STYLES = dict(  # head, operation, array, frame around a layer, its end, arrow, foot
-    dot=(
-        "digraph {\n  node [shape=box]",
-        '  n{i} [label="{box.title}\\n{box.form}"]',
-        '  n{i} [label="{box.title}\\n{box.form}", shape=ellipse]',
-        '  subgraph cluster_{k} {{ label="{title}"',
-        "  }",
-        "  n{a} -> n{b}",
-        ["}"],
-    ),
-    mermaid=(
-        "flowchart TB",
-        '  n{i}["{box.title}<br/>{box.form}"]',
-        '  n{i}(["{box.title}<br/>{box.form}"])',
-        '  subgraph g{k}["{title}"]',
-        "  end",
-        "  n{a} --> n{b}",
-        [],
-    ),
-)
+def node_outputs(result: Tensor) -> dict[Node, Any]:
+    """Map each node of the graph to its output, or to what is kept of it: shape and dtype."""
+    outputs: dict[Node, Any] = {}
+    waiting: list[Any] = [result]
+    while waiting:
+        x = waiting.pop()
+        if x.node and x.node not in outputs:
+            outputs[x.node] = x
+            waiting += [operand for operand, _ in x.node.needed_vjps()]
+    return outputs
 
 
-def write(boxes: list[Box], arrows: list[tuple[int, int]], style: Any) -> str:
-    head, operation, array, frame, end, arrow, foot = style
-    frames: dict[str, list[str]] = {"": []}  # the boxes of each layer, those of none first
-    for i, box in enumerate(boxes):
-        line = (operation if box.is_operation else array).format(i=i, box=box)
-        frames.setdefault(box.layer, []).append(line)
-    lines = [head, *frames.pop("")]
-    for k, (title, members) in enumerate(frames.items()):
-        lines += [frame.format(k=k, title=title), *members, end]
-    return "\n".join([*lines, *(arrow.format(a=a, b=b) for a, b in arrows), *foot])
+def origin(x: Any) -> Any:
+    """Return the node that computed x, or x itself."""
+    return getattr(x, "node", None) or x

@@ -1,38 +1,14 @@
-"""Small things that several rooms need."""
+"""Helpers that several modules share: checks, one-hot labels, tools for command lines."""
 
 from __future__ import annotations
 
 import difflib
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-
-
-def lookup(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
-    """What a table holds under a name, in any case; an unknown name is answered with the nearest.
-
-    >>> lookup("color", "Blu", {"blue": 1, "red": 2})
-    Traceback (most recent call last):
-    ValueError: unknown color 'Blu'; did you mean 'blue'? Available: blue, red
-    """
-    key = name.lower() if isinstance(name, str) else name
-    if isinstance(key, str) and key in table:
-        return table[key]
-    near = difflib.get_close_matches(str(key), table, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    raise ValueError(f"unknown {kind} {name!r}{hint} Available: {', '.join(sorted(table))}")
-
-
-def count(text: str) -> int:
-    """A positive whole number from the command line: a type for argparse, which says the rest.
-
-    >>> count("3")
-    3
-    """
-    if (n := int(text)) < 1:
-        raise ValueError
-    return n
+import numpy.typing as npt
 
 
 def positive_int(what: str, n: Any) -> int:
@@ -42,8 +18,28 @@ def positive_int(what: str, n: Any) -> int:
     return int(n)
 
 
-def one_hot(who: str, labels: np.ndarray, classes: int, dtype: Any) -> np.ndarray:
-    """Return integer labels (...) as rows (..., classes) with a single 1 each."""
+def lookup(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
+    """Return the table's value for a name, ignoring case.
+
+    Raise ValueError for an unknown name; the message suggests the most similar one.
+
+    >>> lookup("color", "Blu", {"blue": 1, "red": 2})
+    Traceback (most recent call last):
+    ValueError: unknown color 'Blu'; did you mean 'blue'? Available: blue, red
+    """
+    key = name.lower() if isinstance(name, str) else name
+    if isinstance(key, str) and key in table:
+        return table[key]
+    similar = difflib.get_close_matches(str(key), table, n=1)
+    hint = f"; did you mean {similar[0]!r}?" if similar else "."
+    raise ValueError(f"unknown {kind} {name!r}{hint} Available: {', '.join(sorted(table))}")
+
+
+def one_hot(who: str, labels: np.ndarray, classes: int, dtype: npt.DTypeLike) -> np.ndarray:
+    """Return integer labels (…) as rows (…, classes): 1 at the label, 0 elsewhere.
+
+    who: the function named in the ValueError for a label outside 0 … classes − 1.
+    """
     rows = labels[..., None] == np.arange(classes)
     if np.count_nonzero(rows) != labels.size:
         raise ValueError(
@@ -51,6 +47,39 @@ def one_hot(who: str, labels: np.ndarray, classes: int, dtype: Any) -> np.ndarra
             f"received {labels.min()} … {labels.max()}"
         )
     return rows.astype(dtype)
+
+
+def to_categorical(labels: npt.ArrayLike, num_classes: int | None = None) -> np.ndarray:
+    """Return integer labels (N,) as one-hot rows (N, num_classes) of float32.
+
+    num_classes: by default the largest label + 1, as in Keras.
+
+    >>> to_categorical([0, 2])
+    array([[1., 0., 0.],
+           [0., 0., 1.]], dtype=float32)
+    """
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.size == 0:
+        raise ValueError(f"to_categorical: integer labels are required, received {labels!r:.80}")
+    classes = int(labels.max()) + 1 if num_classes is None else num_classes
+    return one_hot("to_categorical", labels, classes, np.float32)
+
+
+def argument_parser(description: str | None) -> ArgumentParser:
+    """Return a parser whose help shows the description, such as a module's docstring, unchanged."""
+    return ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
+
+
+def positive_int_argument(text: str) -> int:
+    """Parse a positive integer from the command line: a `type` for argparse.
+
+    >>> positive_int_argument("3")
+    3
+    """
+    try:
+        return positive_int("the value", int(text))
+    except ValueError as error:
+        raise ArgumentTypeError(f"a positive integer is required, received {text!r}") from error
 
 
 def finite_array(what: str, data: Any) -> np.ndarray:
@@ -71,22 +100,3 @@ def finite_array(what: str, data: Any) -> np.ndarray:
             f"the first is row {bad[0]}"
         )
     return array
-
-
-def to_categorical(labels: Any, num_classes: int | None = None) -> np.ndarray:
-    """Integer labels (N,) as one-hot rows (N, num_classes) of float32.
-
-    >>> to_categorical([0, 2])
-    array([[1., 0., 0.],
-           [0., 0., 1.]], dtype=float32)
-    """
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in "iu" or labels.size == 0:
-        raise ValueError(f"to_categorical: integer labels are required, received {labels!r:.80}")
-    classes = int(labels.max()) + 1 if num_classes is None else num_classes
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(
-            f"to_categorical: labels must lie in 0 … {classes - 1}; "
-            f"received {labels.min()} … {labels.max()}"
-        )
-    return (labels[..., None] == np.arange(classes)).astype(np.float32)

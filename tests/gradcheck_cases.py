@@ -1,7 +1,9 @@
-"""The cases that prove each function: expressions, and arrays of many shapes to try them on.
+"""The gradcheck cases of every function: expressions, and the arrays to evaluate them on.
 
-Elementwise functions are tried on all shapes, all others as written here. A test sees to it that
-no function with a derivative is missing.
+Elementwise functions are checked on all shapes below, all others on the expressions below. A test
+checks that every function with a derivative has a case.
+
+    python -m tests.gradcheck_cases        print a table: the functions, and the orders that pass
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from minigrad.autograd import scipy_vjps as scipy_vjps
 from minigrad.autograd.dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE, name_of
 from minigrad.gradcheck import GradcheckError, gradcheck
 
-# Arrays by the letters that the expressions use: s a number, v, w vectors, m, n matrices,
-# t of three axes, q square, e empty, f in Fortran's order, c not contiguous; d broadcasts to e
+# The arrays of the expressions: s a number, v, w vectors, m, n matrices, t with three axes,
+# q square, r a column, e empty, d broadcasts with e; and below f in Fortran order, c not contiguous
 SHAPES = dict(
     s=(), v=(4,), w=(4,), m=(3, 4), n=(4, 2), t=(2, 3, 4), q=(3, 3), e=(0, 3), d=(1, 3), r=(3, 1)
 )  # fmt: skip
@@ -87,7 +89,7 @@ F.mean_squared_error(m, f); F.mean_absolute_error(m, f)
 
 
 class Case(NamedTuple):
-    """An expression, as a function of the arrays in it."""
+    """An expression, as a function of its arrays."""
 
     text: str
     f: Callable
@@ -95,7 +97,7 @@ class Case(NamedTuple):
 
 
 def arrays(positive: bool) -> dict[str, np.ndarray]:
-    """The arrays of the expressions: numbers of both signs, away from the kinks at 0 and ±1."""
+    """Draw the arrays: numbers of both signs, at a distance from the kinks at 0 and ±1."""
     rng = np.random.default_rng(3)
 
     def draw(*shape: int) -> np.ndarray:
@@ -106,7 +108,7 @@ def arrays(positive: bool) -> dict[str, np.ndarray]:
     return drawn | dict(f=np.asfortranarray(draw(3, 4)), c=draw(3, 8)[:, ::2])
 
 
-NAMES = dict(
+NAMES = dict(  # what else the expressions use
     np=np,
     F=functional,
     scipy=scipy,
@@ -118,14 +120,15 @@ NAMES = dict(
 
 
 def case(text: str, positive: bool = False) -> Case:
+    """Parse an expression."""
     letters = sorted(set(re.findall(r"\b[a-z]\b", re.sub(r'"[^"]*"', "", text))))
     drawn = arrays(positive)
-    f = eval(f"lambda {', '.join(letters)}: {text}", NAMES)  # the texts are those of this file
+    f = eval(f"lambda {', '.join(letters)}: {text}", NAMES)  # the texts come from this file only
     return Case(text, f, [drawn[letter] for letter in letters])
 
 
 def cases() -> dict[str, list[Case]]:
-    """The name of each function, with all that is tried on it."""
+    """Map the name of each function to its cases."""
     found: dict[str, list[Case]] = {}
     for function in HANDLED_FUNCTIONS:
         if isinstance(function, np.ufunc) and function is not np.matmul:
@@ -140,7 +143,7 @@ def cases() -> dict[str, list[Case]]:
 
 
 def missing() -> set[str]:
-    """The functions that have derivatives, but no case."""
+    """Return the names of functions that have a derivative but no case."""
     named = {x if isinstance(x, str) else name_of(x) for x in HANDLED_FUNCTIONS}
     ours = {
         f"functional.{k.strip('_')}"
@@ -150,7 +153,8 @@ def missing() -> set[str]:
     return {name.replace("getitem", "indexing") for name in named | ours} - cases().keys()
 
 
-def holds(case: Case, order: int) -> bool:
+def passes(case: Case, order: int) -> bool:
+    """Return whether the derivatives up to this order are right."""
     try:
         return gradcheck(case.f, *case.inputs, order=order)
     except GradcheckError:
@@ -158,12 +162,12 @@ def holds(case: Case, order: int) -> bool:
 
 
 def main() -> None:
-    """Print, for each function, which orders of derivative pass and on how many cases."""
+    """Print which orders of derivative pass for each function, and on how many cases."""
     table = cases()
-    print(f"{'function':30} {'orders proven':14} cases")
-    for name, listed in table.items():
-        proven = [order for order in (1, 2) if all(holds(case, order) for case in listed)]
-        print(f"{name:30} {', '.join(map(str, proven)) or 'none':14} {len(listed)}")
+    print(f"{'function':30} {'orders passed':14} cases")
+    for name, tried in table.items():
+        passed = [order for order in (1, 2) if all(passes(case, order) for case in tried)]
+        print(f"{name:30} {', '.join(map(str, passed)) or 'none':14} {len(tried)}")
     of_numpy = sum(name.startswith(("np.", "scipy.")) for name in table)
     print(
         f"{of_numpy} functions of NumPy and SciPy have derivatives, {len(NONDIFFERENTIABLE)} more "

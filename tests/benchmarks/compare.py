@@ -1,12 +1,12 @@
-"""The same work side by side: minigrad, NumPy by hand, and whichever frameworks are installed.
+"""Time the same work in minigrad, in hand-written NumPy, and in the frameworks installed.
 
     pip install -e .[bench]
-    python tests/benchmarks/compare.py                                    all of it
+    python tests/benchmarks/compare.py                                    all suites
     python tests/benchmarks/compare.py --only epoch --frameworks minigrad numpy --repetitions 5
 
-Each framework runs in a process of its own on two threads (see frameworks.py). They take turns,
-case by case, so that a machine whose speed drifts is fair to all; a first, uncounted run warms up.
-What counts is the ratio of the medians, beside it the smallest and largest ratio within one turn.
+Each framework runs in its own process on two threads (see frameworks.py). The frameworks run in
+turns, case by case, so that a change in the machine's speed affects all. The first run is not
+measured. The report gives the ratio of the medians, and the smallest and largest ratio of a turn.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from frameworks import BYTES, FRAMEWORKS, MNIST, PACKAGES
 WORKER = Path(__file__).with_name("frameworks.py")
 OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam")
 SUITES = ("epoch", "small", "step", "import", "whole", "scaling")
-NEAR = ("minigrad", "numpy", "torch")  # who takes part where a suite has many cases
-DISTURBED = 0.1  # of a processor used by other programs: then the run is made again
+FEW = ("minigrad", "numpy", "torch")  # the frameworks of suites with many cases
+DISTURBED = 0.1  # processors used by other programs, above which a run is repeated
 THREADS = {f"{name}_NUM_THREADS": "2" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")}
 ENVIRONMENT = os.environ | THREADS
-ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody compiles a library at every import
+ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)  # imports use compiled files
 
-# (case, whose time is divided by whose, at most)
+# (case, framework by whose time ours is divided, highest ratio that meets the target)
 TARGETS = [
     ("epoch rmsprop", "numpy", 1.08),
     ("epoch rmsprop", "matmul", 1.6),
@@ -54,11 +54,11 @@ TARGETS = [
 
 
 class Results:
-    """Seconds (or MiB) by case and framework, one number a repetition."""
+    """Seconds (or MiB) by case and framework, one number for each repetition."""
 
     def __init__(self) -> None:
         self.cases: dict[str, dict[str, list[float]]] = {}
-        self.disturbed: list[float] = []  # processors that other programs used, run by run
+        self.disturbed: list[float] = []  # processors used by other programs, for each run
 
     def add(self, case: str, framework: str, number: float | None) -> None:
         if number is not None:
@@ -71,14 +71,14 @@ class Results:
         return statistics.median(self.cases[case][framework])
 
     def ratio(self, case: str, other: str) -> tuple[float, float, float]:
-        """Ours by theirs: of the medians; the smallest and largest within one turn."""
-        pairs = [a / b for a, b in zip(self.cases[case]["minigrad"], self.cases[case][other])]
+        """Return our time / theirs: of the medians, then the smallest and largest of a turn."""
+        turns = [a / b for a, b in zip(self.cases[case]["minigrad"], self.cases[case][other])]
         of_medians = self.median(case, "minigrad") / self.median(case, other)
-        return of_medians, min(pairs), max(pairs)
+        return of_medians, min(turns), max(turns)
 
 
 class Worker:
-    """A framework in a process of its own, which waits for jobs."""
+    """A framework in its own process, which waits for jobs."""
 
     def __init__(self, framework: str):
         command = [sys.executable, str(WORKER), framework]
@@ -88,14 +88,14 @@ class Worker:
         )
 
     def measure(self, job: dict[str, Any]) -> list[float] | None:
-        """Seconds, and how many processors other programs used meanwhile."""
+        """Return seconds and processors used by other programs; None if it cannot do the job."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps(job) + "\n")
         self.process.stdin.flush()
         while answer := self.process.stdout.readline():
-            if answer.strip() == "null" or answer.startswith("["):  # else it is talk
+            if answer.strip() == "null" or answer.startswith("["):  # skip what libraries print
                 return json.loads(answer)
-        raise RuntimeError(f"{self.process.args}: failed at {job}; run it by hand to see why")
+        raise RuntimeError(f"{self.process.args} failed at {job}; run it by hand to see the error")
 
     def close(self) -> None:
         assert self.process.stdin
@@ -104,31 +104,31 @@ class Worker:
 
 
 def take_turns(jobs: dict[str, dict], who: list[str], args: Any, results: Results) -> None:
-    """Every case by every framework, one after the other, and all of that again."""
+    """Run every case with every framework in turn, and repeat."""
     workers: dict[str, Worker] = {}
     for case, job in jobs.items():
         for _ in range(args.repetitions):
             for framework in who:
                 if framework not in workers:
                     workers[framework] = Worker(framework)
-                if found := quietest(workers[framework], job, args):
-                    results.add(case, framework, found[0])
-                    results.disturbed.append(found[1])
+                if measured := quietest(workers[framework], job, args):
+                    results.add(case, framework, measured[0])
+                    results.disturbed.append(measured[1])
         print(f"  {case}", file=sys.stderr)
     for worker in workers.values():
         worker.close()
 
 
 def quietest(worker: Worker, job: dict[str, Any], args: Any) -> list[float] | None:
-    """The first measurement that no other program disturbed, or else the least disturbed one."""
+    """Measure until no other program disturbs; return the least disturbed measurement."""
     best = None
     for _ in range(args.tries):
         time.sleep(args.pause)
-        found = worker.measure(job)
-        if found is None:
+        measured = worker.measure(job)
+        if measured is None:
             return None
-        if best is None or found[1] < best[1]:
-            best = found
+        if best is None or measured[1] < best[1]:
+            best = measured
         if best[1] < DISTURBED:
             break
     return best
@@ -143,19 +143,19 @@ def training(optimizer: str, sizes: list[int], batch: int, count: int) -> dict[s
 
 
 def epoch_jobs(examples: int) -> dict[str, dict]:
-    """Images scaled before; in the last case, bytes that each batch scales."""
+    """Train on images scaled beforehand; in the last case, on bytes scaled batch by batch."""
     jobs = {f"epoch {o}": training(o, MNIST, 128, examples) for o in OPTIMIZERS}
     return jobs | {"epoch rmsprop, bytes": jobs["epoch rmsprop"] | {"form": "bytes"}}
 
 
 def small_jobs(examples: int) -> dict[str, dict]:
-    """784-32-10 with SGD, where overhead rules."""
+    """Train 784-32-10 with SGD, where overhead dominates."""
     steps = examples // 60
     return {f"small batch {n}": training("sgd", [784, 32, 10], n, n * steps) for n in (1, 8, 32)}
 
 
 def step_jobs(examples: int) -> dict[str, dict]:
-    """A step alone, repeated until it can be measured."""
+    """Measure the optimizer's step alone, repeated often enough to be measurable."""
     return {
         f"step {o} {n}": dict(kind="step", optimizer=o, size=n, times=max(4, 400 * examples // n))
         for n in (10_000, 100_000, 400_000, 1_000_000, 10_000_000)
@@ -164,7 +164,7 @@ def step_jobs(examples: int) -> dict[str, dict]:
 
 
 def scaling_jobs(examples: int) -> dict[str, dict]:
-    """How the cost of a step grows with the batch, the width and the depth."""
+    """Vary the batch size, the width and the depth."""
     steps = max(2, examples // 2000)
     jobs = {}
     for n in (1, 4, 16, 64, 256, 1024, 4096):
@@ -177,7 +177,7 @@ def scaling_jobs(examples: int) -> dict[str, dict]:
 
 
 def import_times(who: list[str], repetitions: int, results: Results) -> None:
-    """The import alone, in a fresh process each; without the time that Python itself needs."""
+    """Measure the import alone, each in a new process, without Python's own start."""
     for i in range(repetitions + 1):
         for name in who:
             imports = ", ".join(PACKAGES[name])
@@ -185,12 +185,12 @@ def import_times(who: list[str], repetitions: int, results: Results) -> None:
             command = [sys.executable, "-c", code + "print(time.perf_counter() - t)"]
             backend = {"KERAS_BACKEND": name.partition("-")[2]} if "keras" in name else {}
             run = subprocess.run(command, env=ENVIRONMENT | backend, capture_output=True, text=True)
-            if i:  # the first one fills the disk's cache
+            if i:  # the first import fills the disk cache
                 results.add("import", name, float(run.stdout.split()[-1]))
 
 
 def whole_processes(who: list[str], repetitions: int, examples: int, results: Results) -> None:
-    """From the start of a process to a trained epoch, import included; and its peak memory."""
+    """Measure whole processes, from import to the end of an epoch, and their peak memory."""
     for form in ("float32", "bytes"):
         for i in range(repetitions + 1):
             for name in who:
@@ -212,7 +212,7 @@ def whole_processes(who: list[str], repetitions: int, examples: int, results: Re
 
 
 def machine() -> str:
-    """What it ran on."""
+    """Return the processor and the versions."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -232,7 +232,7 @@ def machine() -> str:
 
 
 def table(title: str, cases: list[str], results: Results, per: Callable[[str], float]) -> str:
-    """Medians, a case a line; behind them how far the values lie apart, in percent."""
+    """Return a table of medians, one case per line; ± is half the range, in percent."""
     cases = [case for case in cases if case in results.cases]
     who = [f for f in FRAMEWORKS if any(results.has(case, f) for case in cases)]
     if not cases:
@@ -246,13 +246,14 @@ def table(title: str, cases: list[str], results: Results, per: Callable[[str], f
                 continue
             numbers = results.cases[case][f]
             middle = statistics.median(numbers)
-            apart = (max(numbers) - min(numbers)) / middle
-            cells.append(f"{middle * per(case):.4g} ±{50 * apart:.0f}%")
+            spread = (max(numbers) - min(numbers)) / middle
+            cells.append(f"{middle * per(case):.4g} ±{50 * spread:.0f}%")
         lines.append(f"| {case} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def targets(results: Results) -> str:
+    """Return a table of the targets, and whether each is met."""
     lines = ["### Targets", "", "| ours / | case | at most | measured | turn by turn | |"]
     lines.append("|---" * 6 + "|")
     for case, other, limit in TARGETS:
@@ -265,7 +266,7 @@ def targets(results: Results) -> str:
 
 
 def report(results: Results, jobs: dict[str, dict]) -> str:
-    """All tables as Markdown."""
+    """Return all tables as Markdown."""
 
     def starting(word: str) -> list[str]:
         return [case for case in results.cases if case.startswith(word + " ")]
@@ -292,16 +293,16 @@ def report(results: Results, jobs: dict[str, dict]) -> str:
 
 
 def document(results: Results, jobs: dict[str, dict], args: Any, seconds: float) -> str:
-    """The machine, the conditions and the tables."""
+    """Return the machine, the conditions and the tables as Markdown."""
     text = f"{machine()}.\n\n{args.repetitions} repetitions in {seconds:.0f} s"
     if results.disturbed:
-        share = sum(x < DISTURBED for x in results.disturbed) / len(results.disturbed)
-        text += f"; {share:.0%} of the runs had the machine to themselves"
+        share = sum(x >= DISTURBED for x in results.disturbed) / len(results.disturbed)
+        text += f"; other programs disturbed {share:.0%} of the runs"
     return text + ".\n\n" + report(results, jobs)
 
 
 def draw(results: Results, jobs: dict[str, dict], path: str) -> None:
-    """The epoch as bars, and how cost grows as lines."""
+    """Draw the epoch's times as bars, and the cost by size as lines."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -318,7 +319,7 @@ def draw(results: Results, jobs: dict[str, dict], path: str) -> None:
     grown += [("width", "784-n-10: width n"), ("depth", "depth"), ("step rmsprop", "parameters")]
     for ax, (kind, label) in zip(axes.flat[1:], grown):
         cases = [case for case in results.cases if case.startswith(kind + " ")]
-        for f in NEAR:
+        for f in FEW:
             at = [case for case in cases if results.has(case, f)]
             n = [int(case.split()[-1]) for case in at]
             if kind == "step rmsprop":
@@ -336,26 +337,27 @@ def draw(results: Results, jobs: dict[str, dict], path: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--only", nargs="+", choices=SUITES, default=SUITES, help="which suites (default: all)")
-    add("--frameworks", nargs="+", choices=FRAMEWORKS, default=list(FRAMEWORKS), help="which")
-    add("--repetitions", type=int, default=3, help="counted runs of each (default: 3)")
-    add("--examples", type=int, default=60_000, help="images in an epoch; fewer for a quick look")
-    add("--tries", type=int, default=1, help="repeat a run that other programs disturb (1: never)")
-    add("--pause", type=float, default=0.3, help="seconds for threads to fall asleep in between")
-    add("--output", help="a file for the tables, too")
-    add("--picture", help="a file for a picture (needs matplotlib)")
+    add("--only", nargs="+", choices=SUITES, default=SUITES, help="suites to run (default: all)")
+    add("--frameworks", nargs="+", choices=FRAMEWORKS, default=list(FRAMEWORKS),
+        help="frameworks to run (default: all that are installed)")  # fmt: skip
+    add("--repetitions", type=int, default=3, help="measured runs of each (default: 3)")
+    add("--examples", type=int, default=60_000, help="images per epoch (default: 60000)")
+    add("--tries", type=int, default=1, help="attempts at a disturbed run (default: 1)")
+    add("--pause", type=float, default=0.3, help="seconds between runs (default: 0.3)")
+    add("--output", help="file to write the tables to")
+    add("--picture", help="file to draw a picture to (needs matplotlib)")
     args = parser.parse_args()
 
     who = [f for f in args.frameworks if all(map(find_spec, PACKAGES[f]))]
-    near = [f for f in who if f in NEAR]
-    products = {"matmul"}  # no framework: nothing to import, nothing to train
+    few = [f for f in who if f in FEW]
+    products = {"matmul"}  # matrix products only: not a framework to import or train
     results, jobs = Results(), {}
     began = time.perf_counter()
     suites = {
         "epoch": (epoch_jobs, who),
         "small": (small_jobs, [f for f in who if f != "matmul"]),
-        "step": (step_jobs, near),
-        "scaling": (scaling_jobs, near),
+        "step": (step_jobs, few),
+        "scaling": (scaling_jobs, few),
     }
     for suite in args.only:
         print(suite, file=sys.stderr)

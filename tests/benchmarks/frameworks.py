@@ -1,9 +1,9 @@
-"""The same network, trained by each framework as its own examples would write it.
+"""The same network in each framework, written as in the framework's own examples.
 
-In order of difficulty: the data, then minigrad, what it is made of, and the others. A class here
-has two methods: __init__(sizes, optimizer, x, y) makes the network, with ReLU between its layers;
-run(batch, count) trains it on `count` examples and returns the last loss. Each does the same
-float32 work: shuffled batches, softmax cross-entropy, a step at PyTorch's default lr.
+In order of difficulty: the data, minigrad, hand-written NumPy, and the other frameworks. Each class
+has two methods. __init__(sizes, optimizer, x, y) makes the network, with ReLU between its layers.
+run(batch, count) trains it on `count` examples and returns the last loss. All do the same float32
+work: shuffled batches, softmax cross-entropy, steps with PyTorch's default lr.
 
     python tests/benchmarks/frameworks.py minigrad        one job a line on stdin, see `serve`
 """
@@ -29,7 +29,7 @@ RHO, BETA1, BETA2, EPS = 0.9, 0.9, 0.999, 1e-8
 
 
 def mnist(scaled: bool) -> tuple[Any, Any]:
-    """60,000 images (N, 784) and labels; scaled to 0 … 1 in float32, or bytes as they come."""
+    """Return 60,000 images (N, 784) and labels; images as float32 in 0 … 1, or as bytes."""
     import numpy as np
 
     read = lambda name: np.frombuffer(gzip.decompress((DATA / name).read_bytes()), np.uint8)  # noqa: E731
@@ -39,7 +39,7 @@ def mnist(scaled: bool) -> tuple[Any, Any]:
 
 
 def initial(sizes: list[int]) -> list[tuple[Any, Any]]:
-    """(kernel, bias) of each layer, Glorot uniform."""
+    """Return (kernel, bias) of each layer, Glorot uniform."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -52,6 +52,8 @@ def initial(sizes: list[int]) -> list[tuple[Any, Any]]:
 
 
 class Minigrad:
+    """minigrad's layers and optimizers in an explicit loop."""
+
     def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
         import numpy as np
 
@@ -79,14 +81,14 @@ class Minigrad:
 
 
 def as_float(x: Any) -> Any:
-    """Bytes scaled to 0 … 1; floats as they are."""
+    """Scale bytes to 0 … 1; return floats unchanged."""
     import numpy as np
 
     return x if x.dtype == np.float32 else np.divide(x, 255, dtype=np.float32)
 
 
 class NumPy:
-    """By hand: the gradients worked out on paper, the formulas as the textbook has them."""
+    """NumPy with hand-written gradients and the optimizers' formulas from the textbook."""
 
     def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
         import numpy as np
@@ -172,7 +174,7 @@ class HandWritten:
 
 
 class Matmul:
-    """The matrix products of the forward and backward pass and nothing else: the floor."""
+    """Only the matrix products of the forward and backward pass: a lower bound for the time."""
 
     def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
         self.kernels, self.x = [w for w, _ in initial(sizes)], x
@@ -191,7 +193,7 @@ class Matmul:
 
 
 class PyTorch:
-    """Eager, with the optimizers' default implementations."""
+    """Eager PyTorch, with the optimizers' default implementations."""
 
     def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
         import torch
@@ -231,7 +233,7 @@ def torch_optimizer(name: str, parameters: Any) -> Any:
 
 
 class Jax:
-    """JAX and optax: the whole step compiled, data access included, buffers donated."""
+    """JAX and optax: the whole step is compiled, and its buffers are donated."""
 
     def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
         import jax
@@ -278,7 +280,7 @@ def optax_rule(name: str) -> Any:
 
 
 class Keras:
-    """Keras's own fit, on the backend named."""
+    """Keras's own `fit` on a given backend."""
 
     def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any, backend: str):
         os.environ |= {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -299,7 +301,7 @@ class Keras:
 
 
 class MyGrad:
-    """Its own layers and gradients; the step by hand, since it comes without optimizers."""
+    """MyGrad's layers and gradients; a hand-written step, since MyGrad has no optimizers."""
 
     def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
         import mygrad
@@ -330,7 +332,7 @@ class MyGrad:
 
 
 class Autograd:
-    """HIPS autograd; the step by hand."""
+    """HIPS autograd with a hand-written step."""
 
     def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
         import autograd.numpy as anp
@@ -361,7 +363,7 @@ class Autograd:
 
 
 class ScikitLearn:
-    """MLPClassifier, which has SGD and Adam."""
+    """scikit-learn's MLPClassifier, which has SGD and Adam."""
 
     def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
         from sklearn.neural_network import MLPClassifier
@@ -391,7 +393,7 @@ FRAMEWORKS = {
     "autograd": Autograd,
     "sklearn": ScikitLearn,
 }
-PACKAGES = {  # what must be installed for it
+PACKAGES = {  # that each one needs
     "minigrad": ["minigrad"],
     "numpy": ["numpy"],
     "matmul": ["numpy"],
@@ -405,11 +407,11 @@ PACKAGES = {  # what must be installed for it
 }
 
 
-# A step alone
+# The optimizer's step alone
 
 
 def stepper(framework: str, optimizer: str, size: int) -> Any:
-    """A function that updates `size` parameters, whose gradients do not change."""
+    """Return a function that updates `size` parameters with constant gradients."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -432,15 +434,15 @@ def stepper(framework: str, optimizer: str, size: int) -> Any:
     raise NotImplementedError(framework)
 
 
-# The worker
+# The worker process
 
 
 def serve(framework: str) -> None:
-    """Do the jobs on stdin, one a line, JSON in and out; null for what it does not have.
+    """Run the jobs on stdin: one line of JSON each, one line of JSON as the answer.
 
-    The answer is the seconds it took and how many processors other programs used meanwhile.
-    The first time a job comes, it is done once more before, unmeasured, to warm up; what was made
-    for it is kept, so that a repetition goes on training.
+    The answer is [seconds, processors used by other programs meanwhile], or null if the framework
+    cannot do the job. A job's first run is repeated, and only the repetition is measured. The
+    network is kept for later runs of the same job, which continue its training.
     """
     ready: dict[str, Any] = {}
     data: dict[str, Any] = {}
@@ -449,30 +451,30 @@ def serve(framework: str) -> None:
             if line not in ready:
                 ready[line] = prepare(framework, json.loads(line), data)
                 ready[line]()
-            start, before = time.perf_counter(), others()
+            start, before = time.perf_counter(), others_seconds()
             ready[line]()
             seconds = time.perf_counter() - start
-            print(json.dumps([seconds, (others() - before) / seconds]), flush=True)
+            print(json.dumps([seconds, (others_seconds() - before) / seconds]), flush=True)
         except NotImplementedError:
             print("null", flush=True)
 
 
-BYTES = ("minigrad", "numpy", "torch", "jax", "mygrad", "autograd")  # who can scale each batch
+BYTES = ("minigrad", "numpy", "torch", "jax", "mygrad", "autograd")  # can scale each batch
 
 
-def others() -> float:
-    """Processor seconds that other programs have used so far, where the system tells."""
+def others_seconds() -> float:
+    """Return the processor seconds that other programs have used, or 0 if not known."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return 0.0
     user, nice, system, _, _, irq, soft, steal = map(int, stat.read_text().split()[1:9])
     own = os.times()
-    in_all = (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
-    return in_all - own.user - own.system - own.children_user - own.children_system
+    total = (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
+    return total - own.user - own.system - own.children_user - own.children_system
 
 
 def prepare(framework: str, job: dict[str, Any], data: dict[str, Any]) -> Any:
-    """The job as a function without arguments."""
+    """Return the job as a function without arguments."""
     if job.get("form") == "bytes" and framework not in BYTES:
         raise NotImplementedError(framework)
     if job["kind"] == "step":
@@ -489,18 +491,18 @@ def prepare(framework: str, job: dict[str, Any], data: dict[str, Any]) -> Any:
     return lambda: trainer.run(job["batch"], job["count"])
 
 
-def once(framework: str, optimizer: str, form: str, count: int) -> None:
-    """All of it in a fresh process: import, read the images, train."""
+def run_once(framework: str, optimizer: str, form: str, count: int) -> None:
+    """Import, read the images and train: the whole work of a new process."""
     x, y = mnist(scaled=form == "float32")
     FRAMEWORKS[framework](MNIST, optimizer, x, y).run(128, count)
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    if hasattr(os, "sched_setaffinity"):  # XLA takes as many threads as there are processors
+    if hasattr(os, "sched_setaffinity"):  # XLA uses a thread for each processor
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     name, *job = sys.argv[1:]
     if job:
-        once(name, job[0], job[1], int(job[2]))
+        run_once(name, job[0], job[1], int(job[2]))
     else:
         serve(name)

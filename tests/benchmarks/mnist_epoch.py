@@ -1,14 +1,14 @@
-"""One epoch of the MNIST MLP, minigrad beside a hand-written NumPy loop: the cost of the framework.
+"""Time one epoch of the MNIST MLP: minigrad, and a NumPy loop with hand-written gradients.
 
-    python tests/benchmarks/mnist_epoch.py [--repetitions 5]
+    python tests/benchmarks/mnist_epoch.py --repetitions 5
 
 Both do the same float32 work from the same seed on the same batches (60,000 images, 784-512-10,
-batch 128, RMSprop). They take turns, so that a machine whose speed drifts is fair to both; what
-counts is the ratio of the medians. That the work was the same shows in the first 20 losses; later
-ones drift apart, since RMSprop takes full first steps even where a gradient is rounding noise.
+batch 128, RMSprop). They run in turns, so that a change in the machine's speed affects both. The
+result is the ratio of the medians: the cost of the framework. The first 20 losses show that the
+work is the same. Later losses drift apart: RMSprop's first step has full size even where the
+gradient is only rounding noise.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -20,12 +20,13 @@ from minigrad.functional import cross_entropy
 from minigrad.layers import Dense
 from minigrad.models import Sequential
 from minigrad.optimizers import RMSprop
+from minigrad.utils import argument_parser
 
 LR, RHO, EPS, BATCH = 1e-3, 0.9, 1e-8, 128
 
 
-def framework(images: np.ndarray, labels: np.ndarray) -> list[float]:
-    """The epoch in minigrad; its losses."""
+def train_minigrad(images: np.ndarray, labels: np.ndarray) -> list[float]:
+    """Train for an epoch with minigrad; return the losses."""
     model = Sequential([Dense(512, activation="relu", input_shape=(784,)), Dense(10)], seed=0)
     optimizer, losses = RMSprop(model.parameters(), lr=LR, rho=RHO, eps=EPS), []
     for x, y in batches(images, labels, BATCH, np.random.default_rng(0)):
@@ -37,8 +38,8 @@ def framework(images: np.ndarray, labels: np.ndarray) -> list[float]:
     return losses
 
 
-def by_hand(images: np.ndarray, labels: np.ndarray) -> list[float]:
-    """The same epoch as one writes it without a framework, with the gradients worked out."""
+def train_numpy(images: np.ndarray, labels: np.ndarray) -> list[float]:
+    """Train for the same epoch without a framework; return the losses."""
     model = Sequential([Dense(512, activation="relu", input_shape=(784,)), Dense(10)], seed=0)
     parameters = [p.data for p in model.parameters()]
     w1, b1, w2, b2 = parameters
@@ -52,8 +53,8 @@ def by_hand(images: np.ndarray, labels: np.ndarray) -> list[float]:
         losses.append(-float(np.log(p[np.arange(len(y)), y]).mean()))
         p[np.arange(len(y)), y] -= 1
         p /= len(y)
-        into_hidden = (p @ w2.T) * (hidden > 0)
-        gradients = x.T @ into_hidden, into_hidden.sum(axis=0), hidden.T @ p, p.sum(axis=0)
+        g = (p @ w2.T) * (hidden > 0)
+        gradients = x.T @ g, g.sum(axis=0), hidden.T @ p, p.sum(axis=0)
         for w, g, v in zip(parameters, gradients, squares):
             v *= RHO
             v += (1 - RHO) * g * g
@@ -61,34 +62,33 @@ def by_hand(images: np.ndarray, labels: np.ndarray) -> list[float]:
     return losses
 
 
-def seconds(epoch: Callable, images: np.ndarray, labels: np.ndarray) -> tuple[float, list]:
+def measure(train: Callable, images: np.ndarray, labels: np.ndarray) -> tuple[float, list]:
+    """Return the seconds and the losses of an epoch."""
     start = time.perf_counter()
-    losses = epoch(images, labels)
+    losses = train(images, labels)
     return time.perf_counter() - start, losses
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--repetitions", type=int, default=5, help="counted runs, 3 or more"
-    )
+    parser = argument_parser(__doc__)
+    parser.add_argument("--repetitions", type=int, default=5, help="measured runs, 3 or more")
     repetitions = max(3, parser.parse_args().repetitions)
     (images, labels), _ = mnist.load_data()
     images = images.reshape(60000, 784).astype("float32") / 255
     ours, theirs = [], []
-    for run in range(repetitions + 1):  # the first run of each warms up
-        a, our_losses = seconds(framework, images, labels)
-        b, their_losses = seconds(by_hand, images, labels)
+    for run in range(repetitions + 1):  # the first run of each is not measured
+        a, our_losses = measure(train_minigrad, images, labels)
+        b, their_losses = measure(train_numpy, images, labels)
         if run:
             ours.append(a)
             theirs.append(b)
-    apart = np.abs(np.divide(our_losses[:20], their_losses[:20]) - 1).max()
-    pairs = [a / b for a, b in zip(ours, theirs)]
+    difference = np.abs(np.divide(our_losses[:20], their_losses[:20]) - 1).max()
+    ratios = [a / b for a, b in zip(ours, theirs)]
     print(f"minigrad       median {statistics.median(ours):.3f} s of {repetitions}")
     print(f"NumPy by hand  median {statistics.median(theirs):.3f} s of {repetitions}")
     print(f"ratio of medians {statistics.median(ours) / statistics.median(theirs):.3f}", end=" ")
-    print(f"(pair by pair {min(pairs):.3f} to {max(pairs):.3f})")
-    print(f"largest relative difference of the first 20 losses {apart:.1e}")
+    print(f"(turn by turn {min(ratios):.3f} to {max(ratios):.3f})")
+    print(f"largest relative difference of the first 20 losses {difference:.1e}")
 
 
 if __name__ == "__main__":

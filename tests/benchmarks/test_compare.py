@@ -1,5 +1,6 @@
-"""The comparison compares like with like, and runs."""
+"""The frameworks of the comparison do the same work, and the program runs."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ def frameworks(monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "rmsprop", "adam"])
-def test_minigrad_and_numpy_by_hand_do_the_same_work(frameworks, optimizer):
+def test_minigrad_and_hand_written_numpy_do_the_same_work(frameworks, optimizer):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((200, 20), dtype=np.float32)
     y = np.argmax(x[:, :10], axis=1)
@@ -31,9 +32,34 @@ def test_minigrad_and_numpy_by_hand_do_the_same_work(frameworks, optimizer):
     assert losses[0] != pytest.approx(np.log(10), rel=1e-2)  # it has learned something
 
 
-def test_it_runs():
+@pytest.mark.slow
+def test_the_program_runs():
     command = [sys.executable, str(HERE / "compare.py"), "--only", "small", "--pause", "0"]
     command += "--frameworks minigrad numpy --examples 240 --repetitions 1".split()
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
     assert "| small batch 32 |" in run.stdout
+
+
+def test_a_worker_measures_jobs_and_declines_what_it_cannot_do(frameworks, monkeypatch, capsys):
+    jobs = [dict(kind="step", optimizer="sgd", size=10, times=2), dict(kind="train", form="bytes")]
+    lines = [json.dumps(job) + "\n" for job in jobs]
+    monkeypatch.setattr(sys, "stdin", lines)
+    frameworks.serve("matmul")
+    assert capsys.readouterr().out == "null\nnull\n"
+    monkeypatch.setattr(sys, "stdin", lines[:1])
+    frameworks.serve("numpy")
+    seconds, _ = json.loads(capsys.readouterr().out)
+    assert seconds > 0
+
+
+def test_the_report_says_which_targets_are_met(monkeypatch):
+    monkeypatch.syspath_prepend(HERE)
+    import compare
+
+    results = compare.Results()
+    for framework, seconds in {"minigrad": 1.0, "numpy": 2.0, "jax": 0.5}.items():
+        results.add("epoch rmsprop", framework, seconds)
+    met, not_met = compare.targets(results).splitlines()[4:]
+    assert met == "| numpy | epoch rmsprop | 1.08 | 0.500 | 0.50 … 0.50 | met |"
+    assert not_met == "| jax | epoch rmsprop | 1.15 | 2.000 | 2.00 … 2.00 | **not met** |"

@@ -1,4 +1,4 @@
-"""Writes engine.json: what HIPS autograd and MyGrad give for the programs in programs.py.
+"""Write engine.json: the results of HIPS autograd and MyGrad for the programs in programs.py.
 
 pip install autograd==1.9.1 mygrad==2.5.0 numpy
 python tests/golden/engine.py
@@ -17,13 +17,14 @@ from autograd.extend import Box
 
 
 def value(x):
+    """Return the array inside autograd's boxes."""
     while isinstance(x, Box):
         x = x._value
     return x
 
 
 def derivatives(f):
-    """f and its derivatives up to the sixth, at the points."""
+    """Return f and its derivatives up to the sixth, at programs.POINTS."""
     rows = [f(programs.POINTS)]
     for _ in range(programs.ORDERS):
         f = autograd.elementwise_grad(f)

@@ -1,15 +1,16 @@
-"""Runs the real PyTorch, Keras and optax and stores where their optimizers go: golden.npz.
+"""Write golden.npz: the weights after steps of the optimizers of PyTorch, Keras and optax.
 
-In an environment of its own, with torch, keras, jax and optax installed:  python generate.py
-Every case is run in float64 and float32 on the same gradients, which are given, not computed from
-the weights, so that rounding does not grow. What the inputs are made to show:
+    python tests/golden/generate.py        in an environment with torch, keras, jax and optax
 
-    a changing lr                     whether lr stands inside or outside the momentum buffer
-    gradients near 1e-5               where ε stands
-    a burst that fades                the two AMSGrads, and how fast a memory fades
-    g = 0 throughout, weights not     L2 against decoupled weight decay
-    rare gradients                    what a zero gradient does to the state
-    two parameters, one a matrix      norm against global norm
+Every case runs in float64 and float32 on the same given gradients. They do not depend on the
+weights, so rounding errors do not grow. What each part of the inputs distinguishes:
+
+    a changing lr                       lr inside or outside the momentum buffer
+    gradients near 1e-5                 the place of ε
+    a burst that fades                  the two variants of AMSGrad, and the decay rates
+    zero gradients, nonzero weights     L2 and decoupled weight decay
+    rare gradients                      the effect of a zero gradient on the state
+    two parameters, one a matrix        norm and global norm
 """
 
 import json
@@ -168,7 +169,7 @@ CASES = {
             (dict(weight_decay=0.1), dict(weight_decay=0.1)),
         ],
     },
-    # "L2", "decoupled", "clip", "clip_by_global_norm" are links that optax's users chain themselves
+    # "L2", "clip" and "clip_by_global_norm" are transformations that users of optax chain
     "optax": {
         "SGD": [
             ({}, {}),

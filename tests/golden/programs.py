@@ -1,7 +1,7 @@
 """The documentation examples of HIPS autograd and MyGrad, written once for all three engines.
 
-`np` is the module to write them in: autograd.numpy, mygrad, or NumPy itself with minigrad's
-tensors; `value` takes the number out of a traced array.
+The argument `np` is autograd.numpy, mygrad, or NumPy itself for minigrad's tensors. The argument
+`value` is a function that returns the plain array inside a traced one.
 """
 
 import itertools
@@ -9,7 +9,7 @@ import itertools
 import numpy
 
 ORDERS = 6
-POINTS = numpy.linspace(-1, 1, 9)  # further out, the formula of tanh cancels
+POINTS = numpy.linspace(-1, 1, 9)  # the formula of tanh loses digits further from 0
 
 
 def tanh(np, x):
@@ -18,12 +18,12 @@ def tanh(np, x):
 
 
 def sigmoid(np, x):
-    """autograd, tutorial: the logistic function, by way of tanh."""
+    """autograd, tutorial: the logistic function, computed from tanh."""
     return 0.5 * (np.tanh(x / 2) + 1)
 
 
 def sine_by_its_series(np, x, terms=20):
-    """autograd, tutorial: a loop in Python, differentiated as it ran."""
+    """autograd, tutorial: the Taylor series of the sine, in a Python loop."""
     total = term = x
     for k in range(1, terms):
         term = -term * x * x / ((2 * k + 1) * (2 * k))
@@ -53,7 +53,7 @@ def fluid_start(n=10):
 
 
 def project(np, vx, vy):
-    """Take the divergence out of the flow, by ten sweeps of Jacobi's method on the pressure."""
+    """Remove the divergence of the flow: ten iterations of Jacobi's method for the pressure."""
     h = 1.0 / vx.shape[0]
     divergence = (
         -0.5 * h * (np.roll(vx, -1, 0) - np.roll(vx, 1, 0) + np.roll(vy, -1, 1) - np.roll(vy, 1, 1))
@@ -68,7 +68,7 @@ def project(np, vx, vy):
 
 
 def advect(np, value, f, vx, vy):
-    """What stands at each cell now stood a step upstream before: bilinear interpolation."""
+    """Move f with the flow by one step: interpolate bilinearly at the point upstream of a cell."""
     n, m = f.shape
     rows, columns = numpy.meshgrid(numpy.arange(n), numpy.arange(m), indexing="ij")
     y, x = rows - vx, columns - vy
@@ -81,7 +81,7 @@ def advect(np, value, f, vx, vy):
 
 
 def fluid_loss(np, value, velocity, steps=4):
-    """How far the smoke is from a target after some steps, by the velocity at the start."""
+    """Return the mean squared distance of the smoke from a target, after some steps of the flow."""
     smoke = numpy.outer(numpy.linspace(0, 1, 10), numpy.linspace(1, 0, 10))
     target = fluid_start()[1]
     vx, vy = velocity[0], velocity[1]
@@ -92,7 +92,7 @@ def fluid_loss(np, value, velocity, steps=4):
     return np.mean((smoke - target) ** 2)
 
 
-# A recurrent net that predicts the next letter: autograd, examples/rnn.py
+# A recurrent network that predicts the next character: autograd, examples/rnn.py
 
 TEXT = "hello recurrent world"
 LETTERS = sorted(set(TEXT))
@@ -120,12 +120,12 @@ def rnn_loss(np, h, from_letter, from_hidden, to_letter):
 
 
 def rosenbrock(np, x):
-    """The valley that the gradient-descent example descends."""
+    """(1 − x₀)² + 100·(x₁ − x₀²)², from MyGrad's gradient-descent example."""
     return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
 
 
 def contraction(np, a, b):
-    """einsum with an ellipsis, and a reduction of a view."""
+    """Combine einsum with an ellipsis and a reduction of a view."""
     return np.sum(np.einsum("...ij,jk->...ik", a, b)[..., ::2] ** 2)
 
 

@@ -1,4 +1,4 @@
-"""detect_anomaly names the operation, what went in, and the line."""
+"""detect_anomaly names the operation, its operands and the line."""
 
 import inspect
 
@@ -13,6 +13,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
 def here():
+    """Return the caller's line number."""
     return inspect.currentframe().f_back.f_lineno
 
 
@@ -20,7 +21,7 @@ def leaf(values):
     return Tensor(values, requires_grad=True)
 
 
-def test_in_the_forward_pass():
+def test_an_error_in_the_forward_pass_names_operation_operands_and_line():
     x = leaf([[1.0, -4.0, 2.0]])
     with detect_anomaly(), pytest.raises(AnomalyError) as caught:
         line = here() + 1
@@ -30,7 +31,7 @@ def test_in_the_forward_pass():
     assert f"{__file__}:{line}: np.sum(np.log(x))" in text
 
 
-def test_in_the_backward_pass_the_line_is_that_of_the_forward_pass():
+def test_an_error_in_the_backward_pass_names_the_line_of_the_forward_pass():
     x = leaf([0.0, 4.0])
     with detect_anomaly():
         line = here() + 1
@@ -43,20 +44,20 @@ def test_in_the_backward_pass_the_line_is_that_of_the_forward_pass():
     assert x.grad is None
 
 
-def test_infinity_and_numbers_among_the_operands():
+def test_an_infinity_and_a_python_number_are_named():
     with (
         detect_anomaly(),
-        pytest.raises(AnomalyError, match=r"np\.divide gave an inf.* and 0; made"),
+        pytest.raises(AnomalyError, match=r"np\.divide gave an inf.* and 0; called"),
     ):
         leaf([1.0, 2.0]) / 0
 
 
-def test_nan_that_comes_in_with_the_data():
+def test_nan_in_the_data_is_counted():
     with detect_anomaly(), pytest.raises(AnomalyError, match=r"from 1 to 2 and 1 NaN"):
         leaf([1.0, 1.0, 1.0]) * np.array([1.0, np.nan, 2.0])
 
 
-def test_within_a_layer_the_line_is_that_of_the_program():
+def test_an_error_in_a_layer_names_the_line_that_called_it():
     layer = Dense(2)
     layer(np.ones((1, 1), np.float32))
     layer.kernel.data[:] = np.inf
@@ -67,7 +68,7 @@ def test_within_a_layer_the_line_is_that_of_the_program():
     assert f"{__file__}:{line}" in str(caught.value)
 
 
-def test_nothing_is_watched_outside_and_good_numbers_pass():
+def test_finite_numbers_pass_and_outside_nothing_is_checked():
     assert np.isnan(np.log(leaf([-1.0])).item())
     x = leaf([1.0, 2.0])
     with detect_anomaly():

@@ -1,4 +1,4 @@
-"""The pictures of a graph: every box and every arrow."""
+"""The drawing of a graph has a box for each node and array, an arrow for each operand."""
 
 import re
 
@@ -8,36 +8,34 @@ import pytest
 from minigrad import Tensor, primitive
 from minigrad.functional import cross_entropy
 from minigrad.graph import trace
-from minigrad.layers import Dense
+from minigrad.layers import Dense, Layer, ReLU
 from minigrad.models import Sequential
 
 
 @pytest.fixture
 def small():
+    """A model, and a function that computes its loss."""
     model = Sequential([Dense(8, activation="relu", input_shape=(4,)), Dense(3)])
-    return model, cross_entropy(model(np.ones((2, 4), np.float32)), [0, 1])
+    return model, lambda: cross_entropy(model(np.ones((2, 4), np.float32)), [0, 1])
 
 
-def test_a_primitive_without_a_name_is_no_tag_in_mermaid():
+def test_mermaid_does_not_take_a_lambda_for_a_tag():
     same = primitive(lambda g, *_: g)(lambda x: x + 0)
     text = trace(same(Tensor([1.0], requires_grad=True)), format="mermaid")
     assert 'n1["lambda<br/>(1,) float32"]' in text
 
 
 def test_dot(small):
-    model, loss = small
-    text = trace(loss, model)
+    model, compute_loss = small
+    text = trace(compute_loss, model)
     boxes = dict(re.findall(r'(n\d+) \[label="(.*?)"', text))
     arrows = {
         (boxes[a].split("\\n")[0], boxes[b].split("\\n")[0])
         for a, b in re.findall(r"(n\d+) -> (n\d+)", text)
     }
-    assert ("layers.0.kernel", "linear") in arrows and ("relu", "linear") in arrows
-    assert ("linear", "relu") in arrows and ("constant", "linear") in arrows
-    assert (
-        "relu\\n(2, 8) float32" in boxes.values()
-        and "layers.1.bias\\n(3,) float32" in boxes.values()
-    )
+    assert {("layers.0.kernel", "linear"), ("constant", "linear")} <= arrows
+    assert {("linear", "relu"), ("relu", "linear")} <= arrows
+    assert {"relu\\n(2, 8) float32", "layers.1.bias\\n(3,) float32"} <= set(boxes.values())
     assert len(boxes) == 10 and text.count("->") == 9
     first, second = re.findall(r"subgraph.*?\n  }", text, re.S)
     assert 'label="layers.0 Dense"' in first and "linear" in first and "relu" in first
@@ -46,11 +44,42 @@ def test_dot(small):
 
 
 def test_mermaid(small):
-    model, loss = small
-    text = trace(loss, model, format="mermaid")
+    model, compute_loss = small
+    text = trace(compute_loss, model, format="mermaid")
     assert text.startswith("flowchart TB") and text.count("subgraph") == text.count("  end") == 2
     assert len(set(re.findall(r"^  (n\d+)[\[(]", text, re.M))) == 10
     assert text.count("-->") == 9
+
+
+def test_a_tensor_has_names_but_no_frames(small):
+    model, compute_loss = small
+    text, framed = trace(compute_loss(), model), trace(compute_loss, model)
+    assert "subgraph" not in text and framed.count("subgraph") == 2
+    outside = re.sub(r"  subgraph.*\n|  }\n", "", framed)
+    assert sorted(text.splitlines()) == sorted(outside.splitlines())
+
+
+def test_a_frame_holds_all_calls_of_its_layer_and_is_the_innermost():
+    inner = Dense(2, input_shape=(2,))
+    model = Sequential([Sequential([inner, inner]), ReLU()])
+    text = trace(lambda: model(np.ones((1, 2), np.float32)), model)
+    frames = dict(re.findall(r'subgraph cluster_\d+ { label="(.*?)"\n(.*?)\n  }', text, re.S))
+    assert {name: lines.count("label") for name, lines in frames.items()} == {
+        "layers.0.layers.0 Dense": 2,
+        "layers.1 ReLU": 1,
+    }
+
+
+def test_layers_are_as_before_also_after_an_error(small):
+    call = Layer.__call__
+
+    def fail():
+        raise KeyError("missing")
+
+    with pytest.raises(KeyError, match="missing"):
+        trace(fail, small[0])
+    assert trace(small[1]).count("subgraph") == 0  # without a model, layers have no names
+    assert Layer.__call__ is call
 
 
 def test_without_a_model_and_of_a_leaf():
@@ -61,10 +90,12 @@ def test_without_a_model_and_of_a_leaf():
 
 
 def test_bad_input(small):
+    loss = small[1]()
     with pytest.raises(ValueError, match="one of dot, mermaid, received 'png'"):
-        trace(small[1], format="png")
-    with pytest.raises(TypeError, match="a Tensor is required, received float"):
-        trace(3.0)
-    small[1].backward()
+        trace(loss, format="png")
+    for wrong in (3.0, lambda: 3.0):
+        with pytest.raises(TypeError, match="a Tensor is required, received float"):
+            trace(wrong)
+    loss.backward()
     with pytest.raises(RuntimeError, match="freed"):
-        trace(small[1])
+        trace(loss)
