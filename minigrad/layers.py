@@ -27,13 +27,9 @@ def identity(x: Tensor) -> Tensor:
     return x
 
 
-ACTIVATIONS: dict[str, Callable] = {
-    "linear": identity,
-    "relu": relu,
-    "sigmoid": sigmoid,
-    "softmax": softmax,
-    "tanh": np.tanh,
-}
+ACTIVATIONS: dict[str, Callable] = dict(
+    linear=identity, relu=relu, sigmoid=sigmoid, softmax=softmax, tanh=np.tanh
+)
 
 
 def get_activation(activation: str | Callable | None) -> Callable:
@@ -206,7 +202,6 @@ class Dense(Layer):
             self.bias = self.make_parameter(self.bias_initializer, (self.units,))
 
     def make_parameter(self, initializer: Callable[..., np.ndarray], shape: Shape) -> Tensor:
-        """Return a new parameter, after checking the shape of what the initializer returned."""
         array = np.asarray(initializer(shape, self.rng))
         if array.shape != shape:
             raise ValueError(

@@ -200,14 +200,12 @@ class Optimizer:
 
     def hyperparameters_at_step(self, group: Group) -> dict[str, Any]:
         """Return the group's hyperparameters at this step, with the values of schedules checked."""
-        raw = vars(self) | group.data
+        raw, who = vars(self) | group.data, type(self).__name__
         h = {name: raw[name] for name in self.defaults}
         for name, value in h.items():
             if isinstance(value, Schedule):
-                who, at = type(self).__name__, f"{name} at step {self.steps}"
-                h[name] = check_hyperparameter(
-                    who, at, value(self.steps), self.defaults[name], None
-                )
+                at, default = f"{name} at step {self.steps}", self.defaults[name]
+                h[name] = check_hyperparameter(who, at, value(self.steps), default, None)
         return h
 
     # ---- Parameters ----
@@ -241,10 +239,8 @@ class Optimizer:
 
     def init_slots(self, w: np.ndarray, h: Any) -> Slots:
         """Return all slots of a parameter before its first update."""
-        hyper = {k: h[k] for k in self.required_hyperparameters["init"] if k != "t"}
-        for k, value in hyper.items():
-            if isinstance(value, Schedule):
-                hyper[k] = value(self.steps)
+        values = {k: h[k] for k in self.required_hyperparameters["init"] if k != "t"}
+        hyper = {k: v(self.steps) if isinstance(v, Schedule) else v for k, v in values.items()}
         slots = self.init(w, **hyper)
         return slots | {"momentum_buffer": np.zeros_like(w)} if h["momentum"] != 0 else slots
 
@@ -327,15 +323,12 @@ class Optimizer:
 
     def validate_overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
         """Return the hyperparameters of a group after every check."""
-        who, allowed = f"a group of {type(self).__name__}", dict(self.defaults)
-        for name in GLOBAL_ONLY:
-            del allowed[name]
-        for name in overrides.keys() - allowed.keys():
-            raise TypeError(unknown_hyperparameter(who, name, allowed))
-        checked = {
-            name: check_hyperparameter(who, name, value, allowed[name], self.steps)
-            for name, value in overrides.items()
-        }
+        who, checked = f"a group of {type(self).__name__}", {}
+        allowed = {k: default for k, default in self.defaults.items() if k not in GLOBAL_ONLY}
+        for name, value in overrides.items():
+            if name not in allowed:
+                raise TypeError(unknown_hyperparameter(who, name, allowed))
+            checked[name] = check_hyperparameter(who, name, value, allowed[name], self.steps)
         self.refuse_contradictions(ChainMap(checked, vars(self)))
         return checked
 

@@ -29,6 +29,11 @@ def operators(ufunc: np.ufunc) -> tuple[Callable, Callable]:
     return lambda self, other: ufunc(self, other), lambda self, other: ufunc(other, self)
 
 
+def of_data(function: Callable) -> Any:
+    """Make a method that calls the function on the array."""
+    return lambda self: function(self.data)
+
+
 def in_place_error(what: str) -> TypeError:
     """Make the error for code that writes into a tensor."""
     return TypeError(
@@ -79,23 +84,11 @@ class ArrayMethods:
     ndim = property(operator.attrgetter("data.ndim"), doc="The number of axes.")
     size = property(operator.attrgetter("data.size"), doc="The number of elements.")
 
+    __len__, __bool__, __float__ = of_data(len), of_data(bool), of_data(float)
+    __int__, __index__ = of_data(int), of_data(operator.index)
+
     def __contains__(self, x: Any) -> bool:
         return x in self.data
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __bool__(self) -> bool:
-        return bool(self.data)
-
-    def __float__(self) -> float:
-        return float(self.data)
-
-    def __int__(self) -> int:
-        return int(self.data)
-
-    def __index__(self) -> int:
-        return operator.index(self.data)
 
     def __format__(self, spec: str) -> str:
         return format(self.item() if self.size == 1 else self.data, spec) if spec else str(self)
@@ -124,8 +117,7 @@ class ArrayMethods:
     def __iter__(self) -> Iterator[Any]:
         return map(self.__getitem__, range(len(self.data)))
 
-    def __copy__(self) -> Any:
-        return copy.deepcopy(self)
+    __copy__ = copy.deepcopy
 
     # NumPy's methods
 

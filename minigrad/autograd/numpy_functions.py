@@ -7,7 +7,6 @@ Each has NumPy's signature without the arguments that we refuse. The result's dt
 from __future__ import annotations
 
 import math
-import operator
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -163,9 +162,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
 # The same elements in another shape or order
 
 
-@implements(np.ravel)
-def ravel(a, order="C"):
-    return np.reshape(a, -1, order=order)
+implements(np.ravel)(lambda a, order="C": np.reshape(a, -1, order=order))
 
 
 @implements(np.moveaxis)
@@ -217,14 +214,10 @@ def vstack(tup):
 
 @implements(np.array_split)
 def array_split(ary, indices_or_sections, axis=0):
-    n = ary.shape[axis]
-    if np.ndim(indices_or_sections):
-        inner = list(indices_or_sections)
-    else:
-        if (parts := operator.index(indices_or_sections)) < 1:
-            raise ValueError(f"np.split: at least 1 part is required, received {parts}")
-        inner = np.cumsum([n // parts + (i < n % parts) for i in range(parts)]).tolist()[:-1]
-    return [index_axis(ary, axis, slice(a, b)) for a, b in zip([0, *inner], [*inner, n])]
+    if np.ndim(indices_or_sections) == 0 and indices_or_sections < 1:
+        raise ValueError(f"np.split: at least 1 part is required, received {indices_or_sections}")
+    parts = np.array_split(np.arange(ary.shape[axis]), indices_or_sections)
+    return [index_axis(ary, axis, slice(p[0], p[-1] + 1) if len(p) else slice(0)) for p in parts]
 
 
 @implements(np.split)
@@ -285,14 +278,8 @@ def trace(a, offset=0, axis1=0, axis2=1, dtype=None):
     return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
-@implements(np.tril)
-def tril(m, k=0):
-    return np.where(np.tril(np.ones(m.shape[-2:], bool), k), m, 0)
-
-
-@implements(np.triu)
-def triu(m, k=0):
-    return np.where(np.triu(np.ones(m.shape[-2:], bool), k), m, 0)
+implements(np.tril)(lambda m, k=0: np.where(np.tril(np.ones(m.shape[-2:], bool), k), m, 0))
+implements(np.triu)(lambda m, k=0: np.where(np.triu(np.ones(m.shape[-2:], bool), k), m, 0))
 
 
 # Products
