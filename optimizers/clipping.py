@@ -1,7 +1,7 @@
-"""Gradient clipping, by value, by norm, and by the norm of all gradients together.
+"""Gradient clipping by value, by norm, and by the norm of all gradients together.
 
-The base class does the same inside a step: `clip_value=`, `clip_norm=`, `clip_global_norm=`.
-None of them writes into a gradient.
+Inside a step, the base class clips with `clip_value=`, `clip_norm=` or `clip_global_norm=`.
+No function here writes into a gradient.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 
 
 def l2_norm(g: np.ndarray) -> float:
-    """‖g‖ in one reduction, and in others only if that overflows; inf or NaN if an element is."""
+    """Return ‖g‖, also if the sum of squares overflows; inf or NaN if an element is inf or NaN."""
     flat = np.ravel(g, order="K")
-    if flat.dtype.kind != "f" or flat.itemsize < 4:  # whose sum of squares soon overflows
+    if flat.dtype.kind != "f" or flat.itemsize < 4:  # integers and float16 overflow early
         flat = flat.astype(float)
-    total = float(np.vdot(flat, flat))  # unlike np.dot, it warns of nothing
+    total = float(np.vdot(flat, flat))  # np.dot would warn of an overflow
     if isfinite(total):
         return total**0.5
     with np.errstate(over="ignore", invalid="ignore"):
@@ -26,7 +26,7 @@ def l2_norm(g: np.ndarray) -> float:
 
 
 def clip_by_value(g: np.ndarray, limit: float) -> np.ndarray:
-    """min(max(g, −limit), limit)
+    """Return min(max(g, −limit), limit).
 
     >>> clip_by_value(np.array([-3.0, 0.5]), 1.0)
     array([-1. ,  0.5])
@@ -36,7 +36,7 @@ def clip_by_value(g: np.ndarray, limit: float) -> np.ndarray:
 
 
 def clip_by_norm(g: np.ndarray, limit: float) -> np.ndarray:
-    """g · min(1, limit / ‖g‖)
+    """Return g · min(1, limit / ‖g‖).
 
     >>> clip_by_norm(np.array([3.0, 4.0]), 1.0)
     array([0.6, 0.8])
@@ -47,7 +47,7 @@ def clip_by_norm(g: np.ndarray, limit: float) -> np.ndarray:
 def clip_by_global_norm(
     gradients: Iterable[np.ndarray], limit: float
 ) -> tuple[list[np.ndarray], float]:
-    """Every g · min(1, limit / ‖all g‖), and ‖all g‖ (Pascanu et al. 2013).
+    """Return g · min(1, limit / ‖all g‖) for every g, and ‖all g‖ (Pascanu et al. 2013).
 
     >>> clip_by_global_norm([np.array([3.0]), np.array([4.0])], 1.0)
     ([array([0.6]), array([0.8])], 5.0)
@@ -58,7 +58,7 @@ def clip_by_global_norm(
 
 
 def _positive(limit: float) -> float:
-    """A Python float, which keeps float32; one below 0 would turn every gradient round."""
+    """Return a Python float, which keeps float32; a limit below 0 would reverse the gradient."""
     if not limit > 0:
-        raise ValueError(f"a gradient is clipped to a number above 0, received {limit!r}")
+        raise ValueError(f"clipping needs a limit above 0, received {limit!r}")
     return float(limit)

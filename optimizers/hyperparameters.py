@@ -1,21 +1,20 @@
-"""What a hyperparameter may be: its range, and what other frameworks call it."""
+"""Hyperparameters: their legal ranges, their names in other frameworks, and their checks."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
 from collections.abc import Callable, Iterable
-from math import inf, isfinite
-from numbers import Real
+from math import inf
 from typing import Any
 
 import numpy as np
 
-from .schedules import Schedule, as_schedule
+from .schedules import is_finite_number
 
 Number = float | Callable[[int], float]
 
-# name: (least, bound, is the bound itself allowed); a name that is not here takes any finite number
+# name: (lower bound, upper bound, whether the upper bound is legal); others are any finite number
 LIMITS = {
     **dict.fromkeys(("lr", "eps", "eps_root", "weight_decay"), (0.0, inf, False)),
     **dict.fromkeys(("initial_accumulator", "lr_decay", "momentum_decay"), (0.0, inf, False)),
@@ -24,31 +23,28 @@ LIMITS = {
 }
 CHOICES = {"on_nonfinite": ("raise", "skip", "ignore")}
 
-# another framework's word: ours
+# a name in another framework: our name
 ALIASES = {
-    **dict.fromkeys(("learning_rate", "eta", "step_size"), "lr"),
-    "epsilon": "eps",
-    **dict.fromkeys(("alpha", "gamma", "decay", "decay_rate", "smoothing_constant"), "rho"),
-    **dict.fromkeys(("beta_1", "b1"), "beta1"),
-    **dict.fromkeys(("beta_2", "b2"), "beta2"),
-    "betas": "beta1 and beta2",
-    **dict.fromkeys(("mu", "momentum_rate"), "momentum"),
-    **dict.fromkeys(("initial_accumulator_value", "initial_scale"), "initial_accumulator"),
-    **dict.fromkeys(("wd", "l2", "weight_decay_rate"), "weight_decay"),
-    **dict.fromkeys(("clipvalue", "clip"), "clip_value"),
-    "clipnorm": "clip_norm",
-    **dict.fromkeys(("global_clipnorm", "max_norm", "max_grad_norm"), "clip_global_norm"),
-}
+    "learning_rate": "lr", "eta": "lr", "step_size": "lr", "epsilon": "eps", "alpha": "rho",
+    "gamma": "rho", "decay": "rho", "decay_rate": "rho", "smoothing_constant": "rho",
+    "beta_1": "beta1", "b1": "beta1", "beta_2": "beta2", "b2": "beta2",
+    "betas": "beta1 and beta2", "mu": "momentum", "momentum_rate": "momentum",
+    "initial_accumulator_value": "initial_accumulator", "initial_scale": "initial_accumulator",
+    "wd": "weight_decay", "l2": "weight_decay", "weight_decay_rate": "weight_decay",
+    "clipvalue": "clip_value", "clip": "clip_value", "clipnorm": "clip_norm",
+    "global_clipnorm": "clip_global_norm", "max_norm": "clip_global_norm",
+    "max_grad_norm": "clip_global_norm",
+}  # fmt: skip
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'rho'?" if a known word is near, else nothing."""
-    near = difflib.get_close_matches(word.lower(), list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    """Return "; did you mean 'rho'?" if a known word is similar, else an empty string."""
+    similar = difflib.get_close_matches(word.lower(), list(known), n=1)
+    return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
 def unknown_hyperparameter(owner: str, name: str, known: Iterable[str]) -> str:
-    """The sentence about a hyperparameter that the owner does not have."""
+    """Return the error message for a hyperparameter that the owner does not have."""
     known, ours = list(known), ALIASES.get(name)
     if ours and set(ours.split(" and ")) <= set(known):
         hint = f"; here it is called {ours}"
@@ -57,38 +53,40 @@ def unknown_hyperparameter(owner: str, name: str, known: Iterable[str]) -> str:
     return f"{owner} has no hyperparameter {name!r}{hint} (it has: {', '.join(known)})"
 
 
-def check_hyperparameter(owner: str, name: str, value: Any, default: Any, t: int | None = 0) -> Any:
-    """The value as a Python number, bool, word or, unless t is None, a Schedule at step t.
+def check_hyperparameter(
+    owner: str, name: str, value: Any, default: Any, t: int | None = 0
+) -> float | bool | str | Callable[[int], float] | None:
+    """Return the value as a Python float, bool or str, or as a function of t that is legal at t.
 
-    Raises ValueError if it is out of its range.
+    With t=None a function is not legal. Raises ValueError for a value outside its range.
     """
     if name in CHOICES:
-        good = isinstance(value, str) and value in CHOICES[name]
+        legal = isinstance(value, str) and value in CHOICES[name]
         needed = f"one of {', '.join(CHOICES[name])}"
     elif isinstance(default, bool):
-        good, needed = isinstance(value, bool | np.bool_), "True or False"
-        value = bool(value) if good else value
+        legal, needed = isinstance(value, bool | np.bool_), "True or False"
+        value = bool(value) if legal else value
     elif callable(value) and t is not None:
         check_hyperparameter(owner, f"{name} at step {t}", value(t), default, None)
-        return as_schedule(value)
+        return value
     elif value is None and default is None:
         return None
     else:
         least, bound, closed = LIMITS.get(name.split()[0], (-inf, inf, False))
         needed = f"a finite number in [{least}, {bound}{']' if closed else ')'}"
-        if default is None:
-            least, needed = 5e-324, "a finite number above 0, or None"
-        good = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
-        good = good and (least <= value < bound or (closed and value == bound))
-        # a Python float, because a NumPy float64 would turn float32 arrays into float64
-        value = float(value) if good else value
-    if not good:
+        legal = is_finite_number(value)
+        legal = legal and (least <= value < bound or (closed and value == bound))
+        if default is None:  # a limit of clipping
+            legal, needed = legal and value > 0, "a finite number above 0, or None"
+        # a NumPy float64 would turn float32 arrays into float64, a Python float does not
+        value = float(value) if legal else value
+    if not legal:
         raise ValueError(f"{owner}: {name} must be {needed}, received {value!r}")
     return value
 
 
-def required_keywords(owner: Any, function: Callable) -> list[str]:
-    """The hyperparameters that a function asks for by keyword, and t; all of them with **hyper."""
+def required_keywords(owner: Any, function: Callable[..., Any]) -> list[str]:
+    """Return the hyperparameters, and t, that a function takes by keyword; all for **hyper."""
     names = []
     for p in inspect.signature(function).parameters.values():
         if p.kind is p.VAR_KEYWORD:
@@ -101,7 +99,7 @@ def required_keywords(owner: Any, function: Callable) -> list[str]:
 
 
 class Hyperparameter:
-    """A hyperparameter as an attribute: where it is a schedule, its value at this step."""
+    """Descriptor: a schedule reads as its current value."""
 
     def __init__(self, name: str, default: Any) -> None:
         self.name, self.default = name, default
@@ -110,7 +108,7 @@ class Hyperparameter:
         if optimizer is None:
             return self.default
         value = vars(optimizer)[self.name]
-        return value(optimizer.steps) if isinstance(value, Schedule) else value
+        return value(optimizer.steps) if callable(value) else value
 
     def __set__(self, optimizer: Any, value: Any) -> None:
         vars(optimizer)[self.name] = value

@@ -22,7 +22,6 @@ from .hyperparameters import (
     unknown_hyperparameter,
 )
 from .parameters import Group, collect_groups
-from .schedules import Schedule
 from .state import load_state_dict, state_dict
 from .tools.explain import explain
 
@@ -203,7 +202,7 @@ class Optimizer:
         raw, who = vars(self) | group.data, type(self).__name__
         h = {name: raw[name] for name in self.defaults}
         for name, value in h.items():
-            if isinstance(value, Schedule):
+            if callable(value):
                 at, default = f"{name} at step {self.steps}", self.defaults[name]
                 h[name] = check_hyperparameter(who, at, value(self.steps), default, None)
         return h
@@ -240,7 +239,7 @@ class Optimizer:
     def init_slots(self, w: np.ndarray, h: Any) -> Slots:
         """Return all slots of a parameter before its first update."""
         values = {k: h[k] for k in self.required_hyperparameters["init"] if k != "t"}
-        hyper = {k: v(self.steps) if isinstance(v, Schedule) else v for k, v in values.items()}
+        hyper = {k: v(self.steps) if callable(v) else v for k, v in values.items()}
         slots = self.init(w, **hyper)
         return slots | {"momentum_buffer": np.zeros_like(w)} if h["momentum"] != 0 else slots
 

@@ -1,4 +1,4 @@
-"""Optimizers by name: register, get, available. This is where plug-ins come in."""
+"""Optimizers by name: register, get, available. Other packages add theirs by entry points."""
 
 from __future__ import annotations
 
@@ -10,68 +10,70 @@ from typing import Any
 from .hyperparameters import did_you_mean
 from .optimizer import Optimizer
 
-GROUP = "minigrad.optimizers"  # the entry points of other packages
+GROUP = "minigrad.optimizers"  # the group of entry points
 
 _registry: dict[str, type[Optimizer]] = {}
 
 
 def register(name: str, *aliases: str, override: bool = False) -> Callable[[Any], type[Optimizer]]:
-    """Give an optimizer class, or a plain function `direction(g, slots, **hyper)`, its names.
+    """Register an optimizer class, or a function `direction(g, slots, **hyper)`, under its names.
 
-    A function's keyword parameters are its hyperparameters, and it makes its slots as it goes: see
-    examples/custom_optimizer.py. ValueError for a name that is taken, unless override=True.
+    A function's keyword parameters are its hyperparameters, and it creates its slots when it runs:
+    see examples/custom_optimizer.py. Raises ValueError for a taken name, unless override=True.
     """
     for n in (name, *aliases):
         if not (isinstance(n, str) and n):
             raise TypeError(f'register needs a name, as in @register("my_opt"); received {n!r}')
     names = [n.lower() for n in (name, *aliases)]
 
-    def decorate(thing: Any) -> type[Optimizer]:
-        cls = thing if isinstance(thing, type) else _from_function(thing)
+    def decorate(rule: Any) -> type[Optimizer]:
+        cls = rule if isinstance(rule, type) else _from_function(rule)
         if not issubclass(cls, Optimizer):
             raise TypeError(f"register needs a subclass of Optimizer or a function, received {cls}")
         for n in names:
-            if not override and _home(_registry.get(n, cls)) != _home(cls):
-                taken = f"the name {n!r} is taken by {_home(_registry[n])}"
-                raise ValueError(f"{taken}; choose another, or register(…, override=True)")
+            owner = _full_name(_registry.get(n, cls))
+            if owner != _full_name(cls) and not override:
+                problem = f"the name {n!r} is taken by {owner}"
+                raise ValueError(f"{problem}; choose another, or register(…, override=True)")
         _registry.update(dict.fromkeys(names, cls))
         return cls
 
     return decorate
 
 
-def _home(cls: type[Optimizer]) -> str:
-    """Where a class is defined; a notebook's cell that runs again may register again."""
+def _full_name(cls: type[Optimizer]) -> str:
+    """Return the import path; it stays the same when a notebook cell runs again."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _from_function(function: Callable) -> type[Optimizer]:
-    """The Optimizer whose direction is this function and whose fields are its keywords."""
+def _from_function(function: Callable[..., Any]) -> type[Optimizer]:
+    """Return an Optimizer class: the function is its direction, the keywords are its fields."""
     if not callable(function):
         raise TypeError(f"register needs a class or a function, received {function!r}")
-    own = [p for p in inspect.signature(function).parameters.values() if p.default is not p.empty]
-    space = {p.name: p.default for p in own} | {
-        "__annotations__": {p.name: Any for p in own},
+    parameters = inspect.signature(function).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    namespace = defaults | {
+        "__annotations__": dict.fromkeys(defaults, Any),
         "__doc__": function.__doc__,
         "__module__": function.__module__,
         "direction": staticmethod(function),
         "lazy_slots": True,
     }
-    return type(function.__name__, (Optimizer,), space)
+    return type(function.__name__, (Optimizer,), namespace)
 
 
 def get(optimizer: Any, params: Any = None, /, **hyper: Any) -> Optimizer:
-    """The optimizer of that name, case-insensitive; also takes a class, or hands an instance on.
+    """Return the optimizer of that name; also takes a class, and returns an instance unchanged.
 
-    Raises ValueError for an unknown name. Installed packages that offer the name in the entry
-    point group "minigrad.optimizers" are looked at only if nobody has registered it.
+    Names are case-insensitive. An unregistered name is looked up in the entry points of the
+    installed packages, group "minigrad.optimizers". Raises ValueError for an unknown name.
 
     >>> get("RMSprop", lr=0.1)
     RMSprop(lr=0.1)
     """
     if isinstance(optimizer, Optimizer):
         if hyper:
-            raise TypeError(f"{optimizer!r} is made already; set {', '.join(hyper)} on it instead")
+            raise TypeError(f"{optimizer!r} is an instance; set {', '.join(hyper)} on it instead")
         return optimizer.bind(params) if params is not None else optimizer
     if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
         return optimizer(params, **hyper)
@@ -81,19 +83,19 @@ def get(optimizer: Any, params: Any = None, /, **hyper: Any) -> Optimizer:
 
 
 def available() -> dict[str, str]:
-    """Every registered name, with one line about it; aliases are left out."""
-    first = {cls: name for name, cls in reversed(_registry.items())}
-    return {name: _describe(cls) for cls, name in sorted(first.items(), key=lambda item: item[1])}
+    """Return every registered name with one line of description; aliases are left out."""
+    first_names = {cls: name for name, cls in reversed(_registry.items())}
+    return {name: _describe(find(name)) for name in sorted(first_names.values())}
 
 
 def _describe(cls: type[Optimizer]) -> str:
-    """The docstring's first paragraph in words: the second one, where the first is a formula."""
-    formula, words = [*(inspect.getdoc(cls) or cls.__name__).split("\n\n"), ""][:2]
-    return " ".join((words or formula).split())
+    """Return the docstring's second paragraph in one line; the first is the equation."""
+    equation, words = [*(inspect.getdoc(cls) or cls.__name__).split("\n\n"), ""][:2]
+    return " ".join((words or equation).split())
 
 
 def find(name: str) -> type[Optimizer]:
-    """The class of that name; see get."""
+    """Return the class of that name, as `get` does."""
     key = name.lower()
     if key not in _registry:
         plug_ins = {entry.name.lower(): entry for entry in entry_points(group=GROUP)}
@@ -106,12 +108,12 @@ def find(name: str) -> type[Optimizer]:
 
 
 def _load(key: str, entry: EntryPoint) -> None:
-    """Import a plug-in, which may register itself or be registered here."""
+    """Import a plug-in; register what it offers, unless it has registered itself."""
     try:
-        thing = entry.load()
+        rule = entry.load()
         if key not in _registry:
-            register(key)(thing)
+            register(key)(rule)
     except Exception as error:
-        maker = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unknown package"
-        who, what = f"the optimizer {key!r} of {maker}", f"{type(error).__name__}: {error}"
-        raise ImportError(f"{who} ({entry.value}) does not load: {what}") from error
+        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unknown package"
+        who, problem = f"the optimizer {key!r} of {package}", f"{type(error).__name__}: {error}"
+        raise ImportError(f"{who} ({entry.value}) does not load: {problem}") from error

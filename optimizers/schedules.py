@@ -1,60 +1,59 @@
-"""Schedules, from a constant to one cycle: a hyperparameter as a function of t.
+"""Schedules, from a constant to one cycle: hyperparameters that depend on the step number t.
 
-t counts the steps already taken, so the first step is t = 0 and the value never depends on who
-calls what in which order. Any callable does; these have a repr, `values(n)` and can be saved.
+t counts the steps taken before: the first step has t = 0. A schedule has no state, so its value
+depends on t alone. Any function of t is a schedule. Those here can also be shown and saved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import cos, isfinite, pi
 from numbers import Real
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
 
+def is_finite_number(value: object) -> bool:
+    """Return whether the value is a real number, neither a bool nor an inf or NaN."""
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+
+
 @dataclass(frozen=True)
 class Schedule:
-    """A function of the number of steps taken.
+    """Base class: call a schedule with t to get its value.
 
     >>> StepDecay(0.1, factor=0.5, every=2).values(5)
     array([0.1  , 0.1  , 0.05 , 0.05 , 0.025])
     """
 
+    least: ClassVar[Mapping[str, int]] = {}  # numeric fields, and their smallest legal values
+
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, count = getattr(self, field.name), field.name in ("steps", "every")
-            if field.type not in ("float", "int", float, int):
-                continue
-            number = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
-            if not (number and value >= count):
-                needed = "a number of at least 1" if count else "finite and not negative"
-                raise ValueError(
-                    f"{type(self).__name__}: {field.name} must be {needed}, received {value!r}"
-                )
-            if isinstance(value, np.generic):  # which json could not save
-                object.__setattr__(self, field.name, value.item())
+        for name, least in self.least.items():
+            value = getattr(self, name)
+            if not is_finite_number(value) or value < least:
+                who = f"{type(self).__name__}: {name}"
+                needed = "a number of at least 1" if least == 1 else "finite and not negative"
+                raise ValueError(f"{who} must be {needed}, received {value!r}")
+            if isinstance(value, np.generic):  # json cannot save NumPy's numbers
+                object.__setattr__(self, name, value.item())
 
     def __call__(self, t: int) -> float:
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, t)")
 
     def values(self, n: int) -> np.ndarray:
-        """The first n values, ready to plot."""
+        """Return the values at t = 0 … n − 1, ready to plot."""
         return np.array([self(t) for t in range(n)])
-
-    def plain(self) -> dict[str, Any]:
-        """The schedule as plain values, for state_dict."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {"schedule": type(self).__name__} | plain
 
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """value"""
+    """value."""
 
     value: float
+    least = dict(value=0)
 
     def __call__(self, t: int) -> float:
         return self.value
@@ -62,11 +61,12 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class StepDecay(Schedule):
-    """value · factor^⌊t / every⌋"""
+    """value · factor^⌊t / every⌋. PyTorch calls it StepLR."""
 
     value: float
     factor: float = 0.1
     every: int = 1000
+    least = dict(value=0, factor=0, every=1)
 
     def __call__(self, t: int) -> float:
         return self.value * self.factor ** (t // self.every)
@@ -74,11 +74,12 @@ class StepDecay(Schedule):
 
 @dataclass(frozen=True)
 class ExponentialDecay(Schedule):
-    """value · rate^(t / steps)"""
+    """value · rate^(t / steps). As in Keras."""
 
     value: float
     rate: float
     steps: int = 1
+    least = dict(value=0, rate=0, steps=1)
 
     def __call__(self, t: int) -> float:
         return self.value * self.rate ** (t / self.steps)
@@ -86,11 +87,12 @@ class ExponentialDecay(Schedule):
 
 @dataclass(frozen=True)
 class InverseTimeDecay(Schedule):
-    """value / (1 + rate · t / steps)"""
+    """value / (1 + rate · t / steps). As in Keras."""
 
     value: float
     rate: float
     steps: int = 1
+    least = dict(value=0, rate=0, steps=1)
 
     def __call__(self, t: int) -> float:
         return self.value / (1 + self.rate * t / self.steps)
@@ -98,11 +100,12 @@ class InverseTimeDecay(Schedule):
 
 @dataclass(frozen=True)
 class LinearWarmup(Schedule):
-    """start + (value − start) · min(t / steps, 1): the first step uses `start` itself."""
+    """start + (value − start) · min(t / steps, 1). The first step uses `start` itself."""
 
     value: float
     steps: int
     start: float = 0.0
+    least = dict(value=0, steps=1, start=0)
 
     def __call__(self, t: int) -> float:
         return self.start + (self.value - self.start) * min(t / self.steps, 1)
@@ -110,22 +113,24 @@ class LinearWarmup(Schedule):
 
 @dataclass(frozen=True)
 class CosineDecay(Schedule):
-    """end + (value − end) · (1 + cos(π · min(t / steps, 1))) / 2"""
+    """end + (value − end) · (1 + cos(π · min(t / steps, 1))) / 2. Keras's alpha is end / value."""
 
     value: float
     steps: int
     end: float = 0.0
+    least = dict(value=0, steps=1, end=0)
 
     def __call__(self, t: int) -> float:
-        fade = (1 + cos(pi * min(t / self.steps, 1))) / 2
-        return self.end + (self.value - self.end) * fade
+        fraction = (1 + cos(pi * min(t / self.steps, 1))) / 2
+        return self.end + (self.value - self.end) * fraction
 
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Up from peak / start_factor, then down to peak / start_factor / end_factor, by cosines.
+    """Rise from peak / start_factor to peak, then fall to peak / start_factor / end_factor.
 
-    `steps` in all, the first ⌊warmup · steps⌋ of them up (Smith & Topin 2018). As in optax.
+    Both parts are cosines. The first ⌊warmup · steps⌋ of the `steps` steps rise (Smith & Topin
+    2018). The values are those of optax's cosine_onecycle_schedule.
     """
 
     peak: float
@@ -133,6 +138,7 @@ class OneCycle(Schedule):
     warmup: float = 0.3
     start_factor: float = 25.0
     end_factor: float = 1e4
+    least = dict(peak=0, steps=1, warmup=0, start_factor=0, end_factor=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -140,15 +146,15 @@ class OneCycle(Schedule):
             raise ValueError(f"OneCycle: warmup must be below 1 and no factor 0, received {self!r}")
 
     def __call__(self, t: int) -> float:
-        start, top = self.peak / self.start_factor, int(self.warmup * self.steps)
-        if t < top:
-            return CosineDecay(start, top, end=self.peak)(t)
-        return CosineDecay(self.peak, self.steps - top, start / self.end_factor)(t - top)
+        start, rising = self.peak / self.start_factor, int(self.warmup * self.steps)
+        if t < rising:
+            return CosineDecay(start, rising, end=self.peak)(t)
+        return CosineDecay(self.peak, self.steps - rising, start / self.end_factor)(t - rising)
 
 
 @dataclass(frozen=True)
 class Join(Schedule):
-    """One schedule after another: the next one begins, at its own t = 0, at each boundary.
+    """Run schedules one after another. Each starts at its own t = 0 when a boundary is reached.
 
     >>> Join((LinearWarmup(1.0, 2), Constant(0.5)), boundaries=(2,)).values(4)
     array([0. , 0.5, 0.5, 0.5])
@@ -160,51 +166,10 @@ class Join(Schedule):
     def __post_init__(self) -> None:
         starts = [0, *self.boundaries]
         if len(self.schedules) != len(starts) or sorted({*starts}) != starts:
-            raise ValueError(
-                "Join needs one boundary between two schedules, rising from above 0; received "
-                f"{len(self.schedules)} schedules and boundaries {tuple(self.boundaries)}"
-            )
+            received = f"{len(self.schedules)} schedules and boundaries {tuple(self.boundaries)}"
+            rule = "one boundary between two schedules, rising from above 0"
+            raise ValueError(f"Join needs {rule}; received {received}")
 
     def __call__(self, t: int) -> float:
         i = sum(t >= boundary for boundary in self.boundaries)
         return self.schedules[i](t - (0, *self.boundaries)[i])
-
-    def plain(self) -> dict[str, Any]:
-        parts = [as_schedule(part).plain() for part in self.schedules]
-        return {"schedule": "Join", "schedules": parts, "boundaries": list(self.boundaries)}
-
-
-@dataclass(frozen=True)
-class FromFunction(Schedule):
-    """function(t): what any other callable becomes. Its code cannot be saved, only its place."""
-
-    function: Callable[[int], float]
-
-    def __call__(self, t: int) -> float:
-        return self.function(t)
-
-    def plain(self) -> dict[str, Any]:
-        return {"schedule": "FromFunction"}
-
-
-def as_schedule(function: Callable[[int], float]) -> Schedule:
-    """Any function of t as a Schedule."""
-    return function if isinstance(function, Schedule) else FromFunction(function)
-
-
-def from_plain(plain: Any, present: Any) -> Any:
-    """The inverse of plain(); a function, which cannot be saved, is taken from what is present."""
-    if not isinstance(plain, dict):
-        return plain
-    kinds = {kind.__name__: kind for kind in Schedule.__subclasses__()}
-    name, values = plain.get("schedule"), {k: v for k, v in plain.items() if k != "schedule"}
-    if name == "FromFunction":
-        if not isinstance(present, FromFunction):
-            raise ValueError("a function was saved only by its place; assign it again, then load")
-        return present
-    if name not in kinds:
-        raise ValueError(f"unknown schedule {name!r} (there are: {', '.join(kinds)})")
-    if name == "Join":
-        values["schedules"] = tuple(from_plain(part, None) for part in values["schedules"])
-        values["boundaries"] = tuple(values["boundaries"])
-    return kinds[name](**values)

@@ -1,83 +1,113 @@
-"""The state of an optimizer as flat arrays and plain values, and back."""
+"""The state of an optimizer as flat arrays and plain values: save it and load it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from .schedules import Schedule, from_plain
+from .schedules import Schedule
 
-PARTS = ("optimizer", "steps", "updates", "hyper", "groups", "slots")
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v.plain() if isinstance(v, Schedule) else v for k, v in values.items()}
+KEYS = ("optimizer", "steps", "updates", "hyper", "groups", "slots")
 
 
 def state_dict(self: Any) -> dict[str, Any]:
-    """All that resuming needs: copies of the slots as {"name/slot": array}, the rest plain values.
+    """Return all that resuming needs: copies of the slots as {"name/slot": array}; plain values.
 
-    Works with numpy.savez for the slots and json for the rest; functions of t that are not
-    schedules of this library are saved only by their place.
+    numpy.savez can save the slots, json the rest. Schedules of this library are saved with their
+    numbers. Of any other function of t only the fact that it is a function is saved.
     """
-    names = list(self.require_parameters())
+    self.require_parameters()
     return {
         "optimizer": type(self).__name__,
         "steps": self.steps,
         "updates": dict(self.updates),
-        "hyper": _plain({name: vars(self)[name] for name in self.defaults}),
-        "groups": [{"params": list(g.names)} | _plain(g.data) for g in self.groups],
-        "slots": {f"{n}/{k}": a.copy() for n in names for k, a in self.slots[n].items()},
+        "hyper": {name: to_plain(vars(self)[name]) for name in self.defaults},
+        "groups": [{"params": [*g.names]} | {k: to_plain(g[k]) for k in g} for g in self.groups],
+        "slots": {f"{n}/{k}": a.copy() for n, own in self.slots.items() for k, a in own.items()},
     }
 
 
 def load_state_dict(self: Any, state: Mapping[str, Any]) -> None:
-    """Become the optimizer that was saved; going on from here repeats its steps bit for bit.
+    """Load a state_dict(). The steps that follow have the same bits as without the interruption.
 
-    Raises ValueError, or TypeError for a hyperparameter we do not have, if anything does not fit
-    these parameters; nothing has changed then.
+    Raises ValueError for a state that does not match these parameters and groups, and TypeError
+    for an unknown hyperparameter. After an error nothing has changed.
     """
     who, parameters = type(self).__name__, self.require_parameters()
 
-    def require(fits: Any, what: str) -> None:
-        if not fits:
-            raise ValueError(f"{who}: this state does not fit: {what}")
+    def require(condition: Any, problem: str) -> None:
+        if not condition:
+            raise ValueError(f"{who}: this state does not match: {problem}")
 
-    require(isinstance(state, Mapping) and set(PARTS) <= set(state), f"it needs {', '.join(PARTS)}")
-    groups, parts = state["groups"], [state[part] for part in ("updates", "hyper", "slots")]
-    mappings = [*parts, *groups] if isinstance(groups, list | tuple) else [None]
-    require(all(isinstance(m, Mapping) for m in mappings), "a part is no dict, or groups no list")
-    require(state["optimizer"] == who, f"it is of a {state['optimizer']}")
-    require(set(state["hyper"]) >= set(self.defaults), "hyperparameters are missing")
-    members, ours = [list(g.get("params", ())) for g in groups], [g.names for g in self.groups]
-    require(members == ours, f"its groups hold {members}, this optimizer's {ours}")
-    counts = [state["steps"], *state["updates"].values()]
-    require(set(state["updates"]) == set(parameters), "its updates are of other parameters")
-    require(all(type(n) is int and n >= 0 for n in counts), "a count must be an integer >= 0")
+    keys = set(state) if isinstance(state, Mapping) else set()
+    require(keys >= set(KEYS), f"it must be a dict with {', '.join(KEYS)}")
+    saved_by, steps, updates, hyper, groups, slots = (state[key] for key in KEYS)
+    require(isinstance(groups, list | tuple), "groups must be a list")
+    dicts = all(isinstance(part, Mapping) for part in (updates, hyper, slots, *groups))
+    require(dicts, "updates, hyper, slots and every group must be a dict")
+    require(saved_by == who, f"it was saved by {saved_by}")
+    require(set(hyper) >= set(self.defaults), "hyperparameters are missing")
+    saved_names, own_names = (
+        [[*g.get("params", ())] for g in groups],
+        [g.names for g in self.groups],
+    )
+    require(
+        saved_names == own_names, f"its groups hold {saved_names}, this optimizer's {own_names}"
+    )
+    require(set(updates) == set(parameters), "its updates are of other parameters")
+    counts = all(type(n) is int and n >= 0 for n in (steps, *updates.values()))
+    require(counts, "steps and updates must be integers >= 0")
 
-    # a twin is built and checked in full before this optimizer takes its place
+    # Build a second optimizer with every check, and take over its attributes at the end.
     collected = [
         {k: from_plain(v, own.get(k)) for k, v in group.items()}
         | {"params": [(name, parameters[name]) for name in own.names]}
         for group, own in zip(groups, self.groups)
     ]
-    hyper = {k: from_plain(v, vars(self).get(k)) for k, v in state["hyper"].items()}
-    twin = type(self)(collected, **hyper)
-    twin.steps, twin.updates = state["steps"], dict(state["updates"])
-    expected = {f"{n}/{k}": a for n, slots in twin.slots.items() for k, a in slots.items()}
-    missing = expected.keys() - state["slots"].keys()
-    extra = state["slots"].keys() - expected.keys()
+    hyper = {k: from_plain(v, vars(self).get(k)) for k, v in hyper.items()}
+    loaded = type(self)(collected, **hyper)
+    loaded.steps, loaded.updates = steps, dict(updates)
+    expected = {f"{n}/{k}": a for n, arrays in loaded.slots.items() for k, a in arrays.items()}
+    missing, extra = expected.keys() - slots.keys(), slots.keys() - expected.keys()
     require(not missing, f"it lacks {sorted(missing)}")
-    require(self.lazy_slots or not extra, f"it has {sorted(extra)} as well")
-    for key, saved in state["slots"].items():
-        got, (name, slot) = np.asarray(saved), key.rsplit("/", 1)
-        fresh = expected.get(key, got)
-        want = f"{fresh.dtype} of shape {fresh.shape}"
-        same = (got.dtype, got.shape) == (fresh.dtype, fresh.shape) and name in parameters
-        require(same, f"{key!r} must be {want}, received {got.dtype} of shape {got.shape}")
-        twin.slots[name][slot] = got.copy()
-    vars(self).update(vars(twin))
+    require(self.lazy_slots or not extra, f"this optimizer has no {sorted(extra)}")
+    for key, saved in slots.items():
+        array, (name, slot) = np.asarray(saved), key.rsplit("/", 1)
+        require(name in parameters, f"there is no parameter {name!r}")
+        like = expected.get(key, array)
+        needed, received = (f"{a.dtype} of shape {a.shape}" for a in (like, array))
+        require(needed == received, f"{key!r} must be {needed}, received {received}")
+        loaded.slots[name][slot] = array.copy()
+    vars(self).update(vars(loaded))
     for group in self.groups:
         group.optimizer = self
+
+
+def to_plain(value: Any) -> Any:
+    """Return a schedule as a dict of plain values, and anything else as it is."""
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    if isinstance(value, Schedule):
+        plain = {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+        return {"schedule": type(value).__name__} | plain
+    return {"schedule": "FromFunction"} if callable(value) else value
+
+
+def from_plain(plain: Any, current: Any) -> Any:
+    """Invert to_plain. A function, saved without its code, is taken from the current value."""
+    if isinstance(plain, list):
+        return tuple(from_plain(item, None) for item in plain)
+    if not isinstance(plain, dict):
+        return plain
+    classes = {cls.__name__: cls for cls in Schedule.__subclasses__()}
+    name = plain.get("schedule")
+    if name == "FromFunction":
+        if not callable(current) or isinstance(current, Schedule):
+            raise ValueError("a function is saved without its code; assign it again, then load")
+        return current
+    if name not in classes:
+        raise ValueError(f"unknown schedule {name!r} (there are: {', '.join(classes)})")
+    return classes[name](**{k: from_plain(v, None) for k, v in plain.items() if k != "schedule"})

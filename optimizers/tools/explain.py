@@ -1,4 +1,4 @@
-"""The recurrence in words and numbers, written down by the very code that runs it."""
+"""Explain a step: run the optimizer's own code on symbols and print the equations it computes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ LETTERS = {
     "first_moment": "m", "second_moment": "v", "max_second_moment": "v_max",
     "mean_square_step": "d",
 }  # fmt: skip
-SUM, PRODUCT, POWER, ATOM = range(4)  # how tightly a piece of text is bound
-FORMS: dict[str, Any] = {
+
+# precedence levels, and for each ufunc: format, level, and the least level of each operand
+SUM, PRODUCT, POWER, ATOM = range(4)
+FORMATS: dict[str, Any] = {
     "add": ("{} + {}", SUM, SUM, SUM), "subtract": ("{} − {}", SUM, SUM, PRODUCT),
     "multiply": ("{}·{}", PRODUCT, PRODUCT, PRODUCT), "negative": ("−{}", SUM, PRODUCT),
     "divide": ("{} / {}", PRODUCT, PRODUCT, POWER), "power": ("{}^{}", POWER, ATOM, ATOM),
     "square": ("{}²", POWER, ATOM), "sqrt": ("√{}", POWER, ATOM),
 }  # fmt: skip
-# what frameworks leave to their users, so that it makes no convention
+
+# users tune these in every framework, so they are no part of a convention
 TUNED = {"lr", "rho", "beta1", "beta2", "eps", "momentum", "weight_decay"}
 TUNED |= {"maximize", "nesterov", "centered", "amsgrad"}
 
-# switches that mean nothing while another one is off
+# a switch: the hyperparameter without which it has no effect
 DEPENDS_ON = {
     "lr_in_momentum": "momentum", "nesterov": "momentum", "dampening": "momentum",
     "decoupled_weight_decay": "weight_decay", "amsgrad_corrected": "amsgrad",
@@ -34,38 +37,37 @@ DEPENDS_ON = {
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
-    """Stands in for an array in a step, and notes in `log` what the step does with it."""
+    """Replaces an array in a step. `log` receives a line for each assignment."""
 
     def __init__(self, log: list[str], text: str, level: int = ATOM, name: str = "") -> None:
         self.log, self.text, self.level, self.name = log, text, level, name
 
-    def __array_ufunc__(self, ufunc, method, *inputs, out=(None,)):
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (None,)) -> Any:
         target = out[0]
         if ufunc is np.multiply and not isinstance(inputs[1], Symbol):
-            inputs = inputs[::-1]  # numbers stand in front
-        pieces = [(x.text, x.level) if x is target else _read(x) for x in inputs]
+            inputs = inputs[::-1]  # write numbers first
+        operands = [(x.text, x.level) if x is target else _read(x) for x in inputs]
         if ufunc is np.power and inputs[1] == 2:
-            ufunc, pieces = np.square, pieces[:1]
-        form, level, *least = FORMS.get(ufunc.__name__, ("", ATOM))
-        texts = [f"({s})" if own < need else s for (s, own), need in zip(pieces, least)]
-        everything = ", ".join(text for text, _ in pieces)
-        text = form.format(*texts) if form else f"{ufunc.__name__}({everything})"
+            ufunc, operands = np.square, operands[:1]
+        name, (form, level, *least) = ufunc.__name__, FORMATS.get(ufunc.__name__, ("", ATOM))
+        texts = [f"({s})" if own < need else s for (s, own), need in zip(operands, least)]
+        text = form.format(*texts) or f"{name}({', '.join(text for text, _ in operands)})"
         if target is None:
             return Symbol(self.log, text, level)
         target.text, target.level = text, level
         return target
 
-    def __array_function__(self, function, *_):
+    def __array_function__(self, function: Any, *_: Any) -> Any:
         return Symbol(self.log, "0") if function is np.zeros_like else NotImplemented
 
-    def settle(self) -> None:
-        """Write down an assignment in place: it is complete when somebody reads the result."""
+    def flush(self) -> None:
+        """Log an assignment in place. Call this before the result is read."""
         if self.name and self.text != self.name:
             self.log.append(f"{self.name} ← {self.text}")
             self.text, self.level = self.name, ATOM
 
-    def called(self, name: str) -> Symbol:
-        """The same value under a name of its own, unless it has one already."""
+    def named(self, name: str) -> Symbol:
+        """Return the value under this name, unless it has a name already."""
         if self.name:
             return self
         self.log.append(f"{name} = {self.text}")
@@ -75,12 +77,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 def _read(x: Any) -> tuple[str, int]:
     if not isinstance(x, Symbol):
         return f"{float(x):.9g}", ATOM
-    x.settle()
+    x.flush()
     return x.text, x.level
 
 
-def recurrence(optimizer: Any, h: dict[str, Any], slots: dict[str, Any], shape: Any) -> list[str]:
-    """The lines of one update: Optimizer's own code, run on symbols instead of arrays."""
+def recurrence(optimizer: Any, h: dict[str, Any], slots: dict[str, Any], shape: tuple) -> list[str]:
+    """Return the lines of one update: Optimizer.update run on symbols instead of arrays."""
     log: list[str] = []
     if h["clip_value"]:
         log.append(f"g = clip(g, ±{h['clip_value']:.6g})")
@@ -88,36 +90,40 @@ def recurrence(optimizer: Any, h: dict[str, Any], slots: dict[str, Any], shape: 
         if h[name]:
             log.append(f"g = g·min(1, {h[name]:.6g} / {norm})")
 
-    twin = copy.copy(optimizer)
-    vars(twin)["direction"] = lambda g, slots, **asked: optimizer.direction(
-        g.called("g′"), slots, **asked
-    ).called("u")
+    def direction(g: Symbol, slots: dict[str, Any], **required: Any) -> Symbol:
+        return optimizer.direction(g.named("g′"), slots, **required).named("u")
+
+    symbols: dict[str, Any] = {}
+    for name, array in slots.items():
+        letter = LETTERS.get(name, name)
+        whole = array.shape == shape
+        symbols[name] = Symbol(log, letter, name=letter) if whole else array.copy()
     w, g = Symbol(log, "w", name="w"), Symbol(log, "g", name="g")
-    arrays = {
-        k: Symbol(log, LETTERS.get(k, k), name=LETTERS.get(k, k)) if a.shape == shape else a.copy()
-        for k, a in slots.items()
-    }
-    twin.update(w, g, arrays, h)
-    for symbol in (*arrays.values(), w):
+    twin = copy.copy(optimizer)
+    vars(twin)["direction"] = direction
+    twin.update(w, g, symbols, h)
+    for symbol in (*symbols.values(), w):
         if isinstance(symbol, Symbol):
-            symbol.settle()
+            symbol.flush()
     return log
 
 
+def inactive_switches(h: dict[str, Any]) -> set[str]:
+    """Return the switches that have no effect with the hyperparameters h."""
+    return {switch for switch, needed in DEPENDS_ON.items() if not h.get(needed)}
+
+
 def same_rule(cls: Any, h: dict[str, Any]) -> list[str]:
-    """The frameworks whose convention the hyperparameters h follow, whatever their numbers."""
-    moot = {switch for switch, needed in DEPENDS_ON.items() if not h.get(needed)}
-    telling = {name for convention in cls.conventions.values() for name in convention}
-    telling |= {name for name, value in cls.defaults.items() if isinstance(value, bool)}
-    return [
-        framework
-        for framework, convention in cls.conventions.items()
-        if all(h[n] == convention.get(n, cls.defaults[n]) for n in telling - TUNED - moot)
-    ]
+    """Return the frameworks with the same switches as h; the numbers that users tune may differ."""
+    switches = {name for convention in cls.conventions.values() for name in convention}
+    switches |= {name for name, value in cls.defaults.items() if isinstance(value, bool)}
+    switches -= TUNED | inactive_switches(h)
+    theirs = {name: cls.defaults | convention for name, convention in cls.conventions.items()}
+    return [name for name, their in theirs.items() if all(their[n] == h[n] for n in switches)]
 
 
 def explain(self: Any) -> str:
-    """The next step as it will run, in today's numbers; the step count; whose convention it is.
+    """Return the equations of the next step with its numbers, and the frameworks that share them.
 
     >>> from minigrad.optimizers import Parameter, RMSprop
     >>> print(RMSprop([Parameter(np.zeros(3))], lr=0.1, momentum=0.5).explain())
@@ -128,9 +134,9 @@ def explain(self: Any) -> str:
         w ← w − 0.1·b
     with v = mean_square, b = momentum_buffer; the convention of torch, keras2
 
-    A step that NumPy's functions of single elements cannot express is told by its docstring.
+    For a step that uses more than elementwise NumPy functions, the docstring replaces the lines.
     """
-    if not self.groups:  # the step that it will run on whatever it is bound to
+    if not self.groups:
         return copy.copy(self).bind([("no parameters yet", Parameter(np.zeros(2)))]).explain()
     lines = []
     for group in self.groups:
@@ -139,11 +145,11 @@ def explain(self: Any) -> str:
         slots = self.slots[name]
         try:
             body = recurrence(self, h, slots, self.parameters[name].data.shape)
-        except Exception:  # whatever a plug-in may do with a symbol
+        except Exception:  # a plug-in's code can fail on symbols in any way
             body = (inspect.getdoc(type(self)) or "no docstring").splitlines()
         same = ", ".join(same_rule(type(self), h)) or "none of the frameworks known here"
         used = ", ".join(f"{LETTERS[k]} = {k}" for k in slots if k in LETTERS)
-        lines += [f"{self!r} after {self.steps} steps, for {', '.join(group.names)}:"]
+        lines.append(f"{self!r} after {self.steps} steps, for {', '.join(group.names)}:")
         lines += [f"    {line}" for line in body]
-        lines += [f"{f'with {used}; ' if used else ''}the convention of {same}"]
+        lines.append(f"{f'with {used}; ' if used else ''}the convention of {same}")
     return "\n".join(lines)

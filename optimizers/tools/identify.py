@@ -1,4 +1,7 @@
-"""Which optimizer walked this path? A search for the rule, the switches and the numbers."""
+"""Identify an optimizer from its steps: search for the rule, the switches and the numbers.
+
+In reading order: identify, the optimizers it tries, the data, the search for the numbers.
+"""
 
 from __future__ import annotations
 
@@ -8,40 +11,43 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..clipping import clip_by_global_norm
 from ..hyperparameters import LIMITS
 from ..optimizer import Optimizer
 from ..registry import available, find
-from .explain import DEPENDS_ON, same_rule
+from .explain import inactive_switches, same_rule
 
-STARTS = {
+INITIAL = {
     "lr": 1e-2, "momentum": 0.8, "dampening": 0.2, "weight_decay": 0.05, "lr_decay": 0.03,
     "initial_accumulator": 0.3, "eps_root": 1e-6, "eps": 1e-7, "momentum_decay": 0.02,
     "clip_value": 1.0, "clip_norm": 1.0, "clip_global_norm": 1.0,
 }  # fmt: skip
-FREE = object()  # a number that is to be fitted
-DECAYS: tuple[dict[str, Any], ...] = (
-    {}, {"weight_decay": FREE}, {"weight_decay": FREE, "decoupled_weight_decay": True},
-)  # fmt: skip
-MOMENTA: tuple[dict[str, Any], ...] = (
-    {}, {"momentum": FREE}, {"momentum": FREE, "nesterov": True},
-    {"momentum": FREE, "dampening": FREE}, {"momentum": FREE, "lr_in_momentum": True},
-    {"momentum": FREE, "lr_in_momentum": True, "nesterov": True},
-)  # fmt: skip
-ROUGH = 1e3  # in units of rounding; fitting the first steps any closer would overfit them
+FREE: Any = object()  # stands for a number that least squares determines
+DECAYS = [dict(), dict(weight_decay=FREE), dict(weight_decay=FREE, decoupled_weight_decay=True)]
+MOMENTA = [
+    dict(), dict(momentum=FREE), dict(momentum=FREE, nesterov=True),
+    dict(momentum=FREE, dampening=FREE), dict(momentum=FREE, lr_in_momentum=True),
+    dict(momentum=FREE, lr_in_momentum=True, nesterov=True),
+]  # fmt: skip
 CLIPS = (None, "clip_value", "clip_norm", "clip_global_norm")
+ROUGH = 1e3  # a goal in units of the tolerance; a closer fit to the first steps would overfit
+SHARED = {field.name for field in fields(Optimizer)}  # hyperparameters of every optimizer
+
+Hyper = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Match:
-    """kind(params, lr=…, **hyper) reproduces the path until it `departs` (None: to the end).
+    """optimizer_class(params, lr=…, **hyper) reproduces all steps before the step `departs`.
 
-    deviation is the largest relative one of any weight; what is `undetermined` in hyper could have
-    another value as well on these data; conventions are the frameworks that have this rule.
+    departs is None if it reproduces every step. deviation is the largest relative deviation of a
+    weight. Hyperparameters in `undetermined` could have another value on these data. conventions
+    names the frameworks that have this rule.
     """
 
-    kind: type[Optimizer]
+    optimizer_class: type[Optimizer]
     hyper: dict[str, Any]
     deviation: float
     departs: int | None
@@ -50,302 +56,301 @@ class Match:
 
     def __str__(self) -> str:
         hyper = ", ".join(f"{k}={v!r}" for k, v in self.hyper.items())
-        departs = f", departs at step {self.departs}" if self.departs else ""
-        open_ = f"; undetermined: {', '.join(self.undetermined)}" if self.undetermined else ""
-        return f"{self.kind.__name__}({hyper}): deviation {self.deviation:.1e}{departs}{open_}"
+        text = f"{self.optimizer_class.__name__}({hyper}): deviation {self.deviation:.1e}"
+        text += f", departs at step {self.departs}" if self.departs else ""
+        return text + "; undetermined: " * bool(self.undetermined) + ", ".join(self.undetermined)
 
 
 def identify(
-    thetas: Iterable[Any],
-    gradients: Iterable[Any],
+    thetas: Iterable[npt.ArrayLike | Sequence[npt.ArrayLike]],
+    gradients: Iterable[npt.ArrayLike | Sequence[npt.ArrayLike]],
     lr: float | Sequence[float] | Callable[[int], float] | None = None,
 ) -> list[Match]:
-    """The optimizers that could have walked θ₀ … θ_T on the gradients g₁ … g_T, best first.
+    """Return the optimizers that can have made the steps θ₀ … θ_T with g₁ … g_T, best first.
 
-    Each θ and g is an array, or a list of arrays, one for each parameter. lr is a number, one for
-    each step, a schedule, or None for an unknown constant. All matches that do not depart are
-    possible: the data cannot tell them apart. Takes seconds. Raises ValueError if lengths or shapes
-    differ, if a number is not finite, and if nothing moves.
+    Each θ and g is an array, or a list of arrays, one for each parameter. lr is a number, a list
+    with one number for each step, a schedule, or None for an unknown constant. The data cannot
+    distinguish between the matches that do not depart. The search takes seconds, with clipping
+    minutes. Raises ValueError if lengths or shapes differ, if a number is not finite, and if no
+    weight moves.
 
-    >>> print(identify([1.0, 0.9, 0.8], [1.0, 1.0], lr=0.1)[0])
+    >>> print(identify([1.0, 0.9], [1.0], lr=0.1)[0])
     SGD(): deviation 0.0e+00
     """
-    path = _Path(thetas, gradients, lr)
-    found: list[_Candidate] = []
-    uphill = {"maximize": True} if path.rises else {}
-    for clip in CLIPS[: 3 if len(path.start) == 1 else 4]:
-        links = uphill | ({clip: FREE} if clip else {}) | ({"lr": FREE} if lr is None else {})
+    data = _Trajectory(thetas, gradients, lr)
+    common: Hyper = {"maximize": True} if data.ascends else {}
+    tried: list[_Candidate] = []
+    for clip in CLIPS[: 3 if len(data.start) == 1 else 4]:
+        links = common | ({clip: FREE} if clip else {}) | ({"lr": FREE} if lr is None else {})
         for structure in sorted(_structures(links), key=lambda s: len(s[2])):
-            candidate = _Candidate(path, *structure)
-            if not any(c.departs is None and c.explains(candidate) for c in found):
+            candidate = _Candidate(data, *structure)
+            if not any(c.departs is None and c.makes_redundant(candidate) for c in tried):
                 candidate.search()
-                found.append(candidate)
-        exact = [c for c in found if c.departs is None and not c.at_an_end()]
-        if exact:
+                tried.append(candidate)
+        found = [c for c in tried if c.departs is None and not c.at_boundary()]
+        if found:
             break
     else:
-        found = sorted(found, key=lambda c: (-(c.departs or 0), c.remoteness))[:20]
+        found = sorted(tried, key=lambda c: (-(c.departs or 0), c.distance))[:20]
         for candidate in found:
-            candidate.follow()
-    matches = [c.match() for c in exact or found]
+            candidate.search_prefix()
 
-    # the longest agreement first, then what takes the fewest words and leaves the least open
     def rank(m: Match) -> tuple[float, ...]:
         return -(m.departs or 0), len(m.hyper), len(m.undetermined), m.deviation
 
-    return sorted(matches, key=rank)
+    return sorted((c.to_match() for c in found), key=rank)
 
 
-def _structures(links: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
-    """(kind, what is set, starts of the free numbers) for everything that could have been."""
-    shared = {field.name for field in fields(Optimizer)}
+def _structures(links: Hyper) -> Iterator[tuple[type[Optimizer], Hyper, Hyper]]:
+    """Yield (class, switches, initial values of the free numbers) for every possible optimizer."""
     clipped = any(name.startswith("clip") for name in links)
-    for kind in map(find, available()):
-        own = {k: v for k, v in kind.defaults.items() if k not in shared and v is not None}
-        # all numbers as some framework has them, or every switch both ways and all numbers free
-        frames = [own] + [own | convention for convention in kind.conventions.values()]
-        known = [{k: v for k, v in f.items() if k in own and _matters(k, f)} for f in frames]
-        ways: list[list[dict[str, Any]]] = [
-            [{name: False}, {name: True}] if isinstance(value, bool)
-            else [{name: 0.0}, {name: FREE}] if value == 0
-            else [{name: FREE}]
-            for name, value in own.items()
-        ]  # fmt: skip
-        unknown = [{k: v for way in p for k, v in way.items()} for p in product(*ways)]
-        decays = DECAYS[2:] if kind.defaults["weight_decay"] else DECAYS[: 1 if clipped else None]
-        momenta = MOMENTA[:1] if "beta1" in own else MOMENTA
-        rules: list[dict[str, Any]] = known + unknown if own else [{}]
-        for parts in product(rules, decays, momenta):
-            chosen = {k: v for part in (*parts, links) for k, v in part.items()}
-            free = {
-                k: STARTS.get(k, kind.defaults[k] or 0.1) for k, v in chosen.items() if v is FREE
-            }
-            fixed = {k: v for k, v in chosen.items() if v is not FREE}
-            h = kind.defaults | {"weight_decay": 0.0} | fixed | free
-            moot = any(fixed.get(k) and not _matters(k, h) for k in DEPENDS_ON)
-            if not moot and not any(kind.contradictions(h).values()):
-                yield kind, fixed, free
+    for cls in map(find, available()):
+        decays = DECAYS[2:] if cls.defaults["weight_decay"] else DECAYS[: 1 if clipped else None]
+        momenta = MOMENTA[:1] if "beta1" in cls.defaults else MOMENTA
+        for rule, decay, momentum in product(_rule_variants(cls), decays, momenta):
+            chosen = rule | decay | momentum | links
+            switches = {k: v for k, v in chosen.items() if v is not FREE}
+            names = [k for k, v in chosen.items() if v is FREE]
+            numbers = {k: INITIAL.get(k, cls.defaults[k] or 0.1) for k in names}
+            h = cls.defaults | {"weight_decay": 0.0} | switches | numbers
+            unused = any(switches.get(name) for name in inactive_switches(h))
+            if not unused and not any(cls.contradictions(h).values()):
+                yield cls, switches, numbers
 
 
-def _matters(name: str, h: dict[str, Any]) -> bool:
-    """Whether this switch is not idle for want of another."""
-    return name not in DEPENDS_ON or bool(h.get(DEPENDS_ON[name]))
+def _rule_variants(cls: type[Optimizer]) -> list[Hyper]:
+    """Return settings of the rule's own hyperparameters: every framework's, then free numbers."""
+    own = {k: v for k, v in cls.defaults.items() if k not in SHARED and v is not None}
+    if not own:
+        return [{}]
+    known = []
+    for h in (own, *(own | convention for convention in cls.conventions.values())):
+        names = own.keys() - inactive_switches(h)
+        known.append({name: h[name] for name in own if name in names})
+    choices = {k: [False, True] if isinstance(v, bool) else [FREE] for k, v in own.items()}
+    choices |= {k: [0.0, FREE] for k, v in own.items() if v == 0 and not isinstance(v, bool)}
+    return known + [dict(zip(own, values)) for values in product(*choices.values())]
 
 
-class _Path:
-    """The data."""
+class _Trajectory:
+    """The data to explain: weights, gradients, learning rates, and the tolerance of each weight."""
 
     def __init__(self, thetas: Iterable[Any], gradients: Iterable[Any], lr: Any) -> None:
-        thetas, gradients = [*thetas], [*gradients]
-        paths = [[_parts(theta) for theta in thetas], [_parts(g) for g in gradients]]
-        shapes = {tuple(p.shape for p in parts) for path in paths for parts in path}
-        self.steps = len(gradients)
-        if len(thetas) != self.steps + 1 or len(shapes) != 1 or not self.steps:
-            raise ValueError(
-                "identify needs T + 1 thetas and T gradients, all of one shape; received "
-                f"{len(thetas)} and {self.steps}, of shapes {sorted(shapes)}"
-            )
-        self.lrs = None if lr is None else _rates(lr, self.steps)
-        self.start = [p.astype(float) for p in paths[0][0]]
-        self.gradients = [[g.astype(float) for g in parts] for parts in paths[1]]
-        flat = np.stack([np.concatenate([p.ravel() for p in parts]) for parts in paths[0]])
-        eps = np.finfo(flat.dtype if flat.dtype.kind == "f" else float).eps
-        flat = flat.astype(float)
-        slopes = np.concatenate([g.ravel() for parts in self.gradients for g in parts])
-        if not (np.isfinite(flat).all() and np.isfinite(slopes).all()):
+        weights = [_as_arrays(theta) for theta in thetas]
+        slopes = [_as_arrays(g) for g in gradients]
+        shapes = {tuple(a.shape for a in arrays) for arrays in weights + slopes}
+        self.steps = len(slopes)
+        if len(weights) != self.steps + 1 or len(shapes) != 1 or not self.steps:
+            received = f"{len(weights)} and {self.steps}, of shapes {sorted(shapes)}"
+            rule = "T + 1 thetas and T gradients, all of one shape"
+            raise ValueError(f"identify needs {rule}; received {received}")
+        self.lrs = None if lr is None else _lr_per_step(lr, self.steps)
+        self.start = [w.astype(float) for w in weights[0]]
+        self.gradients = [[g.astype(float) for g in arrays] for arrays in slopes]
+        theta, g = _flatten(weights), _flatten(self.gradients)
+        eps = np.finfo(theta.dtype if theta.dtype.kind == "f" else float).eps
+        theta = theta.astype(float)
+        if not (np.isfinite(theta).all() and np.isfinite(g).all()):
             raise ValueError("identify needs finite thetas and gradients; received an inf or NaN")
-        if (flat[1:] == flat[:-1]).all():
-            raise ValueError("identify needs thetas that move: from these nothing can be told")
-        self.target = flat[1:]
-        # what rounding may do: some units in the last place of θ, and a little of each step
-        moved = np.abs(np.diff(flat, axis=0))
-        self.tolerance = 8 * eps * np.abs(self.target) + 0.1 * eps**0.5 * moved + 1e-300
-        slope = np.concatenate([g.ravel() for g in self.gradients[0]])
-        self.rises = np.sign(slope * (flat[1] - flat[0])).sum() > 0
-        self.first_steps: dict[Any, tuple[dict[str, float], float]] = {}
+        if (theta[1:] == theta[:-1]).all():
+            raise ValueError("identify needs thetas that move; received equal ones")
+        self.target = theta[1:]
+        moved = np.diff(theta, axis=0)
+        # Rounding changes some units in the last place of θ, and a little of each step.
+        self.tolerance = 8 * eps * np.abs(self.target) + 0.1 * eps**0.5 * np.abs(moved) + 1e-300
+        self.ascends = np.sign(g[0] * moved[0]).sum() > 0
+        self.first_steps: dict[Any, tuple[Hyper, float]] = {}  # least squares, cached
 
 
 class _Candidate:
-    """A rule with its switches set, and the search for the numbers that bring it to the data."""
+    """An optimizer with its switches set, and the search for the numbers that match the data."""
 
-    def __init__(self, path: _Path, kind: Any, switches: dict[str, Any], free: dict[str, float]):
-        self.path, self.kind, self.switches, self.numbers = path, kind, switches, dict(free)
-        self.fixed = kind.defaults | {"weight_decay": 0.0} | switches
-        self.rule = kind()
+    def __init__(self, data: _Trajectory, cls: Any, switches: Hyper, numbers: Hyper) -> None:
+        self.data, self.cls, self.switches = data, cls, switches
+        self.initial = self.numbers = dict(numbers)
+        self.constants = cls.defaults | {"weight_decay": 0.0} | switches
+        self.optimizer = cls()
         self.departs: int | None = None
 
-    def explains(self, other: _Candidate) -> bool:
-        """Whether the other only adds numbers to this one, or needs three more to do as well."""
-        same = self.kind.direction is other.kind.direction
+    def makes_redundant(self, other: _Candidate) -> bool:
+        """Return whether the other is this rule with more numbers, or has three more numbers."""
+        same = self.cls.direction is other.cls.direction
         contained = same and self.numbers.keys() < other.numbers.keys()
         return contained or len(self.numbers) + 3 <= len(other.numbers)
 
-    def misfit(self, numbers: dict[str, float], steps: int) -> np.ndarray:
-        """(θ − theirs) / tolerance after each step: within ±1 is agreement up to rounding."""
-        rule, path, h = self.rule, self.path, self.fixed | numbers
-        weights = [w.copy() for w in path.start]
-        slots = [rule.init_slots(w, h) for w in weights]
-        asked = dict.fromkeys(rule.required_hyperparameters["direction"])
-        theta = np.empty((steps, path.target.shape[1]))
+    def residuals(self, numbers: Hyper, steps: int) -> np.ndarray:
+        """Return (θ − target) / tolerance after each step; within ±1 both are equal."""
+        optimizer, data, h = self.optimizer, self.data, self.constants | numbers
+        weights = [w.copy() for w in data.start]
+        slots = [optimizer.init_slots(w, h) for w in weights]
+        theta = np.empty((steps, data.target.shape[1]))
         with np.errstate(all="ignore"):
-            for t, g in enumerate(path.gradients[:steps]):
+            for t, gradients in enumerate(data.gradients[:steps]):
                 h["t"] = t + 1
-                h["lr"] = path.lrs[t] if path.lrs else h["lr"]
+                h["lr"] = data.lrs[t] if data.lrs else h["lr"]
                 if h["clip_global_norm"]:
-                    g = clip_by_global_norm(g, h["clip_global_norm"])[0]
-                for name in asked:
-                    asked[name] = h[name]
-                for i, w in enumerate(weights):
-                    rule.update(w, rule.clip(g[i], h), slots[i], h)
+                    gradients, _ = clip_by_global_norm(gradients, h["clip_global_norm"])
+                for w, g, s in zip(weights, gradients, slots):
+                    optimizer.update(w, optimizer.clip(g, h), s, h)
                 theta[t] = np.concatenate([w.ravel() for w in weights])
-            r = (theta - path.target[:steps]) / path.tolerance[:steps]
-        return np.fmin(np.fmax(r, -1e60), 1e60)  # which also make numbers of NaNs
+            r = (theta - data.target[:steps]) / data.tolerance[:steps]
+        return np.fmin(np.fmax(r, -1e60), 1e60)  # also replaces NaN
 
-    def fit(
-        self, numbers: dict[str, float], names: list[str], steps: int, goal: float, patience=25
-    ) -> Any:
-        """Levenberg's and Marquardt's least squares over some of the numbers, on their lines."""
+    def least_squares(
+        self, numbers: Hyper, steps: int, goal: float = 1.0, names: Any = None, patience: int = 25
+    ) -> tuple[Hyper, float]:
+        """Return numbers, the named or all optimized, and max |r| (Levenberg, Marquardt)."""
+        names = [*numbers] if names is None else names
 
-        def at(z: np.ndarray) -> dict[str, float]:
-            return numbers | {n: _from_line(n, x) for n, x in zip(names, z.tolist())}
+        def numbers_at(z: np.ndarray) -> Hyper:
+            return numbers | {n: _from_unbounded(n, x) for n, x in zip(names, z.tolist())}
 
-        def misfit(z: np.ndarray) -> np.ndarray:
-            return self.misfit(at(z), steps).ravel()
+        def residuals(z: np.ndarray) -> np.ndarray:
+            return self.residuals(numbers_at(z), steps).ravel()
 
-        def slope(z: np.ndarray, unit: np.ndarray) -> np.ndarray:
-            for d in (0.01, 0.3):  # the wider one if the number hardly rises above rounding
-                change = misfit(z + d * unit) - misfit(z - d * unit)
+        def derivative(z: np.ndarray, unit: np.ndarray) -> np.ndarray:
+            for d in (0.01, 0.3):  # the wider difference if the narrow one is mostly rounding
+                change = residuals(z + d * unit) - residuals(z - d * unit)
                 if np.abs(change).max() > 30:
                     break
             return change / (2 * d)
 
-        z = np.array([_to_line(name, numbers[name]) for name in names])
-        for unit in np.eye(len(names)):  # begin with the best of some values far apart
+        units = np.eye(len(names))
+        z = np.array([_to_unbounded(name, numbers[name]) for name in names])
+        for unit in units:  # start from the best of seven distant values
             trials = [z + d * unit for d in (0, 1, -1, 2.5, -2.5, 5, -5)]
-            z = min(trials, key=lambda z: np.log1p(misfit(z) ** 2).sum())
-        r, damping, stalls = misfit(z), 1e-3, 0.0
+            z = min(trials, key=lambda z: np.log1p(residuals(z) ** 2).sum())
+        r, damping, stalls = residuals(z), 1e-3, 0
         while names and stalls < patience and np.abs(r).max() > goal:
-            jacobian = np.stack([slope(z, unit) for unit in np.eye(len(names))], axis=1)
+            jacobian = np.stack([derivative(z, unit) for unit in units], axis=1)
             scale = np.linalg.norm(jacobian, axis=0) + 1e-300
             jacobian /= scale
-            square = jacobian.T @ jacobian + (damping + 1e-12) * np.eye(len(names))
+            square = jacobian.T @ jacobian + (damping + 1e-12) * units
             move = np.linalg.solve(square, -jacobian.T @ r) / scale
-            trial = np.clip(z + np.clip(move, -3, 3), -30, 30)
-            r_trial = misfit(trial)
-            gain = np.linalg.norm(r_trial) / np.linalg.norm(r)
-            stalls += gain > 0.9
-            damping *= 0.1 if gain < 1 else 10
-            if gain < 1:
-                z, r = trial, r_trial
-        return at(z), np.abs(r).max()
+            z_new = np.clip(z + np.clip(move, -3, 3), -30, 30)
+            r_new = residuals(z_new)
+            ratio = np.linalg.norm(r_new) / np.linalg.norm(r)
+            stalls += int(ratio > 0.9)
+            damping *= 0.1 if ratio < 1 else 10
+            if ratio < 1:
+                z, r = z_new, r_new
+        return numbers_at(z), np.abs(r).max()
 
     def search(self) -> None:
-        """Fit the first step, then two, then all: most candidates fall at the first."""
-        starts = self.numbers
-        late = {"momentum", "dampening", "lr_in_momentum"}  # what the first step does not show
-        fixed = ((k, v) for k, v in self.switches.items() if v and k not in late)
-        first = (self.kind.direction, *sorted(fixed), *sorted(self.numbers.keys() - late))
-        if first not in self.path.first_steps:
-            self.path.first_steps[first] = self.fit(self.numbers, [*self.numbers], 1, ROUGH, 8)
-        known, worst = self.path.first_steps[first]
+        """Match the first step, then two steps, then all; most candidates fail at the first."""
+        steps = self.data.steps
+        known, worst = self.match_first_step()
         self.numbers = self.numbers | {k: v for k, v in known.items() if k in self.numbers}
-        self.remoteness, self.first = (0, worst), self.numbers
-        stages = ((min(2, self.path.steps), ROUGH, 1e2), (self.path.steps, 1.0, 1e4))
-        for steps, goal, hopeful in stages:
-            if worst < hopeful * ROUGH:
-                self.numbers, worst = self.fit(self.numbers, [*self.numbers], steps, goal)
-                self.remoteness = -steps, worst
-        if worst > 1 and self.remoteness[0] == -self.path.steps:  # perhaps the way was too winding
-            direct = self.fit(starts, [*starts], self.path.steps, 1.0)
-            self.numbers, worst = min((self.numbers, worst), direct, key=lambda fit: fit[1])
+        self.distance, self.after_first_step = (0, worst), self.numbers
+        for stage, goal, limit in ((min(2, steps), ROUGH, 1e2), (steps, 1.0, 1e4)):
+            if worst < limit * ROUGH:
+                self.numbers, worst = self.least_squares(self.numbers, stage, goal)
+                self.distance = -stage, worst
+        if worst > 1 and self.distance[0] == -steps:  # the stages can miss the minimum
+            direct = self.least_squares(self.initial, steps)
+            self.numbers, worst = min((self.numbers, worst), direct, key=lambda pair: pair[1])
         if worst < 100 * ROUGH:
-            self.simplify()
-        self.compare()
+            self.round_numbers()
+        self.find_departure()
 
-    def compare(self) -> None:
+    def match_first_step(self) -> tuple[Hyper, float]:
+        """Match the first step, once for all candidates that differ only in later steps."""
+        later = {"momentum", "dampening", "lr_in_momentum"}
+        switches = sorted((k, v) for k, v in self.switches.items() if v and k not in later)
+        key = (self.cls.direction, *switches, *sorted(self.numbers.keys() - later))
+        cache = self.data.first_steps
+        if key not in cache:
+            cache[key] = self.least_squares(self.numbers, 1, ROUGH, patience=8)
+        return cache[key]
+
+    def find_departure(self) -> None:
         """Find the first step that the numbers do not reproduce."""
-        wrong = np.abs(self.misfit(self.numbers, self.path.steps)).max(axis=1) > 1
+        wrong = np.abs(self.residuals(self.numbers, self.data.steps)).max(axis=1) > 1
         self.departs = int(wrong.argmax()) + 1 if wrong.any() else None
 
-    def follow(self) -> None:
-        """Where not all steps can be reproduced, reproduce as many as possible."""
-        for steps in range(self.path.steps - 1, 0, -1):
-            self.numbers, worst = self.fit(self.first, [*self.first], steps, 1.0)
+    def search_prefix(self) -> None:
+        """Reproduce as many steps from the first as possible."""
+        for steps in range(self.data.steps - 1, 0, -1):
+            self.numbers, worst = self.least_squares(self.after_first_step, steps)
             if worst <= 1:
                 break
-        self.compare()
+        self.find_departure()
 
-    def at_an_end(self) -> bool:
-        """Whether a share went to 0 or 1, where the rule becomes another, simpler one."""
-        shares = [x for name, x in self.numbers.items() if LIMITS.get(name, (0, 0))[1] == 1]
-        return any(not 1e-5 < x < 1 - 1e-5 for x in shares)
+    def at_boundary(self) -> bool:
+        """Return whether a number went to the end of [0, 1], where a simpler rule is the same."""
+        return any(_is_fraction(k) and not 1e-5 < x < 1 - 1e-5 for k, x in self.numbers.items())
 
-    def simplify(self) -> None:
-        """Give each number the fewest digits with which the others can still reach agreement.
+    def round_numbers(self) -> None:
+        """Give each number the fewest digits with which the others can still match the data.
 
-        People choose 0.9; a fit that ends at 0.8999999998 is off by what the others make up for.
+        People choose 0.9. Least squares ends at 0.8999999998, and the other numbers compensate.
         """
-        rest = [*self.numbers]
-        for name in [*rest, *rest]:  # what failed at first may go once another number is right
-            if name not in rest:
+        names = [*self.numbers]
+        for name in [*names, *names]:  # the second attempt has the other numbers rounded
+            if name not in names:
                 continue
-            x, others = self.numbers[name], [n for n in rest if n != name]
+            x, others = self.numbers[name], [n for n in names if n != name]
             for digits in range(1, 8):
-                short = float(f"{x:.{digits}g}")
-                if 0 < short < LIMITS.get(name, (0, np.inf))[1]:
-                    trial = self.numbers | {name: short}
-                    trial, worst = self.fit(trial, others, self.path.steps, 1.0, patience=8)
+                rounded = float(f"{x:.{digits}g}")
+                if 0 < rounded < LIMITS.get(name, (0, np.inf))[1]:
+                    trial, steps = self.numbers | {name: rounded}, self.data.steps
+                    trial, worst = self.least_squares(trial, steps, names=others, patience=8)
                     if worst <= 1:
-                        self.numbers, rest = trial, others
+                        self.numbers, names = trial, others
                         break
 
-    def free_to_move(self, name: str) -> bool:
-        """Whether another value, with all other numbers fitted to it, agrees as well."""
-        moved = self.numbers | {name: _from_line(name, _to_line(name, self.numbers[name]) + 1)}
-        others = [n for n in self.numbers if n != name]
-        return bool(self.fit(moved, others, self.path.steps, 1.0)[1] <= 1)
+    def is_undetermined(self, name: str) -> bool:
+        """Return whether another value matches as well, after the other numbers adapt to it."""
+        moved = _from_unbounded(name, _to_unbounded(name, self.numbers[name]) + 1)
+        trial, others = self.numbers | {name: moved}, [n for n in self.numbers if n != name]
+        return bool(self.least_squares(trial, self.data.steps, names=others)[1] <= 1)
 
-    def match(self) -> Match:
-        open_: tuple[str, ...] = ()
-        h = self.fixed | self.numbers
+    def to_match(self) -> Match:
+        data, h = self.data, self.constants | self.numbers
+        undetermined: list[str] = []
         if self.departs is None:
-            shared = {field.name for field in fields(Optimizer)}
-            own = {k: v for k, v in h.items() if k not in shared and type(v) is float and v}
+            own = {k: v for k, v in h.items() if k not in SHARED and type(v) is float and v}
             self.numbers = own | self.numbers
-            open_ = tuple(name for name in self.numbers if self.free_to_move(name))
-        r = self.misfit(self.numbers, self.path.steps) * self.path.tolerance
-        deviation = float(np.max(np.abs(r) / np.maximum(np.abs(self.path.target), 1e-300)))
-        hyper = {k: v for k, v in h.items() if v != self.kind.defaults[k]}
-        same = tuple(same_rule(self.kind, h))
-        return Match(self.kind, hyper, deviation, self.departs, open_, same)
+            undetermined = [name for name in self.numbers if self.is_undetermined(name)]
+        error = np.abs(self.residuals(self.numbers, data.steps) * data.tolerance)
+        deviation = float(np.max(error / np.maximum(np.abs(data.target), 1e-300)))
+        hyper = {k: v for k, v in h.items() if v != self.cls.defaults[k]}
+        details = deviation, self.departs, tuple(undetermined), tuple(same_rule(self.cls, h))
+        return Match(self.cls, hyper, *details)
 
 
-def _parts(theta: Any) -> list[np.ndarray]:
-    """The arrays of the parameters, from one array or a list of them."""
+def _as_arrays(theta: Any) -> list[np.ndarray]:
+    """Return the arrays of the parameters, from one array or a list of arrays."""
     several = isinstance(theta, list | tuple) and any(np.ndim(part) for part in theta)
     return [np.asarray(part) for part in (theta if several else [theta])]
 
 
-def _rates(lr: Any, steps: int) -> list[float]:
-    """One lr for each step."""
+def _flatten(path: list[list[np.ndarray]]) -> np.ndarray:
+    """Return one row for each step, with all elements of all parameters."""
+    return np.stack([np.concatenate([a.ravel() for a in arrays]) for arrays in path])
+
+
+def _lr_per_step(lr: Any, steps: int) -> list[float]:
     rates = np.asarray([lr(t) for t in range(steps)] if callable(lr) else lr)
     numbers = rates.dtype.kind in "fiu" and rates.shape in ((), (steps,))
     if not (numbers and np.isfinite(rates).all() and (rates >= 0).all()):
-        raise ValueError(
-            f"identify needs an lr that is finite and not negative, or one for each of the {steps} "
-            f"steps, or a schedule, or None; received {lr!r}"
-        )
+        rule = f"an lr that is finite and not negative, or one for each of the {steps} steps"
+        raise ValueError(f"identify needs {rule}, or a schedule, or None; received {lr!r}")
     return np.broadcast_to(rates, steps).tolist()
 
 
-def _to_line(name: str, x: float) -> float:
-    """log x, or logit x for what is below 1: the whole line, on which a fit may wander."""
-    if LIMITS.get(name, (0, 0))[1] == 1:
+def _is_fraction(name: str) -> bool:
+    return LIMITS.get(name, (0, 0))[1] == 1
+
+
+def _to_unbounded(name: str, x: float) -> float:
+    """Return logit x for a fraction, log x for another number: least squares needs no bounds."""
+    if _is_fraction(name):
         x = min(max(x, 1e-13), 1 - 1e-13)
         return float(np.log(x / (1 - x)))
     return float(np.log(max(x, 1e-30)))
 
 
-def _from_line(name: str, z: float) -> float:
+def _from_unbounded(name: str, z: float) -> float:
     z = min(max(z, -30.0), 30.0)
-    return float(1 / (1 + np.exp(-z)) if LIMITS.get(name, (0, 0))[1] == 1 else np.exp(z))
+    return float(1 / (1 + np.exp(-z)) if _is_fraction(name) else np.exp(z))

@@ -1,4 +1,4 @@
-"""Prints, at the end of the run, how near the optimizers came to the frameworks."""
+"""Prints at the end of the run how far the optimizers deviate from the frameworks."""
 
 from collections import defaultdict
 
@@ -14,7 +14,7 @@ def golden_summary():
 
 def pytest_terminal_summary(terminalreporter):
     if DEVIATIONS:
-        terminalreporter.section("optimizers against the frameworks' own steps")
+        terminalreporter.section("optimizers against the steps of the frameworks")
     for (framework, dtype), found in sorted(DEVIATIONS.items()):
         terminalreporter.write_line(
             f"{framework:6} {dtype}: {len(found):3} configurations, "

@@ -1,4 +1,4 @@
-"""Conventions no framework could be run for, worked out with plain numbers; and the textbook's."""
+"""Conventions of frameworks that are not stored in golden/, checked with plain numbers."""
 
 from math import sqrt
 
@@ -11,17 +11,17 @@ GRADIENTS = [0.5, -0.25, 1e-5, 2.0, 0.0, -1.5]
 RATES = [0.1, 0.2, 0.05, 0.1, 0.3, 0.02]
 
 
-def ours(kind, framework, **hyper):
+def our_weight(optimizer_class, framework, **hyper):
     w = Parameter(np.array([1.0]))
-    optimizer = kind.as_in(framework, [w], lr=lambda t: RATES[t], **hyper)
+    optimizer = optimizer_class.as_in(framework, [w], lr=lambda t: RATES[t], **hyper)
     for g in GRADIENTS:
         w.grad = np.array([g])
         optimizer.step()
     return w.data[0]
 
 
-def by_hand(change, state):
-    """The sum of change(g, lr, t, state), which may write into the state."""
+def weight_by_hand(change, state):
+    """Return w after w ← w − change(g, lr, t, state, w) for every gradient; state is updated."""
     w = 1.0
     for t, (g, lr) in enumerate(zip(GRADIENTS, RATES), start=1):
         w -= change(g, lr, t, state, w)
@@ -78,7 +78,7 @@ def d2l_momentum(g, lr, t, s, w):
 
 
 @pytest.mark.parametrize(
-    "kind, framework, hyper, change, v0",
+    "optimizer_class, framework, hyper, change, v0",
     [
         (RMSprop, "keras2", {}, keras2_rmsprop, 0.0),
         (RMSprop, "tf1", dict(momentum=0.8), tf1_rmsprop, 1.0),
@@ -91,9 +91,10 @@ def d2l_momentum(g, lr, t, s, w):
         (SGD, "d2l", dict(momentum=0.8), d2l_momentum, 0.0),
     ],
 )
-def test_by_hand(kind, framework, hyper, change, v0):
+def test_the_steps_by_hand(optimizer_class, framework, hyper, change, v0):
     state = dict(v=v0, m=0.0, b=0.0, d=0.0)
-    assert ours(kind, framework, **hyper) == pytest.approx(by_hand(change, state), rel=1e-13)
+    expected = weight_by_hand(change, state)
+    assert our_weight(optimizer_class, framework, **hyper) == pytest.approx(expected, rel=1e-13)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every convention against the stored steps of the framework it names (golden/generate.py)."""
+"""Every convention against stored steps of its framework; golden/generate.py stored them."""
 
 import json
 from pathlib import Path
@@ -21,11 +21,13 @@ def title(case):
 
 
 def our_path(case, dtype):
-    """The weights that the framework stored, after the same steps, from us."""
+    """Return our weights after the steps at which the framework's weights were stored."""
     theta, lrs = GOLDEN["theta"].astype(dtype), GOLDEN["lrs"]
     params = [Parameter(theta[:4]), Parameter(theta[4:].reshape(2, 2))]
-    kind = getattr(optimizers, case["optimizer"])
-    optimizer = kind.as_in(case["framework"], params, lr=lambda t: lrs[t], **case["ours"])
+    optimizer_class = getattr(optimizers, case["optimizer"])
+    optimizer = optimizer_class.as_in(
+        case["framework"], params, lr=lambda t: lrs[t], **case["ours"]
+    )
     path = [theta.copy()]
     for g in GOLDEN["gradients"].astype(dtype):
         params[0].grad, params[1].grad = g[:4].copy(), g[4:].reshape(2, 2).copy()
@@ -42,7 +44,7 @@ def test_there_are_enough_cases_and_the_versions_are_stored():
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("i", range(len(CASES)), ids=map(title, CASES))
-def test_ours_is_theirs(i, dtype, golden_summary):
+def test_our_steps_match_the_framework(i, dtype, golden_summary):
     theirs = GOLDEN[dtype][i]
     ours = our_path(CASES[i], dtype)
     assert ours.dtype == theirs.dtype

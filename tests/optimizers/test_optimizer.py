@@ -1,4 +1,4 @@
-"""The base class: forms of parameters, links, groups, checks, and what a step must not touch."""
+"""The base class: links, parameters, groups, checks, and what a step must leave unchanged."""
 
 import copy
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ def parameter(*values, grad=1.0, dtype=float):
 
 
 def after(steps, optimizer, grads=None):
+    """Return the weights after some steps, on constant gradients or on grads[t]."""
     for t in range(steps):
         for p in optimizer.parameters.values():
             if grads is not None:
@@ -59,13 +60,13 @@ def test_nesterov_looks_ahead():
     assert after(2, optimizer) == [[4 - 1.5 - 1.75]]
 
 
-def test_dampening_spares_the_first_step():
+def test_dampening_does_not_affect_the_first_step():
     # b: 1, then 0.5·1 + 0.75·1
     optimizer = SGD([parameter(4.0)], lr=1.0, momentum=0.5, dampening=0.25)
     assert after(2, optimizer) == [[4 - 1 - 1.25]]
 
 
-def test_l2_passes_through_the_gradient_and_decoupled_decay_does_not():
+def test_l2_decay_is_scaled_like_the_gradient_and_decoupled_decay_is_not():
     g_zero = dict(lr=0.5, weight_decay=0.5)
     l2 = AdaGrad([parameter(4.0, grad=0.0)], eps=0.0, **g_zero)
     decoupled = AdaGrad([parameter(4.0, grad=0.0)], decoupled_weight_decay=True, **g_zero)
@@ -86,7 +87,7 @@ def test_clipping_by_value_norm_and_global_norm():
 
 def test_centered_rmsprop_never_takes_the_root_of_a_negative_number():
     optimizer = RMSprop([parameter(1.0, grad=0.1, dtype=np.float32)], centered=True, rho=0.9)
-    for _ in range(3000):  # by then v − m² is rounding only
+    for _ in range(3000):  # v − m² is then a rounding error
         optimizer.step()
     assert np.isfinite(optimizer.parameters["0"].data).all()
 
@@ -95,8 +96,8 @@ def test_float32_stays_float32_whatever_the_hyperparameters_are():
     optimizer = Adam([parameter(1.0, dtype=np.float32)], lr=np.float64(0.1), beta1=np.float64(0.9))
     assert type(optimizer.lr) is float
     optimizer.step()
-    kinds = {a.dtype for a in optimizer.slots["0"].values()}
-    assert kinds == {np.dtype(np.float32)}
+    dtypes = {a.dtype for a in optimizer.slots["0"].values()}
+    assert dtypes == {np.dtype(np.float32)}
     assert optimizer.parameters["0"].data.dtype == np.float32
 
 
@@ -126,7 +127,7 @@ def test_a_group_overrides_and_reads_the_rest():
     assert after(1, optimizer) == [[pytest.approx(0.9 - 0.1 * 1.9)], [0.25]]
 
 
-def test_momentum_may_begin_later_and_in_one_group_only():
+def test_momentum_can_start_later_and_in_one_group_only():
     optimizer = SGD([{"params": [parameter(4.0)]}, {"params": [parameter(4.0)]}], lr=1.0)
     optimizer.groups[1]["momentum"] = 0.5
     assert after(2, optimizer) == [[2.0], [4 - 1 - 1.5]]
@@ -138,7 +139,7 @@ def test_bind_later_and_only_once():
     assert optimizer.bind(params) is optimizer
     optimizer.step()
     assert optimizer.bind(params).steps == 1
-    with pytest.raises(RuntimeError, match="already has its parameters"):
+    with pytest.raises(RuntimeError, match="already has parameters"):
         optimizer.bind([parameter(1.0)])
 
 
@@ -153,7 +154,7 @@ def test_a_copy_is_independent():
     assert optimizer.parameters["0"].data[0] > twin.parameters["0"].data[0]
 
 
-def test_what_a_group_no_longer_overrides_is_the_optimizers_again():
+def test_deleting_an_override_returns_to_the_optimizers_value():
     optimizer = RMSprop([{"params": [parameter(1.0)], "centered": False}], centered=True)
     del optimizer.groups[0]["centered"]
     optimizer.step()
@@ -162,7 +163,7 @@ def test_what_a_group_no_longer_overrides_is_the_optimizers_again():
         del optimizer.groups[0]["centered"]
 
 
-def test_however_a_group_is_changed_it_is_checked():
+def test_every_change_of_a_group_is_checked():
     optimizer = SGD([{"params": [parameter(1.0)], "momentum": 0.5, "nesterov": True}])
     group = optimizer.groups[0]
     before = dict(group)
@@ -183,7 +184,7 @@ def test_however_a_group_is_changed_it_is_checked():
 
 def test_binding_again_with_other_overrides_is_refused():
     params = [parameter(1.0)]
-    with pytest.raises(RuntimeError, match="already has its parameters"):
+    with pytest.raises(RuntimeError, match="already has parameters"):
         SGD(params).bind([{"params": params, "lr": 0.7}])
 
 
@@ -240,13 +241,13 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("kind, wrong, error, text", WRONG)
-def test_wrong_hyperparameters(kind, wrong, error, text):
+@pytest.mark.parametrize("optimizer_class, wrong, error, text", WRONG)
+def test_wrong_hyperparameters(optimizer_class, wrong, error, text):
     with pytest.raises(error, match=text):
-        kind(**wrong)
+        optimizer_class(**wrong)
     with pytest.raises(error, match=text):
-        kind([{"params": [parameter(1.0)], **wrong}])
-    optimizer = kind([parameter(1.0)])
+        optimizer_class([{"params": [parameter(1.0)], **wrong}])
+    optimizer = optimizer_class([parameter(1.0)])
     if len(wrong) == 1:
         (name, value), before = *wrong.items(), repr(optimizer)
         with pytest.raises((AttributeError, ValueError), match=text):
@@ -262,12 +263,12 @@ def test_only_params_is_positional():
         SGD([parameter(1.0)], 0.1)
 
 
-def test_a_word_that_is_no_choice():
+def test_an_invalid_choice_is_refused():
     with pytest.raises(ValueError, match="on_nonfinite must be one of raise, skip, ignore"):
         SGD(on_nonfinite="warn")
 
 
-def test_what_belongs_to_all_parameters_is_refused_in_a_group():
+def test_global_hyperparameters_are_refused_in_a_group():
     with pytest.raises(TypeError, match="a group of SGD has no hyperparameter 'clip_global_norm'"):
         SGD([{"params": [parameter(1.0)], "clip_global_norm": 1.0}])
 
@@ -275,14 +276,14 @@ def test_what_belongs_to_all_parameters_is_refused_in_a_group():
 A = parameter(1.0)
 BAD_PARAMS = [
     ([], ValueError, "no parameters"),
-    (iter([]), ValueError, "was the generator used up"),
+    (iter([]), ValueError, r"is the generator exhausted\?"),
     ([{"params": []}], ValueError, "no parameters"),
     ({A}, TypeError, "a set of parameters has no order"),
     ([{"params": {A}}], TypeError, "a set of parameters has no order"),
     (A, TypeError, "received a single Parameter; pass a list"),
     (np.ones(2), TypeError, "received a single ndarray"),
-    (3, TypeError, "int is no collection"),
-    ([np.ones(2)], TypeError, r"bare array; write Parameter\(array\)"),
+    (3, TypeError, "int is not iterable"),
+    ([np.ones(2)], TypeError, r"plain array without .grad; write Parameter\(array\)"),
     ([1.0], TypeError, "must have .data and .grad, received a float"),
     ([Parameter(np.arange(3))], TypeError, "floating-point array, received int64"),
     ([Parameter([1.0])], TypeError, "floating-point array, received list"),
@@ -314,29 +315,29 @@ def test_steps_without_parameters_or_gradients_say_what_to_do():
         SGD([Parameter(np.ones(2))]).step()
 
 
-@pytest.mark.parametrize("kind", [SGD, Adam])
+@pytest.mark.parametrize("optimizer_class", [SGD, Adam])
 @pytest.mark.parametrize("data", [np.ones(3), np.ones((3, 2)), np.ones(2, np.float32), [1.0], None])
-def test_data_of_another_kind_moves_nothing(kind, data):
+def test_data_of_another_dtype_or_shape_changes_nothing(optimizer_class, data):
     first, second = parameter(1.0, 1.0), parameter(2.0, 2.0)
-    optimizer = kind([first, second], momentum=0.5)
+    optimizer = optimizer_class([first, second], momentum=0.5)
     optimizer.step()
     before = snapshot(optimizer)
     kept, second.data = second.data, data
     second.grad = np.ones_like(data) if isinstance(data, np.ndarray) else second.grad
-    with pytest.raises(ValueError, match=r": 1 must be .* float64 and shape \(2,\), as when it"):
+    with pytest.raises(ValueError, match=r": '1' must be .* float64 and shape \(2,\), as when it"):
         optimizer.step()
     second.data = kept
     assert all(map(np.array_equal, before, snapshot(optimizer)))
     assert (optimizer.steps, optimizer.updates) == (1, {"0": 1, "1": 1})
 
 
-@pytest.mark.parametrize("kind", [SGD, AdamW])
-def test_a_gradient_may_be_the_weights_themselves(kind):
+@pytest.mark.parametrize("optimizer_class", [SGD, AdamW])
+def test_a_gradient_may_be_the_weights_themselves(optimizer_class):
     hyper = dict(weight_decay=0.5, decoupled_weight_decay=True, lr=0.5)
     w = np.array([1.0, 2.0])  # the slope of w²/2
-    kind([Parameter(w, w)], **hyper).step()
+    optimizer_class([Parameter(w, w)], **hyper).step()
     apart = Parameter(np.array([1.0, 2.0]), np.array([1.0, 2.0]))
-    kind([apart], **hyper).step()
+    optimizer_class([apart], **hyper).step()
     assert np.array_equal(w, apart.data)
 
 
@@ -357,7 +358,7 @@ WRONG_GRADIENTS = [
     (np.ones(2, np.float32), ValueError, "float64 .* received .*float32"),
     ([1.0, 1.0], ValueError, "received list"),
     (np.array([1.0, np.nan]), FloatingPointError, "gradient of 'b' has an inf or NaN"),
-    (np.array([1.0, -np.inf]), FloatingPointError, "the step was not taken"),
+    (np.array([1.0, -np.inf]), FloatingPointError, "nothing was updated"),
 ]
 
 
@@ -373,7 +374,7 @@ def test_a_wrong_gradient_changes_nothing(g, error, text):
     assert (optimizer.steps, optimizer.updates) == (1, {"a": 1, "b": 1})
 
 
-def test_a_schedule_gone_wrong_changes_nothing():
+def test_a_schedule_with_an_invalid_value_changes_nothing():
     def lr(t):
         return [0.1, float("nan")][t]
 
@@ -386,7 +387,7 @@ def test_a_schedule_gone_wrong_changes_nothing():
     assert optimizer.steps == 1
 
 
-def test_a_schedule_that_returns_a_schedule_moves_nothing():
+def test_a_schedule_that_returns_a_schedule_changes_nothing():
     optimizer = SGD([parameter(1.0)], lr=lambda t: 0.1 if t == 0 else Constant(0.1))
     optimizer.step()
     with pytest.raises(ValueError, match="lr at step 1 must be"):
@@ -394,12 +395,12 @@ def test_a_schedule_that_returns_a_schedule_moves_nothing():
     assert optimizer.updates == {"0": 1}
 
 
-def test_a_start_may_be_a_schedule():
+def test_an_initial_value_may_be_a_schedule():
     optimizer = RMSprop([parameter(1.0)], initial_accumulator=Constant(0.5))
     assert optimizer.slots["0"]["mean_square"] == 0.5
 
 
-def test_a_nonfinite_gradient_is_skipped_or_ignored_on_demand():
+def test_a_nonfinite_gradient_is_skipped_or_ignored_if_chosen():
     optimizer = SGD([parameter(1.0), parameter(1.0, grad=np.inf)], lr=1.0, on_nonfinite="skip")
     assert after(1, optimizer) == [[1.0], [1.0]]
     assert optimizer.steps == 0
@@ -407,7 +408,7 @@ def test_a_nonfinite_gradient_is_skipped_or_ignored_on_demand():
     assert after(1, optimizer) == [[0.0], [-np.inf]]
 
 
-def test_float16_has_a_norm_and_keeps_its_small_traces():
+def test_float16_norms_do_not_overflow_and_small_state_is_kept():
     many = np.full(70_000, 1.0, np.float16)  # more than the largest float16
     assert clip_by_norm(many, 1.0)[0] == np.float16(70_000**-0.5)
     optimizer = RMSprop([parameter(1.0, grad=5e-3, dtype=np.float16)])
@@ -415,27 +416,27 @@ def test_float16_has_a_norm_and_keeps_its_small_traces():
     assert 0 < optimizer.slots["0"]["mean_square"].min() < np.finfo(np.float16).tiny
 
 
-def test_the_clipping_functions_refuse_what_would_turn_a_gradient_round():
+def test_the_clipping_functions_refuse_limits_that_are_not_positive():
     g = np.array([3.0, 4.0], np.float32)
     for clip in (clip_by_value, clip_by_norm, lambda g, limit: clip_by_global_norm([g], limit)):
         for limit in (-1.0, 0.0, float("nan")):
-            with pytest.raises(ValueError, match="clipped to a number above 0, received"):
+            with pytest.raises(ValueError, match="clipping needs a limit above 0, received"):
                 clip(g, limit)
     assert clip_by_norm(g, np.float64(0.5)).dtype == np.float32
     assert clip_by_global_norm(iter([g]), 10.0)[0] == [pytest.approx(g)]
-    big = np.array([2**40, 2**40])  # whose squares overflow as integers
+    big = np.array([2**40, 2**40])  # as integers, their squares overflow
     assert clip_by_norm(big, 1.0) == pytest.approx([0.5**0.5] * 2)
     assert clip_by_norm([3, 4], 1.0) == pytest.approx([0.6, 0.8])
 
 
-def test_large_but_finite_gradients_are_no_error():
+def test_large_finite_gradients_are_accepted():
     optimizer = SGD([parameter(1.0, 1.0, grad=1e30, dtype=np.float32)], lr=0.0)
     assert after(1, optimizer) == [[1.0, 1.0]]
     optimizer = SGD([parameter(0.0, grad=1e30, dtype=np.float32)], lr=1.0, clip_norm=1.0)
     assert after(1, optimizer) == [[-1.0]]
 
 
-def test_weights_come_back_from_as_in():
+def test_as_in_sets_the_defaults_of_a_framework():
     assert RMSprop.as_in("torch", [A]).rho == 0.99
     assert RMSprop.as_in("tf1", initial_accumulator=0.5).initial_accumulator == 0.5
     assert AdamW.as_in("optax").weight_decay == 1e-4
@@ -443,7 +444,7 @@ def test_weights_come_back_from_as_in():
         Adam.as_in("tf1")
 
 
-def test_a_direction_that_asks_for_what_is_not_there_is_told_at_once():
+def test_a_direction_with_an_unknown_keyword_is_refused_at_definition():
     with pytest.raises(TypeError, match="Odd has no hyperparameter 'betta'; did you mean 'beta'"):
 
         class Odd(Optimizer):
@@ -453,7 +454,7 @@ def test_a_direction_that_asks_for_what_is_not_there_is_told_at_once():
                 return g
 
 
-def test_a_subclass_may_call_itself_a_dataclass():
+def test_a_subclass_may_be_decorated_as_a_dataclass():
     @dataclass(kw_only=True)
     class Fading(Optimizer):
         """v ← ρ·v + g        u = v"""
@@ -476,16 +477,16 @@ def test_a_subclass_may_call_itself_a_dataclass():
         Fading(roh=0.5)
 
 
-def test_a_step_that_cannot_write_has_moved_nothing():
+def test_a_step_with_read_only_weights_changes_nothing():
     first, second = parameter(1.0), parameter(2.0)
     optimizer = Adam([first, second])
     second.data.setflags(write=False)
-    with pytest.raises(ValueError, match="'1' is read-only; nothing was moved"):
+    with pytest.raises(ValueError, match="'1' is read-only; nothing was updated"):
         optimizer.step()
     assert (first.data, optimizer.steps, optimizer.updates) == (1.0, 0, {"0": 0, "1": 0})
 
 
-def test_a_computed_tensor_is_no_parameter():
+def test_a_computed_tensor_is_refused_as_a_parameter():
     computed = parameter(1.0)
     computed = type("Computed", (), {"data": computed.data, "grad": None, "node": object()})()
     with pytest.raises(ValueError, match="the parameter '0' was computed"):

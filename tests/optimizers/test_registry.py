@@ -19,13 +19,13 @@ from minigrad.optimizers import (
 
 
 @pytest.fixture(autouse=True)
-def own_registry(monkeypatch):
+def restore_registry(monkeypatch):
     monkeypatch.setattr(registry, "_registry", dict(registry._registry))
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Makes an importable, installed distribution that offers an optimizer."""
+    """Return a function that installs a distribution with an entry point for an optimizer."""
 
     def make(name, value, code):
         (tmp_path / f"{name}.py").write_text(code)
@@ -57,19 +57,19 @@ def test_names_classes_and_instances():
         (lambda: get("rmsporp"), ValueError, "unknown optimizer 'rmsporp'; did you mean 'rmsprop'"),
         (lambda: get("zzz"), ValueError, r"unknown optimizer 'zzz' \(there are: adadelta, adagr"),
         (lambda: get(3), TypeError, "must be a name, a class or an Optimizer, not 3"),
-        (lambda: get(SGD(), lr=1.0), TypeError, "made already; set lr on it instead"),
+        (lambda: get(SGD(), lr=1.0), TypeError, "is an instance; set lr on it instead"),
         (lambda: get("sgd", epsilon=1.0), TypeError, "SGD has no hyperparameter 'epsilon'"),
         (lambda: register("sgd")(RMSprop), ValueError, "'sgd' is taken by minigrad.optimizers.sgd"),
         (lambda: register("x", "Adam")(RMSprop), ValueError, "the name 'adam' is taken"),
         (lambda: register(RMSprop), TypeError, "register needs a name, as in @register"),
         (lambda: register(""), TypeError, "register needs a name"),
-        (lambda: register("x")(lambda g, slots, step=1.0: g), TypeError, "'step' is something"),
-        (lambda: register("x")(lambda g, slots, steps=1.0: g), TypeError, "'steps' is something"),
+        (lambda: register("x")(lambda g, slots, step=1.0: g), TypeError, "uses the name 'step'; rename it"),
+        (lambda: register("x")(lambda g, slots, steps=1.0: g), TypeError, "uses the name 'steps'; rename it"),
         (lambda: register("x")(int), TypeError, "a subclass of Optimizer or a function"),
         (lambda: register("x")(3), TypeError, "needs a class or a function, received 3"),
     ],
 )
-def test_refusals(call, error, text):
+def test_invalid_arguments_leave_the_registry_unchanged(call, error, text):
     before = dict(registry._registry)
     with pytest.raises(error, match=text):
         call()
@@ -81,27 +81,27 @@ def test_aliases_and_override():
     class Half(Optimizer):
         """u = g / 2
 
-        Half of what is asked.
+        Half a step of gradient descent.
         """
 
         def direction(self, g, slots):
             return g / 2
 
     assert type(get("hsgd")) is Half
-    assert available()["half_sgd"] == "Half of what is asked."
+    assert available()["half_sgd"] == "Half a step of gradient descent."
     assert "hsgd" not in available()
     register("sgd", override=True)(Half)
     assert type(get("SGD")) is Half
 
 
-def test_every_optimizer_has_one_line_about_it():
+def test_every_optimizer_has_a_description_of_one_line():
     lines = available()
     assert list(lines) == sorted(lines)
     assert {"sgd", "adagrad", "rmsprop", "adam", "adamw", "adadelta", "nadam", "lion"} <= set(lines)
     assert all(20 < len(line) < 120 and "\n" not in line for line in lines.values())
 
 
-def test_a_function_is_an_optimizer_with_all_there_is():
+def test_a_function_becomes_an_optimizer_with_every_switch():
     @register("scaled")
     def scaled(g, slots, *, t, factor=2.0, lr=0.5):
         """u = factor·g / t"""
@@ -117,19 +117,19 @@ def test_a_function_is_an_optimizer_with_all_there_is():
         get("scaled", factr=1.0)
 
 
-def test_a_function_with_any_keywords_gets_all_of_them():
+def test_a_function_with_hyper_keywords_receives_all_hyperparameters():
     seen = {}
 
-    @register("nosy")
-    def nosy(g, slots, **hyper):
+    @register("takes_all")
+    def takes_all(g, slots, **hyper):
         seen.update(hyper)
         return g
 
-    nosy([Parameter(np.ones(1), np.ones(1))], lr=0.25).step()
+    takes_all([Parameter(np.ones(1), np.ones(1))], lr=0.25).step()
     assert (seen["lr"], seen["t"], seen["momentum"]) == (0.25, 1, 0.0)
 
 
-def test_a_cell_that_runs_again_may_register_again():
+def test_a_notebook_cell_may_register_again():
     for _ in range(2):
 
         @register("again")
@@ -137,15 +137,15 @@ def test_a_cell_that_runs_again_may_register_again():
             return g
 
 
-def test_an_installed_package_is_found_by_name_without_an_import(package):
+def test_an_installed_package_is_imported_when_its_name_is_looked_up(package):
     code = "def direction(g, slots): return g"
-    package("plugged_good", "from_afar = plugged_good:direction", code)
+    package("plugged_good", "remote_rule = plugged_good:direction", code)
     assert "plugged_good" not in sys.modules
-    assert type(get("From_Afar", lr=0.5)).__name__ == "direction"
-    assert "from_afar" in available()
+    assert type(get("Remote_Rule", lr=0.5)).__name__ == "direction"
+    assert "remote_rule" in available()
 
 
-def test_a_package_may_register_its_optimizer_itself(package):
+def test_a_package_may_call_register_itself(package):
     code = (
         "from minigrad.optimizers import Optimizer, register\n"
         "@register('own_name')\nclass Own(Optimizer):\n"
@@ -158,15 +158,15 @@ def test_a_package_may_register_its_optimizer_itself(package):
 @pytest.mark.parametrize(
     "code, text",
     [
-        ("raise RuntimeError('out of order')", "RuntimeError: out of order"),
+        ("raise RuntimeError('broken')", "RuntimeError: broken"),
         ("", "AttributeError"),
         ("direction = 3", "TypeError: register needs a class or a function"),
     ],
 )
-def test_a_broken_package_is_named(package, code, text):
+def test_the_error_names_a_broken_package(package, code, text):
     package("plugged_bad", "bad = plugged_bad:direction", code)
     with pytest.raises(ImportError, match=f"'bad' of plugged_bad 1.5 .* does not load: {text}"):
         get("bad")
-    assert type(get("sgd")) is SGD  # a name that is known asks no package
+    assert type(get("sgd")) is SGD  # a registered name loads no package
     with pytest.raises(ValueError, match="did you mean 'bad'"):
         get("badd")

@@ -1,4 +1,4 @@
-"""Schedules at points worked out by hand."""
+"""Schedules at points computed by hand."""
 
 import json
 from math import pi
@@ -18,7 +18,7 @@ from minigrad.optimizers import (
     Parameter,
     StepDecay,
 )
-from minigrad.optimizers.schedules import from_plain
+from minigrad.optimizers.state import from_plain, to_plain
 
 BY_HAND = [
     (Constant(0.5), {0: 0.5, 9: 0.5}),
@@ -29,7 +29,7 @@ BY_HAND = [
     (LinearWarmup(1.0, steps=4, start=0.2), {0: 0.2, 2: 0.6, 4: 1.0, 100: 1.0}),
     (CosineDecay(1.0, steps=6), {0: 1.0, 3: 0.5, 2: (1 + np.cos(pi / 3)) / 2, 6: 0.0, 7: 0.0}),
     (CosineDecay(1.0, steps=2, end=0.5), {1: 0.75, 2: 0.5}),
-    # optax 0.2.8: cosine_onecycle_schedule(10, 1.0), computed once
+    # optax 0.2.8: cosine_onecycle_schedule(10, 1.0), run once
     (OneCycle(1.0, steps=10), {0: 0.04, 3: 1.0, 5: 0.8117456539497631, 10: 4e-06, 20: 4e-06}),
     (Join((LinearWarmup(1.0, 2), StepDecay(1.0, 0.5, 2)), (2,)), {0: 0, 1: 0.5, 2: 1, 4: 0.5}),
     (Join((Constant(3.0), lambda t: 1.0 + t, Constant(7.0)), (1, 3)), {0: 3, 1: 1, 2: 2, 3: 7}),
@@ -45,17 +45,17 @@ def test_values(schedule, points):
 
 
 @pytest.mark.parametrize("schedule, points", BY_HAND[:-1])
-def test_repr_and_plain_values_bring_it_back(schedule, points):
+def test_repr_and_plain_values_restore_the_schedule(schedule, points):
     assert eval(repr(schedule)) == schedule
-    assert from_plain(json.loads(json.dumps(schedule.plain())), None) == schedule
+    assert from_plain(json.loads(json.dumps(to_plain(schedule))), None) == schedule
 
 
 def test_numbers_of_numpy_can_be_saved():
     schedule = CosineDecay(np.float32(0.5), np.int64(3))
-    assert json.dumps(schedule.plain()) == json.dumps(CosineDecay(0.5, 3).plain())
+    assert json.dumps(to_plain(schedule)) == json.dumps(to_plain(CosineDecay(0.5, 3)))
 
 
-def test_the_step_number_decides_whatever_was_called_before():
+def test_the_value_depends_on_the_step_number_only():
     schedule = CosineDecay(1.0, 10)
     forwards = [schedule(t) for t in range(12)]
     assert [schedule(t) for t in reversed(range(12))] == forwards[::-1]
@@ -88,6 +88,6 @@ def test_an_optimizer_uses_the_values_in_order():
         (lambda: from_plain({"schedule": "Magic"}, None), "unknown schedule 'Magic'"),
     ],
 )
-def test_bad_input(make, text):
+def test_invalid_arguments(make, text):
     with pytest.raises(ValueError, match=text):
         make()

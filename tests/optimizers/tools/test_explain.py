@@ -1,4 +1,4 @@
-"""explain() tells the truth: its lines, read as a program, do what the step does."""
+"""explain(): its lines, run as a Python program, compute the same step."""
 
 import math
 import re
@@ -38,14 +38,14 @@ CONFIGURED = [
 
 
 def program(lines):
-    """Python from the lines of an explanation."""
+    """Return the lines of an explanation as Python code."""
     text = "\n".join(lines).replace("←", "=").replace("·", "*").replace("−", "-")
     text = re.sub(r"√(\w+)", r"sqrt(\1)", text.replace("√(", "sqrt("))
     return text.replace("²", "**2").replace("′", "_").replace("maximum", "max")
 
 
 @pytest.mark.parametrize("optimizer", CONFIGURED, ids=repr)
-def test_the_lines_do_what_the_step_does(optimizer):
+def test_the_lines_compute_the_step(optimizer):
     p = Parameter(np.array([0.8]))
     optimizer.bind([p])
     for g in (0.3, -0.7):
@@ -95,7 +95,7 @@ def test_only_what_is_switched_on_is_shown():
         (Adam(eps_in_sqrt=True), "none of the frameworks known here"),
     ],
 )
-def test_the_convention_is_named(optimizer, frameworks):
+def test_the_frameworks_with_the_same_convention_are_named(optimizer, frameworks):
     assert lines_of(optimizer)[-1].endswith(f"the convention of {frameworks}")
 
 
@@ -106,17 +106,17 @@ def test_every_group_has_its_own_lines():
     assert "for 1:\n    w ← w − 0.25·g\n" in text
 
 
-def test_what_cannot_be_traced_is_told_by_its_docstring():
+def test_the_docstring_replaces_lines_that_cannot_be_traced():
     class Normed(Optimizer):
-        """u = g / ‖g‖"""
+        """u = g / ‖g‖."""
 
         def direction(self, g, slots):
-            return g / np.linalg.l2_norm(g)
+            return g / np.linalg.norm(g)
 
-    assert lines_of(Normed())[1] == "u = g / ‖g‖"
+    assert lines_of(Normed())[1] == "u = g / ‖g‖."
 
 
-def test_without_parameters_it_shows_what_it_will_run():
+def test_an_unbound_optimizer_can_be_explained():
     optimizer = RMSprop(lr=0.5, momentum=0.9)
     bound = RMSprop([("no parameters yet", Parameter(np.ones(3)))], lr=0.5, momentum=0.9)
     assert optimizer.explain() == bound.explain()
