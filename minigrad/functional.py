@@ -1,7 +1,6 @@
 """Functions for networks that NumPy does not have: activations, losses, dropout.
 
-Sorted by difficulty. Each takes tensors and returns tensors, in float32 or float64; like NumPy's
-functions, each also takes plain arrays and returns plain arrays.
+Sorted by difficulty. Each takes and returns tensors, or plain arrays, in float32 or float64.
 """
 
 from __future__ import annotations

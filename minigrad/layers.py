@@ -1,8 +1,7 @@
 """Layers: functions with parameters.
 
 Sorted by difficulty: Layer, Dense; below the marker more activations, Dropout, Embedding, RNN.
-A layer finds its parameters by itself: it goes through its attributes, lists and dicts in the order
-in which they were set.
+A layer finds its parameters in its attributes, lists and dicts, in the order they were set.
 """
 
 from __future__ import annotations
@@ -204,19 +203,15 @@ class Dense(Layer):
     def make_parameter(self, initializer: Callable[..., np.ndarray], shape: Shape) -> Tensor:
         array = np.asarray(initializer(shape, self.rng))
         if array.shape != shape:
-            raise ValueError(
-                f"Dense({self.units}): the initializer must return an array of shape {shape}, "
-                f"received {array.shape}"
-            )
+            who = f"Dense({self.units}): the initializer"
+            raise ValueError(f"{who} must return an array of shape {shape}, received {array.shape}")
         return Tensor(array, requires_grad=True)
 
     def forward(self, x: Tensor) -> Output:
         inputs = self.kernel.shape[0]
         if x.ndim < 2 or x.shape[-1] != inputs:
-            raise ValueError(
-                f"Dense({self.units}): input of shape (batch, {inputs}) is required, "
-                f"received {x.shape}"
-            )
+            required = f"input of shape (batch, {inputs}) is required"
+            raise ValueError(f"Dense({self.units}): {required}, received {x.shape}")
         if x.dtype != self.kernel.dtype:
             x = x.astype(self.kernel.dtype)
         out = linear(x, self.kernel, self.bias) if self.use_bias else x @ self.kernel
@@ -338,10 +333,9 @@ class SimpleRNN(Layer):
 
     def build(self, input_shape: Shape) -> None:
         if len(input_shape) != 2:
-            raise ValueError(
-                f"SimpleRNN({self.units}): input of shape (batch, time, features) is required, "
-                f"received (batch, {', '.join(map(str, input_shape))})"
-            )
+            required = "input of shape (batch, time, features) is required"
+            received = f"received (batch, {', '.join(map(str, input_shape))})"
+            raise ValueError(f"SimpleRNN({self.units}): {required}, {received}")
         kernel = glorot_uniform((input_shape[-1], self.units), self.rng)
         orthogonal = np.linalg.qr(self.rng.standard_normal((self.units, self.units)))[0]
         self.kernel = Tensor(kernel, requires_grad=True)
@@ -351,16 +345,12 @@ class SimpleRNN(Layer):
     def forward(self, x: Tensor, h: Tensor | np.ndarray | None = None) -> Output:
         inputs = self.kernel.shape[0]
         if x.ndim != 3 or x.shape[-1] != inputs or not x.shape[1]:
-            raise ValueError(
-                f"SimpleRNN({self.units}): input of shape (batch, time, {inputs}) is required, "
-                f"received {x.shape}"
-            )
+            required = f"input of shape (batch, time, {inputs}) is required"
+            raise ValueError(f"SimpleRNN({self.units}): {required}, received {x.shape}")
         h = np.zeros((len(x), self.units), self.kernel.dtype) if h is None else h
         if h.shape != (len(x), self.units):
-            raise ValueError(
-                f"SimpleRNN({self.units}): a state of shape {(len(x), self.units)} is required, "
-                f"received {h.shape}"
-            )
+            required = f"a state of shape {(len(x), self.units)} is required"
+            raise ValueError(f"SimpleRNN({self.units}): {required}, received {h.shape}")
         driven = linear(x.astype(self.kernel.dtype), self.kernel, self.bias)
         states = []
         for t in range(x.shape[1]):

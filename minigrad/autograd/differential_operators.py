@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from .tensor import Tensor, backward_pass, grad_key
 
-TensorOrList: TypeAlias = Any  # a Tensor for a Tensor, a list of them for a list
+TensorOrList: TypeAlias = Any  # one for one input, a list for a list of inputs
 ArrayOrList: TypeAlias = Any
 
 
@@ -51,17 +51,9 @@ def grad(
             )
     retain = create_graph if retain_graph is None else retain_graph
     grads = backward_pass(output, gradient, xs, retain, create_graph)
-    results = [as_result(grads.get(grad_key(x)), x) for x in xs]
+    found = [grads.get(grad_key(x), np.zeros_like(x.data)) for x in xs]
+    results = [g if isinstance(g, Tensor) else Tensor(g.copy()) for g in found]
     return results[0] if isinstance(inputs, Tensor) else results
-
-
-def as_result(g: Any, x: Tensor) -> Tensor:
-    """Return the gradient by x as a tensor that shares its memory with no other."""
-    if g is None:
-        return Tensor(np.zeros_like(x.data))
-    if isinstance(g, Tensor):
-        return g
-    return Tensor(g if x.node is None else g.copy())  # a leaf's gradient is not shared
 
 
 def jacobian(output: Tensor, input: Tensor, create_graph: bool = False) -> Tensor:
@@ -75,7 +67,7 @@ def jacobian(output: Tensor, input: Tensor, create_graph: bool = False) -> Tenso
             [0., 4.]])
     """
     if not (isinstance(output, Tensor) and isinstance(input, Tensor)):
-        raise TypeError("jacobian: output and input must be tensors: the result and its argument")
+        raise TypeError("jacobian: output and input must be tensors")
     rows = []
     for i in np.ndindex(output.shape) if output.requires_grad else ():
         one_hot = np.zeros(output.shape, output.dtype)

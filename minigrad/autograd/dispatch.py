@@ -32,7 +32,9 @@ def dispatch(function: Callable, args: Sequence, options: dict, method: str = "_
     if method != "__call__":
         raise no_derivative(f"{name_of(function)}.{method}")
     if options:
-        check_out(function, options.get("out"))
+        out = options.get("out")
+        if any(isinstance(x, ArrayMethods) for x in (out if isinstance(out, tuple) else (out,))):
+            raise in_place_error(f"{name_of(function)}(..., out=tensor)")
     if function in NONDIFFERENTIABLE:
         return function(*map(unwrap, args), **{name: unwrap(x) for name, x in options.items()})
     ours = HANDLED_FUNCTIONS.get(function) or find(function)
@@ -60,9 +62,7 @@ def name_of(function: Callable) -> str:
     return f"{module.replace('numpy', 'np')}.{name}"
 
 
-def bind_arguments(
-    function: Callable, ours: Any, args: Sequence, options: dict
-) -> tuple[list, dict]:
+def bind_arguments(function: Any, ours: Any, args: Sequence, options: dict) -> tuple[list, dict]:
     """Return NumPy's arguments in our form: the operands in order, the options by name.
 
     Leave out options with NumPy's default value; raise TypeError for one that we lack.
@@ -111,14 +111,7 @@ def parameters(function: Any, ours: Any = None) -> dict[str, Any]:
     return {"shape" if name == "newshape" else name: x for name, x in defaults.items()}
 
 
-def check_out(function: Callable, out: Any) -> None:
-    """Refuse a tensor as out=."""
-    if any(isinstance(x, ArrayMethods) for x in (out if isinstance(out, tuple) else (out,))):
-        raise in_place_error(f"{name_of(function)}(..., out=tensor)")
-
-
 def no_derivative(name: str) -> TypeError:
-    """Make the error for a function without a derivative."""
     return TypeError(
         f"{name} has no derivative in minigrad. If you need its value alone, leave the graph on "
         "purpose: pass x.data or x.detach()"

@@ -25,8 +25,7 @@ def recording(on: bool) -> Iterator[None]:
 def no_grad() -> Iterator[None]:
     """Record nothing within this context (or decorated function), in this thread.
 
-    Do not decorate a generator with it, and do not yield inside: recording would then be switched
-    at the wrong time.
+    Do not decorate a generator, and do not yield inside: that switches at the wrong time.
 
     >>> from minigrad import Tensor
     >>> x = Tensor(3.0, requires_grad=True)

@@ -91,12 +91,9 @@ class Tensor(ArrayMethods):
 
     def __reduce__(self) -> tuple:
         """Copy and pickle the values; the copy of a recorded tensor is a constant."""
-        is_leaf = self.node is None
-        return make_leaf, (
-            self.data,
-            is_leaf and self.requires_grad,
-            self.grad if is_leaf else None,
-        )
+        if self.node is None:
+            return make_leaf, (self.data, self.requires_grad, self.grad)
+        return make_leaf, (self.data, False, None)
 
 
 # ---- The backward pass ----
@@ -127,10 +124,10 @@ def backward_pass(
                 key = grad_key(x)
                 if key in grads:
                     grads[key] = grads[key] + r
-                else:
-                    grads[key] = r
-                    if x.node:
-                        heapq.heappush(heap, x.node)
+                    continue
+                grads[key] = r
+                if x.node:
+                    heapq.heappush(heap, x.node)
             if not retain_graph:
                 node.free()
     return grads
@@ -148,13 +145,14 @@ def initial_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
             "backward: this tensor depends on nothing that requires a gradient, or it was computed "
             "under no_grad; create the parameters with Tensor(..., requires_grad=True)"
         )
-    if gradient is None and output.size != 1:
-        raise ValueError(
-            f"backward: a scalar such as a loss is required, received shape {output.shape}. "
-            "Reduce it with np.sum or np.mean, or pass gradient=, an array of that shape"
-        )
-    ones = np.ones(output.shape, output.dtype)
-    array = ones if gradient is None else from_list("backward", unwrap(gradient), output.dtype)
+    if gradient is None:
+        if output.size != 1:
+            raise ValueError(
+                f"backward: a scalar such as a loss is required, received shape {output.shape}. "
+                "Reduce it with np.sum or np.mean, or pass gradient=, an array of that shape"
+            )
+        gradient = np.ones(output.shape)
+    array = from_list("backward", unwrap(gradient), output.dtype)
     if array.shape != output.shape:
         raise ValueError(
             f"backward: gradient must have the shape {output.shape}, received {array.shape}"
@@ -244,8 +242,7 @@ class Node:
         """Return (operand, vjp) for each operand that needs a gradient."""
         if self.operands is None:
             raise RuntimeError(
-                "backward: the graph was already freed; recompute the result, or keep the graph in "
-                "the first backward pass with retain_graph=True"
+                "backward: the graph was already freed; recompute, or pass retain_graph=True first"
             )
         vjps = self.primitive.vjps
         return [(x, vjp) for x, vjp, needed in zip(self.operands, vjps, self.needs_grad) if needed]
@@ -334,14 +331,11 @@ class Primitive:
     def unused_operands(self, needs_grad: tuple) -> tuple[list[int], bool]:
         """Return the operands that no needed vjp reads, by index, and whether one reads `out`."""
         read: set[int] = set()
-        for i, needed in enumerate(needs_grad):
-            if needed:
-                vjp = self.vjps[i] if i < len(self.vjps) else None
-                if vjp is None:
-                    raise TypeError(
-                        f"{self.name} has no derivative by argument {i}; pass its .detach()"
-                    )
-                read |= positions_read(vjp, len(needs_grad))
+        for i in itertools.compress(itertools.count(), needs_grad):
+            vjp = self.vjps[i] if i < len(self.vjps) else None
+            if vjp is None:
+                raise TypeError(f"{self.name} has no derivative by argument {i}; detach() it")
+            read |= positions_read(vjp, len(needs_grad))
         return [i for i in range(len(needs_grad)) if i not in read], OUT in read
 
 
@@ -390,7 +384,6 @@ def wrap(out: Any) -> Tensor:
 
 
 def make_leaf(data: np.ndarray, requires_grad: bool, grad: np.ndarray | None) -> Tensor:
-    """Make a leaf from the values that a copy or a pickle holds."""
     leaf = Tensor(data, requires_grad)
     leaf.grad = grad
     return leaf
