@@ -17,13 +17,9 @@ import numpy as np
 from .array_methods import ArrayMethods, in_place_error
 from .conversion import unwrap
 
-# NumPy's function → ours: numpy_vjps.py, numpy_functions.py, einsum.py and scipy_vjps.py add theirs
-HANDLED_FUNCTIONS: dict[Any, Callable] = {}
+HANDLED_FUNCTIONS: dict[Any, Callable] = {}  # NumPy's function → ours, filled by the tables
 NONDIFFERENTIABLE: set[Callable] = set()  # these run on the arrays and return plain arrays
-LAZY_TABLES: dict[
-    str, Callable[[], Any]
-] = {}  # module → loads its rows, once a program imported it
-
+LAZY_TABLES: dict[str, Callable] = {}  # module → adds its functions, called if it is imported
 UFUNC_OPTIONS = dict(out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True)
 
 
