@@ -1,7 +1,6 @@
 """Data sets, generated data, and shuffled batches. Imports NumPy, never minigrad.
 
 synthetic       linear, blobs, spirals           small generated data sets
-problems        PROBLEMS                         functions of two variables to minimise
 batches         batches(x, y, batch_size, rng)   shuffled batches
 mnist           load_data()                      handwritten digits; included
 fashion_mnist   load_data()                      clothing; downloaded once
@@ -13,9 +12,7 @@ download        fetch, folder                    mirrors, digests, cache
 if __name__ == "datasets":
     raise ImportError("import it as minigrad.datasets; the bare name belongs to another library")
 
-from . import airfoil, download, fashion_mnist, idx, mnist, problems, synthetic
+from . import airfoil, download, fashion_mnist, idx, mnist, synthetic
 from .batches import batches
 
-__all__ = [
-    "airfoil", "batches", "download", "fashion_mnist", "idx", "mnist", "problems", "synthetic",
-]  # fmt: skip
+__all__ = ["airfoil", "batches", "download", "fashion_mnist", "idx", "mnist", "synthetic"]

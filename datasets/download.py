@@ -30,8 +30,7 @@ def folder() -> Path:
     """Return the folder of data files: `MINIGRAD_DATA`, or `minigrad` in the user's cache."""
     variable, default = CACHES.get(sys.platform, ("XDG_CACHE_HOME", "~/.cache"))
     cache = os.environ.get(variable, "")
-    if not os.path.isabs(cache):  # the XDG specification: ignore a relative path
-        cache = default
+    cache = cache if os.path.isabs(cache) else default  # XDG: ignore a relative path
     try:
         return Path(os.environ.get("MINIGRAD_DATA") or f"{cache}/minigrad").expanduser()
     except RuntimeError as error:
@@ -54,15 +53,13 @@ def fetch(name: str, mirrors: Sequence[str], digests: Mapping[str, int]) -> Path
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path.parent / ".lock", "wb") as lock:
             _acquire(lock.fileno())
-            if not _cache_error(path, digests):  # another process downloaded it
-                return path
-            content = _download(path, mirrors, digests)
-            try:
-                part.write_bytes(content)
-                os.replace(part, path)
-            finally:
-                part.unlink(missing_ok=True)
-            return path
+            if _cache_error(path, digests):  # no other process downloaded it meanwhile
+                try:
+                    part.write_bytes(_download(path, mirrors, digests))
+                    part.replace(path)
+                finally:
+                    part.unlink(missing_ok=True)
+        return path
     except DownloadError:
         raise
     except OSError as error:

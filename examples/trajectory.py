@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from drawing import draw_contours, draw_path, paths_as_text, picture_file, save_animation
+from problems import PROBLEMS, Problem
 
 from minigrad import Tensor, optimizers, plotting
-from minigrad.datasets.problems import PROBLEMS, Problem
 from minigrad.utils import argument_parser, lookup, positive_int_argument
 
 TEXTBOOK = (  # Zhang et al., "Dive into Deep Learning", chapter on optimization algorithms

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from .autograd import Tensor, grad
 from .utils import positive_int
@@ -20,9 +20,7 @@ class GradcheckError(ArithmeticError):
     """A derivative disagrees with finite differences, or does not exist because of a kink."""
 
 
-def gradcheck(
-    f: Function, *inputs: Tensor | npt.ArrayLike, order: int = 1, eps: float = 1e-5
-) -> bool:
+def gradcheck(f: Function, *inputs: Tensor | ArrayLike, order: int = 1, eps: float = 1e-5) -> bool:
     """Compare derivatives with central differences; return True or raise GradcheckError.
 
         ⟨u, J·v⟩ ≈ (φ(x + ε·v) − φ(x − ε·v)) / 2ε,    φ(x) = ⟨u, f(x)⟩,    u, v random
@@ -88,9 +86,8 @@ def gradients(phi: Function, x: Sequence[Tensor]) -> list[Tensor]:
 
 def one_sided_slopes(phi: Function, x: Arrays, v: Arrays, eps: float) -> tuple[float, float]:
     """(φ(x) − φ(x − ε·v)) / ε and (φ(x + ε·v) − φ(x)) / ε."""
-    left, here, right = (
-        phi(*(Tensor(value + step * d) for value, d in zip(x, v))).item() for step in (-eps, 0, eps)
-    )
+    points = [[value + step * d for value, d in zip(x, v)] for step in (-eps, 0, eps)]
+    left, here, right = (phi(*map(Tensor, point)).item() for point in points)
     return (here - left) / eps, (right - here) / eps
 
 
@@ -107,11 +104,13 @@ def agrees(phi: Function, x: Arrays, v: Arrays, eps: float) -> bool:
 def locate_failure(f: Function, x: Arrays, shape: tuple, eps: float, nth: int) -> None:
     """Check element by element, and raise GradcheckError for the first that disagrees."""
     for k, i in itertools.product(np.ndindex(shape), range(len(x))):
-        phi = inner_product(f, unit(shape, k))
+        u = np.zeros(shape)
+        u[k] = 1
+        phi = inner_product(f, u)
         g = gradients(phi, list(map(Tensor, x)))[i].data
         for element in np.ndindex(x[i].shape):
             v = [np.zeros(value.shape) for value in x]
-            v[i] = unit(x[i].shape, element)
+            v[i][element] = 1
             if agrees(phi, x, v, eps):
                 continue
             where = f"at output {k}, input {i}, element {element}"
@@ -130,10 +129,3 @@ def locate_failure(f: Function, x: Arrays, shape: tuple, eps: float, nth: int) -
                 f"finite differences give {(left + right) / 2:.9g}"
             )
     raise GradcheckError("gradcheck: the derivative disagrees with differences in a direction")
-
-
-def unit(shape: tuple, index: tuple) -> np.ndarray:
-    """Return zeros with a 1 at the index."""
-    array = np.zeros(shape)
-    array[index] = 1
-    return array

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
-from .autograd.tensor import Node, Tensor, _creation_order
+from .autograd.recording import anomaly_detector
+from .autograd.tensor import Node, Tensor
 from .layers import Layer, named_members
 
-Calls = list[tuple[Layer, range]]  # the orders of the nodes that each call made
-FORMATS = {
-    "dot": dict(
-        head="digraph {\n  node [shape=box]",
-        operation='  n{i} [label="{title}\\n{x.shape} {x.dtype}"]',
-        array='  n{i} [label="{title}\\n{x.shape} {x.dtype}", shape=ellipse]',
-        frame='  subgraph cluster_{k} {{ label="{layer}"\n{boxes}\n  }}',
-        arrow="  n{start} -> n{end}",
-        foot="\n}",
-    ),
-    "mermaid": dict(
-        head="flowchart TB",
-        operation='  n{i}["{title}<br/>{x.shape} {x.dtype}"]',
-        array='  n{i}(["{title}<br/>{x.shape} {x.dtype}"])',
-        frame='  subgraph g{k}["{layer}"]\n{boxes}\n  end',
-        arrow="  n{start} --> n{end}",
-        foot="",
-    ),
+Calls = dict[Node, list[Layer]]  # the layers in whose calls a node was made, innermost first
+FORMATS = ("dot", "mermaid")
+PARTS = {  # of a drawing, in each format
+    "head": ("digraph {\n  node [shape=box]", "flowchart TB"),
+    "operation": ('  n{i} [label="{title}\\n{type}"]', '  n{i}["{title}<br/>{type}"]'),
+    "array": ('  n{i} [label="{title}\\n{type}", shape=ellipse]', '  n{i}(["{title}<br/>{type}"])'),
+    "frame": ('  subgraph cluster_{k} {{ label="{layer}"', '  subgraph g{k}["{layer}"]'),
+    "end of frame": ("  }", "  end"),
+    "arrow": ("  n{start} -> n{end}", "  n{start} --> n{end}"),
+    "foot": ("\n}", ""),
 }
 
 
@@ -35,11 +30,10 @@ def trace(
     """Return a drawing of a result's graph: its operations, and the arrays that enter them.
 
     result: a tensor, or a function without arguments that computes one.
-    model: names the parameters. For a function, the operations of each layer get a frame; for a
-    tensor they get none, since the layers ran before trace could record their calls.
+    model: names the parameters. For a function, each layer's operations get a frame; for a tensor
+    they get none, because the layers ran before.
     format: "dot" for Graphviz, or "mermaid".
-    Python numbers and operations under no_grad are not drawn. Trace before `backward`, which frees
-    the graph.
+    Not drawn: Python numbers, operations under no_grad. Trace before `backward` frees the graph.
 
     >>> import numpy as np
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
@@ -53,79 +47,81 @@ def trace(
     """
     if format not in FORMATS:
         raise ValueError(f"trace: format must be one of {', '.join(FORMATS)}, received {format!r}")
-    calls: Calls = []
+    recorder = CallRecorder()
     if callable(result):
-        result = call_recorded(result, calls)
+        context = copy_context()  # other threads, and later calls, do not see the recorder
+        context.run(anomaly_detector.set, recorder)
+        result = context.run(result)
     if not isinstance(result, Tensor):
         raise TypeError(f"trace: a Tensor is required, received {type(result).__name__}")
     names = {id(x): name for name, x in named_members(model)} if model else {}
-    return draw(result, names, calls, FORMATS[format])
+    style = {part: texts[FORMATS.index(format)] for part, texts in PARTS.items()}
+    return draw(result, names, recorder.calls, style)
 
 
-def call_recorded(function: Callable[[], Tensor], calls: Calls) -> Tensor:
-    """Call the function, and record which nodes each call of a layer makes."""
-    call_layer = Layer.__call__
+class CallRecorder:
+    """Record in which layers' calls each node is made; detect_anomaly goes on checking."""
 
-    def call_and_record(layer: Layer, *args: Any) -> Tensor:
-        first = next(_creation_order)
-        out = call_layer(layer, *args)
-        calls.append((layer, range(first, next(_creation_order))))  # inner calls end first
-        return out
+    def __init__(self) -> None:
+        self.detector = anomaly_detector.get()
+        self.calls: Calls = {}
 
-    Layer.__call__ = call_and_record  # type: ignore[assignment, method-assign]
-    try:
-        return function()
-    finally:
-        Layer.__call__ = call_layer  # type: ignore[method-assign]
+    def forward(self, node: Node, *values: Any) -> None:
+        calls = self.calls[node] = []
+        frame: Any = sys._getframe()
+        while frame := frame.f_back:
+            if frame.f_code is Layer.__call__.__code__:
+                calls.append(frame.f_locals["self"])
+        if self.detector:
+            self.detector.forward(node, *values)
+
+    def backward(self, node: Node, *values: Any) -> None:
+        if self.detector:
+            self.detector.backward(node, *values)
 
 
 def draw(result: Tensor, names: dict[int, str], calls: Calls, style: dict[str, str]) -> str:
     """Write a box for each operation and each array that enters, oldest first; then the arrows."""
-    boxes: dict[str, list[str]] = {"": []}  # by layer; "" for those outside of all layers
-    numbers: dict[int, int] = {}  # of the boxes, by the id of the node or array
+    boxes: dict[str, list[str]] = {"": []}  # by layer; "" is for those outside of all layers
+    numbers: dict[int, int] = {}  # of the boxes
     arrows = []
-
-    def add_box(kind: str, x: Any, title: str, layer: str = "") -> None:
-        boxes.setdefault(layer, []).append(style[kind].format(i=len(numbers), title=title, x=x))
-        numbers[id(origin(x))] = len(numbers)
-
-    def add_array(x: Any) -> None:
-        kind = "leaf" if getattr(x, "requires_grad", False) else "constant"
-        add_box("array", x, names.get(id(x), kind))
-
-    outputs = node_outputs(result)
-    if not outputs:
-        add_array(result)
-    for node in sorted(outputs, key=lambda node: node.order):
-        operands = [x for x in node.operands if hasattr(x, "shape")]
-        for x in operands:
-            if id(origin(x)) not in numbers:
-                add_array(x)
-        around = [layer for layer, orders in calls if node.order in orders and id(layer) in names]
-        layer = f"{names[id(around[0])]} {type(around[0]).__name__}" if around else ""
-        title = node.primitive.name.strip("<>")  # Mermaid reads <lambda> as a tag
-        add_box("operation", outputs[node], title, layer)
-        arrows += [(numbers[id(origin(x))], numbers[id(node)]) for x in operands]
+    for out in computed_tensors(result) or [result]:
+        operands = [x for x in out.node.operands if hasattr(x, "shape")] if out.node else []
+        for x in (*operands, out):
+            if box_key(x) in numbers:
+                continue
+            i = numbers[box_key(x)] = len(numbers)
+            node: Any = getattr(x, "node", None)
+            if node:
+                part, title = "operation", node.primitive.name.strip("<>")  # a tag in Mermaid
+            else:
+                kind = "leaf" if getattr(x, "requires_grad", False) else "constant"
+                part, title = "array", names.get(id(x), kind)
+            around = [layer for layer in calls.get(node, []) if id(layer) in names]
+            layer = f"{names[id(around[0])]} {type(around[0]).__name__}" if around else ""
+            box = style[part].format(i=i, title=title, type=f"{x.shape} {x.dtype}")
+            boxes.setdefault(layer, []).append(box)
+        arrows += [(numbers[box_key(x)], numbers[box_key(out)]) for x in operands]
 
     lines = [style["head"], *boxes.pop("")]
     for k, (layer, members) in enumerate(boxes.items()):
-        lines.append(style["frame"].format(k=k, layer=layer, boxes="\n".join(members)))
+        lines += [style["frame"].format(k=k, layer=layer), *members, style["end of frame"]]
     lines += [style["arrow"].format(start=start, end=end) for start, end in sorted(arrows)]
     return "\n".join(lines) + style["foot"]
 
 
-def node_outputs(result: Tensor) -> dict[Node, Any]:
-    """Map each node of the graph to its output, or to what is kept of it: shape and dtype."""
-    outputs: dict[Node, Any] = {}
+def computed_tensors(result: Tensor) -> list[Any]:
+    """Return the result of each node, oldest first; of some only shape and dtype are kept."""
+    found: dict[Node, Any] = {}
     waiting: list[Any] = [result]
     while waiting:
         x = waiting.pop()
-        if x.node and x.node not in outputs:
-            outputs[x.node] = x
+        if x.node and x.node not in found:
+            found[x.node] = x
             waiting += [operand for operand, _ in x.node.needed_vjps()]
-    return outputs
+    return sorted(found.values(), key=lambda x: x.node.order)
 
 
-def origin(x: Any) -> Any:
-    """Return the node that computed x, or x itself."""
-    return getattr(x, "node", None) or x
+def box_key(x: Any) -> int:
+    """Return the id of the node that computed x, or of x itself."""
+    return id(getattr(x, "node", None) or x)

@@ -18,21 +18,12 @@ if TYPE_CHECKING:
 INK = "#7a7a7a"
 COLORS = "#0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9".split()
 DASHES = ("-", "--", ":", "-.")  # the next dash after each round of colours
-STYLE = {
-    "axes.edgecolor": INK,
+INKED = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color")
+STYLE = dict.fromkeys(INKED, INK) | {
     "axes.facecolor": "none",
-    "axes.labelcolor": INK,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlecolor": INK,
-    "axes.titlesize": "medium",
     "figure.facecolor": "none",
-    "legend.frameon": False,
-    "legend.labelcolor": INK,
-    "lines.linewidth": 1.8,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
 }
 INSTALL_HINT = 'drawing needs matplotlib, which is not installed: pip install "minigrad[plot]"'
 
@@ -64,8 +55,7 @@ def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = N
 def label(ax: Any, x: str, y: str, title: str = "", legend: str = "best") -> None:
     """Label the axes and add a legend.
 
-    legend: a location on the axes, such as "best" or "lower right"; "below" the figure; or "" for
-    no legend.
+    legend: a location on the axes, such as "best"; "below" the figure; or "" for no legend.
     """
     ax.set(xlabel=x, ylabel=y, title=title)
     if legend == "below":

@@ -55,7 +55,6 @@ MAY_SAY_ANY = {
     "minigrad.autograd": OPERANDS,
     "minigrad.callbacks": "the values in the logs are those of the user's metrics",
     "minigrad.checkpoint": "a checkpoint is JSON of any shape",
-    "minigrad.datasets.problems": "the problems are called on arrays and on tensors alike",
     "minigrad.functional": OPERANDS,
     "minigrad.gradcheck": OPERANDS,
     "minigrad.graph": "pictures are matplotlib's, which is not imported for its types",

@@ -5,6 +5,7 @@ import os
 import sys
 from argparse import ArgumentTypeError
 
+import drawing
 import numpy as np
 import pytest
 
@@ -18,13 +19,6 @@ def bowl(x, y):
 
 
 @pytest.fixture
-def drawing(examples_on_the_path):
-    import drawing
-
-    return drawing
-
-
-@pytest.fixture
 def plt(monkeypatch):
     monkeypatch.setitem(os.environ, "MPLBACKEND", "Agg")
     pyplot = pytest.importorskip("matplotlib.pyplot")
@@ -32,7 +26,7 @@ def plt(monkeypatch):
     pyplot.close("all")
 
 
-def test_the_docstrings_are_right(drawing):
+def test_the_docstrings_are_right():
     tried = doctest.testmod(drawing)
     assert tried.failed == 0 < tried.attempted
 
@@ -41,12 +35,12 @@ def test_the_docstrings_are_right(drawing):
     ("path", "message"),
     [("nowhere/a.png", "no folder nowhere"), ("a.jpeg", "ending in .png or .svg or .pdf")],
 )
-def test_a_wrong_file_name_is_refused(drawing, path, message):
+def test_a_wrong_file_name_is_refused(path, message):
     with pytest.raises(ArgumentTypeError, match=message):
         drawing.picture_file(path)
 
 
-def test_a_picture_file_is_its_path(drawing, tmp_path, capsys):
+def test_a_picture_file_is_its_path(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     for ending in ("png", "svg", "pdf"):
         file = tmp_path / f"a.{ending}"
@@ -54,14 +48,14 @@ def test_a_picture_file_is_its_path(drawing, tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_without_matplotlib_a_message_says_what_to_install(drawing, monkeypatch, tmp_path, capsys):
+def test_without_matplotlib_a_message_says_what_to_install(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert drawing.picture_file(str(tmp_path / "a.png")) is None
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and 'pip install "minigrad[plot]"' in error
 
 
-def test_a_path_over_contours(drawing, plt):
+def test_a_path_over_contours(plt):
     (ax,) = plotting.figure().axes
     drawing.draw_contours(ax, bowl, (-3, 3, -2, 2), [(0, 0)])
     drawing.draw_path(ax, LINE, "path")
@@ -72,7 +66,7 @@ def test_a_path_over_contours(drawing, plt):
     assert ax.get_xlim() == (-3, 3) and ax.get_ylim() == (-2, 2)
 
 
-def test_wrong_predictions_are_framed(drawing, plt):
+def test_wrong_predictions_are_framed(plt):
     (ax,) = plotting.figure().axes
     images = np.arange(3 * 4 * 4).reshape(3, 4, 4)
     drawing.draw_images(ax, images, [7, 8, 9], [7, 3, 9], columns=2)
@@ -87,7 +81,7 @@ def test_wrong_predictions_are_framed(drawing, plt):
     assert np.sum(~np.isnan(sheet)) == images.size
 
 
-def test_an_animation_has_a_frame_for_each_point(drawing, plt, tmp_path):
+def test_an_animation_has_a_frame_for_each_point(plt, tmp_path):
     from PIL import Image
 
     figure = plotting.figure(size=(2, 2))
@@ -98,7 +92,7 @@ def test_an_animation_has_a_frame_for_each_point(drawing, plt, tmp_path):
     assert plt.get_fignums() == []
 
 
-def test_paths_as_text(drawing):
+def test_paths_as_text():
     text = drawing.paths_as_text(bowl, (-3, 3, -2, 2), {"one": LINE, "two": -LINE}, [(0, 0)])
     *rows, one, two = text.splitlines()
     assert (one, two) == ("1 one", "2 two")

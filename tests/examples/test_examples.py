@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from problems import PROBLEMS
 
 from minigrad import checkpoint
 from minigrad.datasets import airfoil, mnist
-from minigrad.datasets.problems import PROBLEMS
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"

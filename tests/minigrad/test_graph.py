@@ -1,11 +1,14 @@
 """The drawing of a graph has a box for each node and array, an arrow for each operand."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from minigrad import Tensor, primitive
+from minigrad import Tensor, detect_anomaly, grad, primitive
+from minigrad.anomaly import AnomalyError
 from minigrad.functional import cross_entropy
 from minigrad.graph import trace
 from minigrad.layers import Dense, Layer, ReLU
@@ -99,3 +102,41 @@ def test_bad_input(small):
     loss.backward()
     with pytest.raises(RuntimeError, match="freed"):
         trace(loss)
+
+
+def test_two_threads_trace_one_model_at_once(small):
+    model, compute_loss = small
+    both_inside = threading.Barrier(2)
+
+    def compute_together():
+        both_inside.wait(10)
+        loss = compute_loss()
+        both_inside.wait(10)
+        return loss
+
+    alone = trace(compute_loss, model)
+    with ThreadPoolExecutor(2) as threads:
+        drawings = list(threads.map(lambda f: trace(f, model), [compute_together] * 2))
+    assert drawings == [alone, alone]
+
+
+def test_detect_anomaly_goes_on_checking(small):
+    x = Tensor([-1.0], requires_grad=True)
+    with np.errstate(invalid="ignore"), detect_anomaly():
+        assert trace(small[1], small[0]).count("subgraph") == 2
+        with pytest.raises(AnomalyError, match=r"np\.log gave NaN"):
+            trace(lambda: np.log(x))
+
+
+def test_a_gradient_is_drawn_and_a_layer_that_build_makes_has_a_frame():
+    class Late(Layer):
+        def build(self, input_shape):
+            self.inner = Dense(1, input_shape=input_shape)
+
+        def forward(self, x):
+            return self.inner(x)
+
+    x = Tensor([[1.0, 2.0]], requires_grad=True)
+    model = Sequential([Late()])
+    text = trace(lambda: grad(np.sum(model(x) ** 2), x, create_graph=True), model)
+    assert 'label="layers.0.inner Dense"' in text and "layers.0.inner.kernel" in text

@@ -1,10 +1,13 @@
 """Each problem has its published minima, and no lower value in view."""
 
+import doctest
+
 import numpy as np
+import problems
 import pytest
+from problems import PROBLEMS, Problem
 
 from minigrad import Tensor
-from minigrad.datasets.problems import PROBLEMS, Problem
 
 each_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 
@@ -42,3 +45,8 @@ def test_the_view_holds_start_and_minima_and_no_negative_value(problem: Problem)
 )
 def test_values_computed_by_hand(name, point, value):
     assert PROBLEMS[name](*point) == pytest.approx(value, rel=1e-14)
+
+
+def test_the_docstrings_are_right():
+    tried = doctest.testmod(problems)
+    assert tried.failed == 0 < tried.attempted
