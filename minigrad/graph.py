@@ -1,17 +1,12 @@
 """Draw the graph of a result as text: Graphviz's DOT, or Mermaid for Markdown."""
 
-from __future__ import annotations
-
-import sys
 from collections.abc import Callable
-from contextvars import copy_context
 from typing import Any
 
-from .autograd.recording import anomaly_detector
-from .autograd.tensor import Node, Tensor
+from .autograd.tensor import Node, Tensor, _creation_order
 from .layers import Layer, named_members
 
-Calls = dict[Node, list[Layer]]  # the layers in whose calls a node was made, innermost first
+Calls = list[tuple[Layer, range]]  # a layer, and the orders of the nodes that a call of it made
 FORMATS = ("dot", "mermaid")
 PARTS = {  # of a drawing, in each format
     "head": ("digraph {\n  node [shape=box]", "flowchart TB"),
@@ -33,7 +28,8 @@ def trace(
     model: names the parameters. For a function, each layer's operations get a frame; for a tensor
     they get none, because the layers ran before.
     format: "dot" for Graphviz, or "mermaid".
-    Not drawn: Python numbers, operations under no_grad. Trace before `backward` frees the graph.
+    Not drawn: Python numbers, operations under no_grad. Trace before `backward` frees the graph,
+    and in one thread at a time.
 
     >>> import numpy as np
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
@@ -47,37 +43,32 @@ def trace(
     """
     if format not in FORMATS:
         raise ValueError(f"trace: format must be one of {', '.join(FORMATS)}, received {format!r}")
-    recorder = CallRecorder()
+    calls: Calls = []
     if callable(result):
-        context = copy_context()  # other threads, and later calls, do not see the recorder
-        context.run(anomaly_detector.set, recorder)
-        result = context.run(result)
+        result = call_recorded(result, calls)
     if not isinstance(result, Tensor):
         raise TypeError(f"trace: a Tensor is required, received {type(result).__name__}")
     names = {id(x): name for name, x in named_members(model)} if model else {}
+    calls = [(layer, made) for layer, made in calls if id(layer) in names]
     style = {part: texts[FORMATS.index(format)] for part, texts in PARTS.items()}
-    return draw(result, names, recorder.calls, style)
+    return draw(result, names, calls, style)
 
 
-class CallRecorder:
-    """Record in which layers' calls each node is made; detect_anomaly goes on checking."""
+def call_recorded(function: Callable, calls: Calls) -> Any:
+    """Call the function; record which nodes each call of a layer makes, inner calls first."""
+    call_layer = Layer.__call__
 
-    def __init__(self) -> None:
-        self.detector = anomaly_detector.get()
-        self.calls: Calls = {}
+    def call_and_record(layer: Layer, *args: Any) -> Any:
+        first = next(_creation_order)
+        out = call_layer(layer, *args)
+        calls.append((layer, range(first, next(_creation_order))))
+        return out
 
-    def forward(self, node: Node, *values: Any) -> None:
-        calls = self.calls[node] = []
-        frame: Any = sys._getframe()
-        while frame := frame.f_back:
-            if frame.f_code is Layer.__call__.__code__:
-                calls.append(frame.f_locals["self"])
-        if self.detector:
-            self.detector.forward(node, *values)
-
-    def backward(self, node: Node, *values: Any) -> None:
-        if self.detector:
-            self.detector.backward(node, *values)
+    Layer.__call__ = call_and_record  # type: ignore[assignment, method-assign]
+    try:
+        return function()
+    finally:
+        Layer.__call__ = call_layer  # type: ignore[method-assign]
 
 
 def draw(result: Tensor, names: dict[int, str], calls: Calls, style: dict[str, str]) -> str:
@@ -91,16 +82,16 @@ def draw(result: Tensor, names: dict[int, str], calls: Calls, style: dict[str, s
             if box_key(x) in numbers:
                 continue
             i = numbers[box_key(x)] = len(numbers)
-            node: Any = getattr(x, "node", None)
+            node, frame = getattr(x, "node", None), ""
             if node:
                 part, title = "operation", node.primitive.name.strip("<>")  # a tag in Mermaid
+                for layer in [layer for layer, made in calls if node.order in made][:1]:
+                    frame = f"{names[id(layer)]} {type(layer).__name__}"
             else:
                 kind = "leaf" if getattr(x, "requires_grad", False) else "constant"
                 part, title = "array", names.get(id(x), kind)
-            around = [layer for layer in calls.get(node, []) if id(layer) in names]
-            layer = f"{names[id(around[0])]} {type(around[0]).__name__}" if around else ""
             box = style[part].format(i=i, title=title, type=f"{x.shape} {x.dtype}")
-            boxes.setdefault(layer, []).append(box)
+            boxes.setdefault(frame, []).append(box)
         arrows += [(numbers[box_key(x)], numbers[box_key(out)]) for x in operands]
 
     lines = [style["head"], *boxes.pop("")]
