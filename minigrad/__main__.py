@@ -3,8 +3,6 @@
 Exit status: 0 all checks passed, 1 a check failed, 2 the command could not run.
 """
 
-from __future__ import annotations
-
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable

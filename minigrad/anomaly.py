@@ -1,7 +1,5 @@
 """Find the operation that computes the first NaN or infinity."""
 
-from __future__ import annotations
-
 import linecache
 import os
 import sys

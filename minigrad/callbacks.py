@@ -13,8 +13,6 @@ Epochs and batches count from 0. `self.model.stop_training = True` stops the tra
 batch or epoch. Names and meanings are Keras's; the classes say where they differ.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import math

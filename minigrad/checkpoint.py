@@ -5,8 +5,6 @@ The file is an uncompressed .npz, which numpy.load can open, too. Each array is 
 values and, instead of each array, the CRC-32 of its member. Nothing is pickled.
 """
 
-from __future__ import annotations
-
 import glob
 import json
 import os

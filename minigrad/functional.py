@@ -3,8 +3,6 @@
 Sorted by difficulty. Each takes and returns tensors, or plain arrays, in float32 or float64.
 """
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Check derivatives against finite differences."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Sequence
 

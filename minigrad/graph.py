@@ -95,8 +95,8 @@ def draw(result: Tensor, names: dict[int, str], calls: Calls, style: dict[str, s
         arrows += [(numbers[box_key(x)], numbers[box_key(out)]) for x in operands]
 
     lines = [style["head"], *boxes.pop("")]
-    for k, (layer, members) in enumerate(boxes.items()):
-        lines += [style["frame"].format(k=k, layer=layer), *members, style["end of frame"]]
+    for k, (frame, members) in enumerate(boxes.items()):
+        lines += [style["frame"].format(k=k, layer=frame), *members, style["end of frame"]]
     lines += [style["arrow"].format(start=start, end=end) for start, end in sorted(arrows)]
     return "\n".join(lines) + style["foot"]
 

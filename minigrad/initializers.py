@@ -4,8 +4,6 @@ The shape is (inputs, outputs). The names and defaults are Keras's. Sources: Glo
 He et al. 2015.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

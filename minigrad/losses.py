@@ -4,8 +4,6 @@ The prediction comes first, as in PyTorch; in Keras the target does. A loss retu
 metric a float.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

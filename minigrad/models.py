@@ -1,7 +1,5 @@
 """Sequential models: build, compile, fit, evaluate, predict, save. trainer.py has the loop."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """The training loop: epochs, batches, callbacks, progress bar and history."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from itertools import islice

@@ -1,7 +1,5 @@
 """The state of a training that a checkpoint saves besides weights, optimizer and callbacks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain

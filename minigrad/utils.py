@@ -1,7 +1,5 @@
 """Helpers that several modules share: checks, one-hot labels, tools for command lines."""
 
-from __future__ import annotations
-
 import difflib
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ Inside a step, the base class clips with `clip_value=`, `clip_norm=` or `clip_gl
 No function here writes into a gradient.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from math import hypot, isfinite
 

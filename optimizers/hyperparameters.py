@@ -1,7 +1,5 @@
 """Hyperparameters: their legal ranges, their names in other frameworks, and their checks."""
 
-from __future__ import annotations
-
 import difflib
 import inspect
 from collections.abc import Callable, Iterable

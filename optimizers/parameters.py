@@ -1,7 +1,5 @@
 """What an optimizer updates: parameters with names, in groups."""
 
-from __future__ import annotations
-
 from collections import UserDict
 from collections.abc import Iterable
 from dataclasses import dataclass

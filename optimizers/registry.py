@@ -1,7 +1,5 @@
 """Optimizers by name: register, get, available. Other packages add theirs by entry points."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points

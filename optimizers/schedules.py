@@ -4,8 +4,6 @@ t counts the steps taken before: the first step has t = 0. A schedule has no sta
 depends on t alone. Any function of t is a schedule. Those here can also be shown and saved.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import cos, isfinite, pi

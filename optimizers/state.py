@@ -1,7 +1,5 @@
 """The state of an optimizer as flat arrays and plain values: save it and load it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any

@@ -3,8 +3,6 @@
 Each operator and method calls the NumPy function of the same name, which dispatches.
 """
 
-from __future__ import annotations
-
 import copy
 import operator
 from collections.abc import Callable, Iterator

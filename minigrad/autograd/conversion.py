@@ -3,8 +3,6 @@
 Sorted by difficulty: unwrap, the dtypes, the conversions, what a node keeps of an operand.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

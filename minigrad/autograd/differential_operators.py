@@ -3,8 +3,6 @@
 Sorted by difficulty. Each is built from grad, and grad from the backward pass.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias

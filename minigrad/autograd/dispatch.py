@@ -3,8 +3,6 @@
 NumPy calls `dispatch` whenever one of its functions meets a Tensor (NEP 13 and NEP 18).
 """
 
-from __future__ import annotations
-
 import inspect
 import sys
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ The vjp by an operand is again an einsum: g replaces the operand, and the subscr
 and of the result change places. For 'ij,jk->ik' the vjp by the first operand is 'ik,jk->ij'.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from string import ascii_letters

@@ -4,8 +4,6 @@ Sorted by difficulty: reductions, shapes, joining and splitting, choosing, produ
 Each has NumPy's signature without the arguments that we refuse. The result's dtype is NumPy's.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

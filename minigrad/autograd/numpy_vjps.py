@@ -13,8 +13,6 @@ pass sums the result back to its shape. The keyword arguments of the first vjp a
 the function supports. A vjp is written in NumPy functions with derivatives, so it has derivatives.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable
 from functools import cache

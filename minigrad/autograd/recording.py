@@ -1,7 +1,5 @@
 """The two switches of the engine: whether it records, and who inspects what it computes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar

@@ -3,8 +3,6 @@
 SciPy's softmax and logsumexp convert tensors to arrays; use those of minigrad.functional.
 """
 
-from __future__ import annotations
-
 from math import pi, sqrt
 
 import numpy as np
