@@ -80,14 +80,14 @@ defvjp(np.divide, lambda g, _, _a, b: g / b, lambda g, out, _a, b: -g * out / b)
 
 
 def power_vjp_base(g: Any, _: Any, x: Any, n: Any) -> Any:
-    """G · n·xⁿ⁻¹."""
+    """g · n·xⁿ⁻¹."""
     if not np.all(n):  # where x and n are both 0, x becomes 1: 0 · 0⁻¹ would be NaN
         x = np.where((x == 0) & (n == 0), 1, x)
     return g * n * x ** (n - 1)
 
 
 def power_vjp_exponent(g: Any, out: Any, x: Any, _n: Any) -> Any:
-    """G · xⁿ·log x."""
+    """g · xⁿ·log x."""
     return g * out * np.log(np.where(x == 0, 1, x))  # 0ⁿ·log 0 is 0 for n > 0
 
 
