@@ -64,6 +64,7 @@ MAY_SAY_ANY = {
     "minigrad.models": "x and y are whatever the first layer and the loss take",
     "minigrad.optimizers": "hyperparameters are numbers, schedules, flags or words",
     "minigrad.plotting": "figures and axes are matplotlib's, which is not imported for its types",
+    "minigrad.trainer": "a plot is matplotlib's figure, which is not imported for its type",
     "minigrad.utils": "the registries hold functions of many kinds",
 }
 

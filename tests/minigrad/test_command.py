@@ -47,7 +47,7 @@ from minigrad.optimizers import Optimizer, register
 class MySGD(Optimizer):
     scale: float = 2.0
 
-    def direction(self, g, slots, scale):
+    def direction(self, g, slots, *, scale):
         return scale * g
 
 

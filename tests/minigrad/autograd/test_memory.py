@@ -169,6 +169,7 @@ thread.join()
 """
 
 
+@pytest.mark.slow
 def test_a_million_operations_forward_backward_and_dropped():
     done = subprocess.run([sys.executable, "-c", DEPTH], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "done\n", done.stderr
