@@ -1,6 +1,7 @@
 """The engine: arrays that record how they were made, so that gradients flow back.
 
-Sorted by difficulty: Tensor, the backward pass, Node, Primitive, helpers.
+Sorted by difficulty: Tensor, the backward pass, Node, Primitive; below the marker what decides
+which values a node keeps, and which nodes lie on the way to chosen inputs.
 """
 
 from __future__ import annotations
@@ -61,20 +62,21 @@ class Tensor(ArrayMethods):
     def backward(
         self, gradient: npt.ArrayLike | ArrayMethods | None = None, retain_graph: bool = False
     ) -> None:
-        """Add the gradient of this tensor to `.grad` of every leaf that it depends on.
+        """Add ∂(this tensor)/∂leaf to `.grad` of every leaf that this tensor depends on.
 
-        gradient: the gradient of the final result by this tensor, of this tensor's shape. A scalar
-        such as a loss needs none: its gradient by itself is 1.
+        gradient: ∂(final result)/∂(this tensor), of this tensor's shape. A scalar such as a loss
+        needs none: it is the final result, and the gradient is 1.
         retain_graph: keep the graph for another backward pass. By default it is freed.
         """
         for leaf, g in backward_pass(self, gradient, retain_graph=retain_graph).items():
-            leaf.grad = np.asarray(g if leaf.grad is None else leaf.grad + g)
+            leaf.grad = np.asarray(g if leaf.grad is None else leaf.grad + g)  # over several calls
 
     def detach(self) -> Tensor:
         """Share the array, drop the graph."""
         return Tensor(self.data)
 
-    # NumPy calls these two where one of its functions meets a tensor
+    # NumPy calls these two when one of its functions receives a tensor. `dispatch` looks up the
+    # function in HANDLED_FUNCTIONS, the table of numpy_vjps.py, and calls the Primitive found there.
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
         return dispatch(ufunc, operands, options, method)
@@ -106,10 +108,12 @@ def backward_pass(
     retain_graph: bool = False,
     create_graph: bool = False,
 ) -> dict[Any, Any]:
-    """Return the gradient of `output` by every leaf and by each of `inputs`, under their grad_key.
+    """Return {grad_key: ∂output/∂x} for every leaf x, or with `inputs` for each x of them.
 
-    Visit the nodes newest first. Every use of a node's result is newer than the node itself, so its
-    gradient is complete when the node is visited.
+    Visit the nodes newest first. All operations that use a result were recorded after it. So all
+    of them have sent their part of the gradient before the node of the result is visited.
+
+    inputs: if given, visit only the nodes between these tensors and `output`.
     create_graph: run the vjps on tensors and record them; otherwise they run on plain arrays.
     """
     grads = {grad_key(output): initial_gradient(output, gradient, create_graph)}
@@ -120,12 +124,12 @@ def backward_pass(
         while heap:
             node = heapq.heappop(heap)
             g = grads[node] if node in targets else grads.pop(node)
-            for x, r in node.backward(g, subgraph, create_graph):
+            for x, gx in node.operand_gradients(g, subgraph, create_graph):
                 key = grad_key(x)
                 if key in grads:
-                    grads[key] = grads[key] + r
+                    grads[key] = grads[key] + gx  # several operations use x
                     continue
-                grads[key] = r
+                grads[key] = gx
                 if x.node:
                     heapq.heappush(heap, x.node)
             if not retain_graph:
@@ -134,7 +138,7 @@ def backward_pass(
 
 
 def grad_key(x: Any) -> Any:
-    """Return where the gradients of all uses of x add up: x's node, or x itself if it is a leaf."""
+    """Return the key under which the gradients of x add up: its node, or x itself for a leaf."""
     return x if x.node is None else x.node
 
 
@@ -162,44 +166,27 @@ def initial_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
     return gradient.astype(array.dtype) if isinstance(gradient, Tensor) else Tensor(array)
 
 
-def subgraph_to(targets: set, output: Tensor) -> set:
-    """Return the targets and all nodes between them and `output`: only these need a gradient."""
-    nodes: set[Node] = set()
-    stack = [output.node]
-    while stack:
-        node = stack.pop()
-        if node and node not in nodes:
-            nodes.add(node)
-            stack += [x.node for x, _ in node.needed_vjps()]
-    subgraph = set(targets)
-    for node in sorted(nodes, key=lambda node: node.order):  # operands before results
-        if any(grad_key(x) in subgraph for x, _ in node.needed_vjps()):
-            subgraph.add(node)
-    return subgraph
+def unbroadcast(gx: Any, x: Any, name: str) -> Any:
+    """Sum a gradient over the axes along which x was broadcast, and give it x's dtype.
 
-
-def unbroadcast(r: Any, x: Any, name: str) -> Any:
-    """Sum a gradient over the axes along which x was broadcast, and give it x's dtype."""
-    if not isinstance(r, (np.ndarray, Tensor)):
-        r = np.asarray(r)
-    if r.shape != x.shape:
-        added = r.ndim - x.ndim
-        if added < 0 or any(n not in (1, m) for n, m in zip(x.shape, r.shape[added:])):
+    In y + b with y (5, 3) and b (3,), b was used in 5 rows: its gradient is the sum over the rows.
+    """
+    if not isinstance(gx, (np.ndarray, Tensor)):
+        gx = np.asarray(gx)
+    if gx.shape != x.shape:
+        added = gx.ndim - x.ndim
+        fits = all(n in (1, m) for n, m in zip(x.shape, gx.shape[added:]))
+        if added < 0 or not fits:
             raise ValueError(
-                f"backward: {name} gave a gradient of shape {r.shape} for an operand of shape "
+                f"backward: {name} gave a gradient of shape {gx.shape} for an operand of shape "
                 f"{x.shape}. Was its .data replaced after the forward pass?"
             )
         stretched = [added + i for i, n in enumerate(x.shape) if n == 1]
-        r = r.sum(axis=(*range(added), *stretched)).reshape(x.shape)
-    if r.dtype == x.dtype:
-        return r
+        gx = gx.sum(axis=(*range(added), *stretched)).reshape(x.shape)
+    if gx.dtype == x.dtype:
+        return gx
     check_dtype("backward", x, requires_grad=True)
-    return r.astype(x.dtype)
-
-
-def is_shared(r: np.ndarray, arrays: Sequence) -> bool:
-    """Tell whether r is a view, or one of these arrays."""
-    return r.base is not None or any(r is array for array in arrays)
+    return gx.astype(x.dtype)
 
 
 # ---- Recording ----
@@ -220,23 +207,25 @@ class Node:
     def __lt__(self, other: Node) -> bool:
         return self.order > other.order  # the heap of the backward pass gives the newest first
 
-    def backward(self, g: Any, subgraph: set | None, create_graph: bool) -> Iterator[Any]:
-        """Yield (operand, its gradient) for each operand that needs one."""
+    def operand_gradients(self, g: Any, subgraph: set | None, create_graph: bool) -> Iterator[Any]:
+        """Yield (operand, its gradient) for each operand that needs one; g is the result's."""
         needed, detector = self.needed_vjps(), anomaly_detector.get()
         operands, out = self.saved_values(create_graph)
         for x, vjp in needed:
             if subgraph is not None and grad_key(x) not in subgraph:
                 continue
             try:
-                r = unbroadcast(vjp(g, out, *operands, **self.options), x, self.primitive.name)
+                gx = unbroadcast(vjp(g, out, *operands, **self.options), x, self.primitive.name)
             except ValueError as error:
                 error.add_note(f"This happened in the backward pass of {self.primitive.name}.")
                 raise
             if detector:
-                detector.backward(self, g, r)
-            if x.node is None and not create_graph and is_shared(r, (g, out, *operands)):
-                r = r.copy()  # a leaf's gradient has memory of its own
-            yield x, r
+                detector.backward(self, g, gx)
+            if x.node is None and not create_graph and is_shared(gx, (g, out, *operands)):
+                gx = (
+                    gx.copy()
+                )  # np.add gives the same g to both operands; `.grad` must own its memory
+            yield x, gx
 
     def needed_vjps(self) -> list[tuple[Any, Any]]:
         """Return (operand, vjp) for each operand that needs a gradient."""
@@ -265,13 +254,14 @@ class Node:
 class Primitive:
     """A function on plain arrays with one vjp for each array operand, in order.
 
-    A vjp (vector-Jacobian product) is written `vjp(g, out, *operands, **options)`. g is the
-    gradient of the final result by `out`; the vjp returns the gradient by its operand. Written in
-    NumPy's functions, it is itself differentiable.
+    A vjp (vector-Jacobian product) is written `vjp(g, out, *operands, **options)`. g is
+    ∂(final result)/∂out; the vjp returns ∂(final result)/∂operand. Written in NumPy's functions, it
+    is itself differentiable.
 
-    A parameter whose name begins with _ is not read by the vjp. The engine then keeps only shape
-    and dtype of that operand in memory, and nothing of `out`.
-    Use the decorator `primitive` to make one from a function of your own.
+    Of an operand whose name begins with _ the vjp reads only shape and dtype. The engine then does
+    not keep its values in memory. If the name begins with _ in the place of `out`, the engine does
+    not keep the result.
+    Use the decorator `primitive` to make a Primitive from a function of your own.
     """
 
     def __init__(self, forward: Callable, *vjps: Callable | None, name: str | None = None):
@@ -279,8 +269,8 @@ class Primitive:
         self.forward, self.vjps = forward, vjps
         self.name = name or forward.__name__
         parameters = inspect.signature(vjps[0]).parameters.values() if vjps[0] else ()
-        self.options = [p.name for p in parameters if p.default is not p.empty]
-        self.saving: dict[tuple, tuple] = {}  # needs_grad → (needs_grad, unused operands, …)
+        self.option_names = [p.name for p in parameters if p.default is not p.empty]
+        self.saving: dict[tuple, tuple] = {}  # by needs_grad; see record
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -289,6 +279,7 @@ class Primitive:
         return self.forward.__qualname__  # pickled by name, as a function is
 
     def __call__(self, *operands: Any, **options: Any) -> Any:
+        """Run the function on the operands' arrays; record the call if a gradient needs it."""
         arrays, needs_grad, has_tensor = [], [], False
         for x in operands:
             if isinstance(x, Tensor):
@@ -322,40 +313,11 @@ class Primitive:
     def record(self, operands: tuple, options: dict, needs_grad: tuple, out: np.ndarray) -> Node:
         """Make the node of this call; keep only the values that the needed vjps read."""
         if needs_grad not in self.saving:
-            self.saving[needs_grad] = (needs_grad, *self.unused_operands(needs_grad))
-        needs_grad, unused, reads_out = self.saving[needs_grad]  # one tuple shared by all nodes
+            self.saving[needs_grad] = (needs_grad, *unused_operands(self, needs_grad))
+        needs_grad, unused, reads_out = self.saving[needs_grad]  # all nodes share this tuple
         if unused:
             operands = tuple([drop_values(x) if i in unused else x for i, x in enumerate(operands)])
         return Node(self, operands, options or NO_OPTIONS, needs_grad, out if reads_out else None)
-
-    def unused_operands(self, needs_grad: tuple) -> tuple[list[int], bool]:
-        """Return the operands that no needed vjp reads, by index, and whether one reads `out`."""
-        read: set[int] = set()
-        for i in itertools.compress(itertools.count(), needs_grad):
-            vjp = self.vjps[i] if i < len(self.vjps) else None
-            if vjp is None:
-                raise TypeError(f"{self.name} has no derivative by argument {i}; detach() it")
-            read |= positions_read(vjp, len(needs_grad))
-        return [i for i in range(len(needs_grad)) if i not in read], OUT in read
-
-
-NO_OPTIONS: dict[str, Any] = {}  # shared by the nodes without options
-OUT = -1  # the position of `out`: it stands before the operands 0, 1, …
-
-
-def positions_read(vjp: Callable, n: int) -> set[int]:
-    """Return the positions that vjp(g, out, *operands) reads, of `out` and n operands.
-
-    A name that begins with _ is not read; a variadic *operands reads all that remain.
-    """
-    read: set[int] = set()
-    for position, p in enumerate(inspect.signature(vjp).parameters.values(), start=OUT - 1):
-        if p.kind > p.VAR_POSITIONAL or position >= n:  # the options begin here
-            break
-        if not p.name.startswith("_"):
-            last = n - 1 if p.kind is p.VAR_POSITIONAL else position
-            read.update(range(position, last + 1))
-    return read
 
 
 def primitive(*vjps: Callable | None) -> Callable[[Callable], Primitive]:
@@ -383,7 +345,66 @@ def wrap(out: Any) -> Tensor:
     return result
 
 
+# ---- For advanced readers ----
+
+NO_OPTIONS: dict[str, Any] = {}  # shared by the nodes without options
+OUT = -1  # the position of `out`: it stands before the operands 0, 1, …
+
+
+def unused_operands(primitive: Primitive, needs_grad: tuple) -> tuple[list[int], bool]:
+    """Return the operands that no needed vjp reads, by index, and whether one reads `out`."""
+    n, read = len(needs_grad), set()
+    for i, needed in enumerate(needs_grad):
+        if not needed:
+            continue
+        vjp = primitive.vjps[i] if i < len(primitive.vjps) else None
+        if vjp is None:
+            who = f"{primitive.name} has no derivative with respect to argument {i}"
+            raise TypeError(f"{who}; pass its .detach()")
+        read |= positions_read(vjp, n)
+    return [i for i in range(n) if i not in read], OUT in read
+
+
+def positions_read(vjp: Callable, n: int) -> set[int]:
+    """Return the positions whose values vjp(g, out, *operands) reads: OUT, and 0 … n − 1.
+
+    A name that begins with _ is not read; a variadic *operands reads all that remain.
+    """
+    read: set[int] = set()
+    position = OUT - 1  # g stands before `out`
+    for p in inspect.signature(vjp).parameters.values():
+        if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) or position >= n:  # the options begin here
+            break
+        if not p.name.startswith("_"):
+            last = n - 1 if p.kind is p.VAR_POSITIONAL else position
+            read.update(range(position, last + 1))
+        position += 1
+    return read
+
+
+def subgraph_to(targets: set, output: Tensor) -> set:
+    """Return the targets and all nodes between them and `output`: only these need a gradient."""
+    nodes: set[Node] = set()
+    stack = [output.node]
+    while stack:
+        node = stack.pop()
+        if node and node not in nodes:
+            nodes.add(node)
+            stack += [x.node for x, _ in node.needed_vjps()]
+    subgraph = set(targets)
+    for node in sorted(nodes, key=lambda node: node.order):  # operands before results
+        if any(grad_key(x) in subgraph for x, _ in node.needed_vjps()):
+            subgraph.add(node)
+    return subgraph
+
+
+def is_shared(gx: np.ndarray, arrays: Sequence) -> bool:
+    """Tell whether gx is a view, or one of these arrays."""
+    return gx.base is not None or any(gx is array for array in arrays)
+
+
 def make_leaf(data: np.ndarray, requires_grad: bool, grad: np.ndarray | None) -> Tensor:
+    """Make the leaf that a copy or a pickle describes."""
     leaf = Tensor(data, requires_grad)
     leaf.grad = grad
     return leaf
