@@ -21,17 +21,14 @@ LIMITS = {
 }
 CHOICES = {"on_nonfinite": ("raise", "skip", "ignore")}
 
-# a name in another framework: our name
+# our name: its names in other frameworks
 ALIASES = {
-    "learning_rate": "lr", "eta": "lr", "step_size": "lr", "epsilon": "eps", "alpha": "rho",
-    "gamma": "rho", "decay": "rho", "decay_rate": "rho", "smoothing_constant": "rho",
-    "beta_1": "beta1", "b1": "beta1", "beta_2": "beta2", "b2": "beta2",
-    "betas": "beta1 and beta2", "mu": "momentum", "momentum_rate": "momentum",
-    "initial_accumulator_value": "initial_accumulator", "initial_scale": "initial_accumulator",
-    "wd": "weight_decay", "l2": "weight_decay", "weight_decay_rate": "weight_decay",
-    "clipvalue": "clip_value", "clip": "clip_value", "clipnorm": "clip_norm",
-    "global_clipnorm": "clip_global_norm", "max_norm": "clip_global_norm",
-    "max_grad_norm": "clip_global_norm",
+    "lr": "learning_rate eta step_size", "eps": "epsilon", "momentum": "mu momentum_rate",
+    "rho": "alpha gamma decay decay_rate smoothing_constant",
+    "beta1": "beta_1 b1", "beta2": "beta_2 b2", "beta1 and beta2": "betas",
+    "initial_accumulator": "initial_accumulator_value initial_scale",
+    "weight_decay": "wd l2 weight_decay_rate", "clip_value": "clipvalue clip",
+    "clip_norm": "clipnorm", "clip_global_norm": "global_clipnorm max_norm max_grad_norm",
 }  # fmt: skip
 
 
@@ -43,17 +40,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def unknown_hyperparameter(owner: str, name: str, known: Iterable[str]) -> str:
     """Return the error message for a hyperparameter that the owner does not have."""
-    known, ours = list(known), ALIASES.get(name)
-    if ours and set(ours.split(" and ")) <= set(known):
-        hint = f"; here it is called {ours}"
-    else:
-        hint = did_you_mean(name, known)
+    known = [*known]
+    hint = did_you_mean(name, known)
+    for ours, aliases in ALIASES.items():
+        if name in aliases.split() and set(ours.split(" and ")) <= set(known):
+            hint = f"; here it is called {ours}"
     return f"{owner} has no hyperparameter {name!r}{hint} (it has: {', '.join(known)})"
 
 
 def check_hyperparameter(
     owner: str, name: str, value: Any, default: Any, t: int | None = 0
-) -> float | bool | str | Callable[[int], float] | None:
+) -> Number | str | None:
     """Return the value as a Python float, bool or str, or as a function of t that is legal at t.
 
     With t=None a function is not legal. Raises ValueError for a value outside its range.

@@ -60,7 +60,6 @@ def _require_collection(owner: str, params: Any) -> Iterable[Any]:
 
 
 def _check_parameter(who: str, parameter: Any) -> None:
-    """Check for .grad, and for .data, a floating-point array that can be written."""
     if isinstance(parameter, np.ndarray):
         raise TypeError(f"{who} is a plain array without .grad; write Parameter(array)")
     if not (hasattr(parameter, "data") and hasattr(parameter, "grad")):

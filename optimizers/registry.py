@@ -8,8 +8,6 @@ from typing import Any
 from .hyperparameters import did_you_mean
 from .optimizer import Optimizer
 
-GROUP = "minigrad.optimizers"  # the group of entry points
-
 _registry: dict[str, type[Optimizer]] = {}
 
 
@@ -96,10 +94,10 @@ def find(name: str) -> type[Optimizer]:
     """Return the class of that name, as `get` does."""
     key = name.lower()
     if key not in _registry:
-        plug_ins = {entry.name.lower(): entry for entry in entry_points(group=GROUP)}
+        found = entry_points(group="minigrad.optimizers")
+        plug_ins = {entry.name.lower(): entry for entry in found}
         if key not in plug_ins:
-            hint = did_you_mean(key, [*_registry, *plug_ins])
-            known = ", ".join(available())
+            hint, known = did_you_mean(key, [*_registry, *plug_ins]), ", ".join(available())
             raise ValueError(f"unknown optimizer {name!r}{hint} (there are: {known})")
         _load(key, plug_ins[key])
     return _registry[key]

@@ -48,23 +48,17 @@ def load_state_dict(self: Any, state: Mapping[str, Any]) -> None:
     require(dicts, "updates, hyper, slots and every group must be a dict")
     require(saved_by == who, f"it was saved by {saved_by}")
     require(set(hyper) >= set(self.defaults), "hyperparameters are missing")
-    saved_names, own_names = (
-        [[*g.get("params", ())] for g in groups],
-        [g.names for g in self.groups],
-    )
-    require(
-        saved_names == own_names, f"its groups hold {saved_names}, this optimizer's {own_names}"
-    )
+    theirs, ours = [[*g.get("params", ())] for g in groups], [g.names for g in self.groups]
+    require(theirs == ours, f"its groups hold {theirs}, this optimizer's {ours}")
     require(set(updates) == set(parameters), "its updates are of other parameters")
     counts = all(type(n) is int and n >= 0 for n in (steps, *updates.values()))
     require(counts, "steps and updates must be integers >= 0")
 
     # Build a second optimizer with every check, and take over its attributes at the end.
-    collected = [
-        {k: from_plain(v, own.get(k)) for k, v in group.items()}
-        | {"params": [(name, parameters[name]) for name in own.names]}
-        for group, own in zip(groups, self.groups)
-    ]
+    collected = []
+    for group, own in zip(groups, self.groups):
+        overrides = {k: from_plain(v, own.get(k)) for k, v in group.items()}
+        collected.append(overrides | {"params": [(n, parameters[n]) for n in own.names]})
     hyper = {k: from_plain(v, vars(self).get(k)) for k, v in hyper.items()}
     loaded = type(self)(collected, **hyper)
     loaded.steps, loaded.updates = steps, dict(updates)

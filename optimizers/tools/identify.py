@@ -33,9 +33,12 @@ MOMENTA = [
 ]  # fmt: skip
 CLIPS = (None, "clip_value", "clip_norm", "clip_global_norm")
 ROUGH = 1e3  # a goal in units of the tolerance; a closer fit to the first steps would overfit
+FRACTIONS = {name for name, (_, upper, _) in LIMITS.items() if upper == 1}
 SHARED = {field.name for field in fields(Optimizer)}  # hyperparameters of every optimizer
 
 Hyper = dict[str, Any]
+History = Iterable[npt.ArrayLike | Sequence[npt.ArrayLike]]
+LearningRate = float | Sequence[float] | Callable[[int], float] | None
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,7 @@ class Match:
         return text + "; undetermined: " * bool(self.undetermined) + ", ".join(self.undetermined)
 
 
-def identify(
-    thetas: Iterable[npt.ArrayLike | Sequence[npt.ArrayLike]],
-    gradients: Iterable[npt.ArrayLike | Sequence[npt.ArrayLike]],
-    lr: float | Sequence[float] | Callable[[int], float] | None = None,
-) -> list[Match]:
+def identify(thetas: History, gradients: History, lr: LearningRate = None) -> list[Match]:
     """Return the optimizers that can have made the steps θ₀ … θ_T with g₁ … g_T, best first.
 
     Each θ and g is an array, or a list of arrays, one for each parameter. lr is a number, a list
@@ -125,8 +124,8 @@ def _rule_variants(cls: type[Optimizer]) -> list[Hyper]:
         return [{}]
     known = []
     for h in (own, *(own | convention for convention in cls.conventions.values())):
-        names = own.keys() - inactive_switches(h)
-        known.append({name: h[name] for name in own if name in names})
+        inactive = inactive_switches(h)
+        known.append({name: h[name] for name in own if name not in inactive})
     choices = {k: [False, True] if isinstance(v, bool) else [FREE] for k, v in own.items()}
     choices |= {k: [0.0, FREE] for k, v in own.items() if v == 0 and not isinstance(v, bool)}
     return known + [dict(zip(own, values)) for values in product(*choices.values())]
@@ -167,7 +166,7 @@ class _Candidate:
 
     def __init__(self, data: _Trajectory, cls: Any, switches: Hyper, numbers: Hyper) -> None:
         self.data, self.cls, self.switches = data, cls, switches
-        self.initial = self.numbers = dict(numbers)
+        self.initial = self.numbers = numbers
         self.constants = cls.defaults | {"weight_decay": 0.0} | switches
         self.optimizer = cls()
         self.departs: int | None = None
@@ -278,7 +277,7 @@ class _Candidate:
 
     def at_boundary(self) -> bool:
         """Return whether a number went to the end of [0, 1], where a simpler rule is the same."""
-        return any(_is_fraction(k) and not 1e-5 < x < 1 - 1e-5 for k, x in self.numbers.items())
+        return any(k in FRACTIONS and not 1e-5 < x < 1 - 1e-5 for k, x in self.numbers.items())
 
     def round_numbers(self) -> None:
         """Give each number the fewest digits with which the others can still match the data.
@@ -289,9 +288,9 @@ class _Candidate:
         for name in [*names, *names]:  # the second attempt has the other numbers rounded
             if name not in names:
                 continue
-            x, others = self.numbers[name], [n for n in names if n != name]
+            others = [n for n in names if n != name]
             for digits in range(1, 8):
-                rounded = float(f"{x:.{digits}g}")
+                rounded = float(f"{self.numbers[name]:.{digits}g}")
                 if 0 < rounded < LIMITS.get(name, (0, np.inf))[1]:
                     trial, steps = self.numbers | {name: rounded}, self.data.steps
                     trial, worst = self.least_squares(trial, steps, names=others, patience=8)
@@ -315,8 +314,8 @@ class _Candidate:
         error = np.abs(self.residuals(self.numbers, data.steps) * data.tolerance)
         deviation = float(np.max(error / np.maximum(np.abs(data.target), 1e-300)))
         hyper = {k: v for k, v in h.items() if v != self.cls.defaults[k]}
-        details = deviation, self.departs, tuple(undetermined), tuple(same_rule(self.cls, h))
-        return Match(self.cls, hyper, *details)
+        same = tuple(same_rule(self.cls, h))
+        return Match(self.cls, hyper, deviation, self.departs, tuple(undetermined), same)
 
 
 def _as_arrays(theta: Any) -> list[np.ndarray]:
@@ -339,13 +338,9 @@ def _lr_per_step(lr: Any, steps: int) -> list[float]:
     return np.broadcast_to(rates, steps).tolist()
 
 
-def _is_fraction(name: str) -> bool:
-    return LIMITS.get(name, (0, 0))[1] == 1
-
-
 def _to_unbounded(name: str, x: float) -> float:
     """Return logit x for a fraction, log x for another number: least squares needs no bounds."""
-    if _is_fraction(name):
+    if name in FRACTIONS:
         x = min(max(x, 1e-13), 1 - 1e-13)
         return float(np.log(x / (1 - x)))
     return float(np.log(max(x, 1e-30)))
@@ -353,4 +348,4 @@ def _to_unbounded(name: str, x: float) -> float:
 
 def _from_unbounded(name: str, z: float) -> float:
     z = min(max(z, -30.0), 30.0)
-    return float(1 / (1 + np.exp(-z)) if _is_fraction(name) else np.exp(z))
+    return float(1 / (1 + np.exp(-z)) if name in FRACTIONS else np.exp(z))
