@@ -10,11 +10,11 @@ small to follow. RMSprop divides by the root of their moving average: its steps 
 import argparse
 
 import numpy as np
+from command_line import argument_parser, positive_int_argument
 from drawing import picture_file
 
 from minigrad import Tensor, plotting
 from minigrad.optimizers import AdaGrad, RMSprop
-from minigrad.utils import argument_parser, positive_int_argument
 
 
 def parse() -> argparse.Namespace:

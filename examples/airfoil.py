@@ -10,11 +10,11 @@ program downloads the data once, unless the folder in MINIGRAD_DATA has them.
 import argparse
 
 import numpy as np
+from command_line import argument_parser, positive_int_argument
 from drawing import picture_file
 
 from minigrad import Tensor, optimizers, plotting
 from minigrad.datasets import airfoil, batches
-from minigrad.utils import argument_parser, positive_int_argument
 
 # From scratch: rule(w, gradient g, state s, learning rate, number of the step t) → new w and state
 

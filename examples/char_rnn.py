@@ -13,12 +13,12 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from command_line import argument_parser, positive_int_argument
 from drawing import picture_file
 
 from minigrad import no_grad, optimizers, plotting
 from minigrad.functional import cross_entropy, softmax
 from minigrad.layers import Dense, Embedding, Layer, SimpleRNN
-from minigrad.utils import argument_parser, positive_int_argument
 
 
 def parse() -> argparse.Namespace:

@@ -10,11 +10,11 @@ the largest gradient.
 import argparse
 
 import numpy as np
+from command_line import argument_parser, positive_int_argument
 from drawing import picture_file
 
 from minigrad import Tensor, plotting
 from minigrad.optimizers import RMSprop
-from minigrad.utils import argument_parser, positive_int_argument
 
 
 def parse() -> argparse.Namespace:

@@ -8,12 +8,12 @@ momentum and weight decay, checkpoints and `explain`. The conformance tests run 
 """
 
 import numpy as np
+from command_line import argument_parser, positive_int_argument
 
 from minigrad.datasets import synthetic
 from minigrad.layers import Dense
 from minigrad.models import Sequential
 from minigrad.optimizers import get, register
-from minigrad.utils import argument_parser, positive_int_argument
 
 
 @register("signum")

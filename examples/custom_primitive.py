@@ -10,11 +10,11 @@ compares derivatives with finite differences and reports a wrong one. Shown for 
 from math import pi, sqrt
 
 import numpy as np
+from command_line import argument_parser, positive_int_argument
 from scipy.special import erf
 
 from minigrad import Tensor, grad, primitive
 from minigrad.gradcheck import GradcheckError, gradcheck
-from minigrad.utils import argument_parser, positive_int_argument
 
 
 def normal_density(x):
@@ -29,13 +29,13 @@ def normal_distribution(x):
 
 # g is the gradient of the final result by GELU's output. The name _ says that the derivative does
 # not read that output, so the graph does not keep it.
-@primitive(lambda g, _, x: g * (normal_distribution(x) + x * normal_density(x)))
+@primitive(lambda g, _out, x: g * (normal_distribution(x) + x * normal_density(x)))
 def gelu(x):
     """x·Φ(x), as one node of the graph, which keeps only x."""
     return x * normal_distribution(x)
 
 
-@primitive(lambda g, _, x: g * (normal_distribution(x) - x * normal_density(x)))
+@primitive(lambda g, _out, x: g * (normal_distribution(x) - x * normal_density(x)))
 def wrong_gelu(x):
     """x·Φ(x), with a wrong sign in its derivative."""
     return x * normal_distribution(x)

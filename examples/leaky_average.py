@@ -10,10 +10,10 @@ The weights of n steps add up to 1 − γⁿ. The newest log ½ / log γ steps h
 import argparse
 
 import numpy as np
+from command_line import argument_parser, positive_int_argument
 from drawing import picture_file
 
 from minigrad import plotting
-from minigrad.utils import argument_parser, positive_int_argument
 
 
 def parse() -> argparse.Namespace:

@@ -10,13 +10,13 @@ steps remain about lr long: the parameters jump to and fro, lr/2 away from the o
 import argparse
 
 import numpy as np
+from command_line import argument_parser, positive_int_argument
 from drawing import draw_contours, draw_path, picture_file
 
 from minigrad import Tensor, plotting
 from minigrad.datasets import synthetic
 from minigrad.optimizers import RMSprop
 from minigrad.optimizers.schedules import CosineDecay
-from minigrad.utils import argument_parser, positive_int_argument
 
 
 def parse() -> argparse.Namespace:

@@ -8,8 +8,10 @@ loss and the accuracy of each epoch.
 
 import argparse
 import time
+from typing import Any
 
 import numpy as np
+from command_line import argument_parser, positive_int_argument
 from drawing import draw_images, picture_file
 from tqdm import tqdm
 
@@ -19,7 +21,7 @@ from minigrad.functional import cross_entropy
 from minigrad.layers import Dense
 from minigrad.losses import accuracy
 from minigrad.models import Sequential
-from minigrad.utils import argument_parser, positive_int_argument
+from minigrad.optimizers import Optimizer
 
 FIXED_OPTIONS = ("optimizer", "lr", "batch_size", "hidden", "seed")  # --resume needs the same ones
 
@@ -61,6 +63,35 @@ def draw(history: dict, model: Sequential, images: np.ndarray, labels: np.ndarra
     return figure
 
 
+def train_epoch(model: Sequential, optimizer: Optimizer, data: batches, title: str) -> tuple:
+    """Take one step for each batch; return the mean loss and the accuracy over all images."""
+    losses, hits, n = [], [], 0
+    for x, y in tqdm(data, desc=title, disable=None):
+        logits = model(flatten(x))
+        loss = cross_entropy(logits, y)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item() * len(x))
+        hits.append(accuracy(logits, y) * len(x))
+        n += len(x)
+    return sum(losses) / n, sum(hits) / n
+
+
+def load_history(args: argparse.Namespace, options: dict, *training: Any) -> dict:
+    """Load the newest checkpoint into model, optimizer and generator; return its history."""
+    if args.resume and checkpoint.latest(args.checkpoint):
+        progress = checkpoint.load(args.checkpoint, *training)
+        if progress["options"] != options:
+            raise SystemExit(
+                f"--resume: the checkpoint was made with {progress['options']}, received {options}"
+            )
+        return progress["history"]
+    if args.checkpoint:  # report an unusable folder before training, not after an epoch
+        checkpoint.checkpoint_path(args.checkpoint, epoch=0, batch=0)
+    return {"loss": [], "accuracy": [], "val_accuracy": []}  # val_: on the test images
+
+
 def main() -> None:
     args = parse()
     rng = np.random.default_rng(args.seed)
@@ -72,38 +103,19 @@ def main() -> None:
     hyper = {} if args.lr is None else {"lr": args.lr}
     optimizer = optimizers.get(args.optimizer, **hyper).bind(model.named_parameters())
 
-    history: dict[str, list[float]] = {"loss": [], "accuracy": [], "val_accuracy": []}
-    finished, options = 0, {name: vars(args)[name] for name in FIXED_OPTIONS}
-    if args.resume and checkpoint.latest(args.checkpoint):
-        progress = checkpoint.load(args.checkpoint, model, optimizer, rng)
-        finished, history = progress["epoch"], progress["history"]
-        if progress["options"] != options:
-            raise SystemExit(
-                f"--resume: the checkpoint was made with {progress['options']}, received {options}"
-            )
-    elif args.checkpoint:  # report an unusable folder before training, not after an epoch
-        checkpoint.checkpoint_path(args.checkpoint, epoch=0, batch=0)
-
-    for epoch in range(finished, args.epochs):
-        start, losses, hits = time.perf_counter(), [], []
-        title = f"epoch {epoch + 1}/{args.epochs}"
-        for x, y in tqdm(batches(images, labels, args.batch_size, rng), desc=title, disable=None):
-            logits = model(flatten(x))
-            loss = cross_entropy(logits, y)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            losses.append(loss.item() * len(x))
-            hits.append(accuracy(logits, y) * len(x))
-        history["loss"].append(sum(losses) / len(images))
-        history["accuracy"].append(sum(hits) / len(images))
+    options = {name: vars(args)[name] for name in FIXED_OPTIONS}
+    history = load_history(args, options, model, optimizer, rng)
+    for epoch in range(len(history["loss"]), args.epochs):
+        start, title = time.perf_counter(), f"epoch {epoch + 1}/{args.epochs}"
+        data = batches(images, labels, args.batch_size, rng)
+        loss, train_accuracy = train_epoch(model, optimizer, data, title)
         with no_grad():
-            history["val_accuracy"].append(accuracy(model(flatten(test_images)), test_labels))
+            test_accuracy = accuracy(model(flatten(test_images)), test_labels)
+        for name, number in zip(history, (loss, train_accuracy, test_accuracy)):
+            history[name].append(number)
         print(
-            f"{title}: loss {history['loss'][-1]:.4f}, "
-            f"train accuracy {history['accuracy'][-1]:.4f}, "
-            f"test accuracy {history['val_accuracy'][-1]:.4f}, "
-            f"{time.perf_counter() - start:.1f} s"
+            f"{title}: loss {loss:.4f}, train accuracy {train_accuracy:.4f}, "
+            f"test accuracy {test_accuracy:.4f}, {time.perf_counter() - start:.1f} s"
         )
         if args.checkpoint:
             progress = {"epoch": epoch + 1, "history": history, "options": options}

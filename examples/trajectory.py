@@ -13,11 +13,12 @@ from ast import literal_eval
 from pathlib import Path
 
 import numpy as np
+from command_line import argument_parser, positive_int_argument
 from drawing import draw_contours, draw_path, paths_as_text, picture_file, save_animation
 from problems import PROBLEMS, Problem
 
 from minigrad import Tensor, optimizers, plotting
-from minigrad.utils import argument_parser, lookup, positive_int_argument
+from minigrad.utils import lookup
 
 TEXTBOOK = (  # Zhang et al., "Dive into Deep Learning", chapter on optimization algorithms
     "rmsprop:eps=1e-6,eps_in_sqrt=True",

@@ -18,7 +18,7 @@ TensorOrArray: TypeAlias = Any  # a Tensor if an argument is a Tensor, otherwise
 # Activations
 
 
-@primitive(lambda g, out, _: g * (out > 0))
+@primitive(lambda g, out, _x: g * (out > 0))
 def relu(x: TensorLike) -> TensorOrArray:
     """max(x, 0). The derivative at 0 is 0, as in PyTorch and Keras.
 
@@ -28,7 +28,7 @@ def relu(x: TensorLike) -> TensorOrArray:
     return np.maximum(x, 0)
 
 
-@primitive(lambda g, out, _: g * out * (1 - out))
+@primitive(lambda g, out, _x: g * out * (1 - out))
 def sigmoid(x: TensorLike) -> TensorOrArray:
     """1 / (1 + e⁻ˣ), without overflow.
 
@@ -40,7 +40,8 @@ def sigmoid(x: TensorLike) -> TensorOrArray:
     return expit(x)
 
 
-@primitive(lambda g, out, _, axis=-1: out * (g - np.sum(g * out, axis=axis, keepdims=True)))
+# p = softmax(x) has the vjp p·(g − Σ g·p)
+@primitive(lambda g, out, _x, axis=-1: out * (g - np.sum(g * out, axis=axis, keepdims=True)))
 def _softmax(x: Any, axis: int = -1) -> Any:
     out = np.exp(x - x.max(axis=axis, keepdims=True))
     out /= out.sum(axis=axis, keepdims=True)
@@ -55,7 +56,7 @@ class Probabilities(Tensor):
 
 
 def softmax(x: TensorLike, axis: int = -1) -> TensorOrArray:
-    """eˣ / Σ eˣ along an axis, without overflow: positive numbers that sum to 1.
+    """eˣ / Σ eˣ along an axis, without overflow: numbers from 0 to 1 that sum to 1.
 
     >>> softmax(Tensor([0.0, 0.0, 1000.0]))
     Tensor([0., 0., 1.])
@@ -74,8 +75,10 @@ def softmax(x: TensorLike, axis: int = -1) -> TensorOrArray:
 
 
 @primitive(
-    lambda g, _, _x, w, _b: g @ w.T,
-    lambda g, _, x, _w, _b: np.dot(rows(x).T, rows(g)),  # for one row ten times as fast as @
+    lambda g, _out, _x, w, _b: g @ w.T,
+    lambda g, _out, x, _w, _b: np.dot(
+        rows(x).T, rows(g)
+    ),  # with one row, @ takes ten times as long
     lambda g, *_: rows(g).sum(axis=0),
 )
 def linear(x: Any, w: Any, b: Any) -> TensorOrArray:
@@ -97,24 +100,34 @@ def rows(x: Any) -> Any:
 # Losses, means over the examples
 
 
-@primitive(
-    lambda g, _, z, t: (
-        (g / (z.size // z.shape[-1])) * (_softmax(z) * t.sum(axis=-1, keepdims=True) - t)
-    ),
-    lambda g, _, z, _t: (-g / (z.size // z.shape[-1])) * log_softmax(z),
-)
+def cross_entropy_vjp_logits(g: Any, _out: Any, z: Any, t: Any) -> Any:
+    """Return g · (softmax(z)·Σt − t) / n for n rows; Σt, the sum of a row of labels, is 1."""
+    return g / row_count(z) * (_softmax(z) * t.sum(axis=-1, keepdims=True) - t)
+
+
+def cross_entropy_vjp_labels(g: Any, _out: Any, z: Any, _t: Any) -> Any:
+    """Return −g · log softmax(z) / n."""
+    return -g / row_count(z) * log_softmax(z)
+
+
+def row_count(z: Any) -> int:
+    return z.size // z.shape[-1]
+
+
+@primitive(cross_entropy_vjp_logits, cross_entropy_vjp_labels)
 def _cross_entropy(z: Any, t: Any) -> Any:
-    z = z - z.max(axis=-1, keepdims=True)
+    z = z - z.max(axis=-1, keepdims=True)  # the largest eᶻ is 1, so nothing overflows
     log_total = np.log(np.exp(z).sum(axis=-1, keepdims=True))
-    return (t * (log_total - z)).sum() / (z.size // z.shape[-1])
+    return (t * (log_total - z)).sum() / row_count(z)
 
 
 def cross_entropy(logits: TensorLike, labels: TensorLike) -> TensorOrArray:
     """−Σ t·log softmax(z), averaged over the rows: z the logits (..., classes), t the labels.
 
     labels: integers (...), or for each row of logits a row of probabilities, such as one-hot rows.
-    The result of `softmax` is taken back to its logits, so log(softmax) is never computed.
-    Like PyTorch's function and unlike Keras's default, it expects logits.
+    It expects logits, like PyTorch's function and unlike Keras's default. A tensor that `softmax`
+    returned (over the last axis) also works: its logits are used, because the logarithm of a
+    probability that rounds to 0 is infinite.
     Raises ValueError for fewer than 2 classes, for labels of another shape or out of range.
 
     >>> z = Tensor([[2.0, 0.0], [0.0, 2.0]])
@@ -186,7 +199,7 @@ def mean_absolute_error(prediction: TensorLike, target: TensorLike) -> TensorOrA
 
 
 @primitive(
-    lambda g, _, x, axis=-1, keepdims=False: (
+    lambda g, _out, x, axis=-1, keepdims=False: (
         expand_reduced(g, x.shape, axis, keepdims) * _softmax(x, axis=axis)
     )
 )

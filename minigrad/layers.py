@@ -18,7 +18,7 @@ from .initializers import get_initializer, glorot_uniform
 from .utils import lookup, positive_int
 
 Shape: TypeAlias = tuple[int, ...]
-Output: TypeAlias = Any  # a Tensor; a layer of a user may return several
+Output: TypeAlias = Any  # a Tensor, or what the forward method of a user's layer returns
 
 
 def identity(x: Tensor) -> Tensor:
@@ -50,7 +50,8 @@ class Layer:
     Tensor([2., 6.], requires_grad=True)
 
     If the shape of a parameter depends on the input, make the parameter in `build(input_shape)`.
-    It is called once, before the first `forward`, with the shape of one example.
+    It is called once, before the first `forward`, with the shape of one example. A model whose
+    input shape is known calls every layer once, so that all parameters exist at once.
     """
 
     input_shape: Shape | None = None
@@ -66,6 +67,10 @@ class Layer:
             self.input_shape = tuple(positive_int(who, n) for n in input_shape)
 
     def __call__(self, x: Tensor | npt.ArrayLike, *state: Any) -> Output:
+        """Convert x to a tensor, build the layer if needed, return forward(x, *state).
+
+        state: only for layers such as SimpleRNN, whose `forward` takes the last state as well.
+        """
         x = x if isinstance(x, Tensor) else Tensor(x)
         if not self.built:
             self.rng = self.rng or np.random.default_rng()
@@ -161,7 +166,8 @@ def items(container: Any, prefix: str) -> list[tuple[str, Any]]:
 class Dense(Layer):
     """activation(x @ kernel + bias): x (N, …, inputs), kernel (inputs, units), bias (units,).
 
-    units: the size of the output. The size of the input comes from input_shape or the first batch.
+    units: the size of the output. The first batch sets the size of the input; in a Sequential,
+    input_shape does.
     activation: None or "linear", "relu", "sigmoid", "softmax", "tanh", or a function.
     kernel_initializer, bias_initializer: see minigrad.initializers.
     The layer computes in the dtype of its kernel, float32, and converts other input.
@@ -191,6 +197,7 @@ class Dense(Layer):
         self.bias_initializer = get_initializer(bias_initializer)
 
     def build(self, input_shape: Shape) -> None:
+        """Make kernel and bias."""
         if not input_shape:
             raise ValueError(
                 f"Dense({self.units}): input of shape (batch, features) is required; "
@@ -201,6 +208,7 @@ class Dense(Layer):
             self.bias = self.make_parameter(self.bias_initializer, (self.units,))
 
     def make_parameter(self, initializer: Callable[..., np.ndarray], shape: Shape) -> Tensor:
+        """Return a new parameter; raise ValueError if the initializer returns another shape."""
         array = np.asarray(initializer(shape, self.rng))
         if array.shape != shape:
             who = f"Dense({self.units}): the initializer"
@@ -208,6 +216,7 @@ class Dense(Layer):
         return Tensor(array, requires_grad=True)
 
     def forward(self, x: Tensor) -> Output:
+        """Return activation(x @ kernel + bias)."""
         inputs = self.kernel.shape[0]
         if x.ndim < 2 or x.shape[-1] != inputs:
             required = f"input of shape (batch, {inputs}) is required"

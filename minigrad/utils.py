@@ -1,7 +1,6 @@
-"""Helpers that several modules share: checks, one-hot labels, tools for command lines."""
+"""Helpers that several modules share: checks, lookup by name, one-hot labels."""
 
 import difflib
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,23 +60,6 @@ def to_categorical(labels: npt.ArrayLike, num_classes: int | None = None) -> np.
         raise ValueError(f"to_categorical: integer labels are required, received {labels!r:.80}")
     classes = int(labels.max()) + 1 if num_classes is None else num_classes
     return one_hot("to_categorical", labels, classes, np.float32)
-
-
-def argument_parser(description: str | None) -> ArgumentParser:
-    """Return a parser whose help shows the description, such as a module's docstring, unchanged."""
-    return ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
-
-
-def positive_int_argument(text: str) -> int:
-    """Parse a positive integer from the command line: a `type` for argparse.
-
-    >>> positive_int_argument("3")
-    3
-    """
-    try:
-        return positive_int("the value", int(text))
-    except ValueError as error:
-        raise ArgumentTypeError(f"a positive integer is required, received {text!r}") from error
 
 
 def finite_array(what: str, data: Any) -> np.ndarray:

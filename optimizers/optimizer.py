@@ -1,4 +1,4 @@
-"""The optimizer base class, in reading order: one step, its links, parameters, hyperparameters.
+"""The optimizer base class, in reading order: one step, its stages, parameters, hyperparameters.
 
 An optimizer is one function, `direction`, from a gradient to a direction; the base class does
 everything that optimizers have in common. It needs nothing of a parameter but .data and .grad.
@@ -34,7 +34,7 @@ Slots = dict[str, np.ndarray]
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 @dataclass(kw_only=True, repr=False, eq=False)
 class Optimizer:
-    """g → clip → maximize → L2 → u = direction → momentum → decoupled decay → w ← w − lr·u.
+    """The stages of a step: clip g, maximize, L2, u = direction, momentum, lr, decay, w ← w − lr·u.
 
     A subclass declares its hyperparameters as annotated fields and defines `direction`; it defines
     `init` if it keeps state. It becomes a keyword-only dataclass by itself. Both methods ask for
@@ -48,7 +48,7 @@ class Optimizer:
     weight_decay = λ    g ← g + λ·w (L2), or with decoupled_weight_decay w ← w − lr·λ·w
     momentum = μ        b ← μ·b + u,  u ← b, or with nesterov u ← u + μ·b
     lr_in_momentum      b ← μ·b + lr·u,  w ← w − b: each step keeps the lr that it was made with
-    dampening = τ       b ← μ·b + (1 − τ)·u, but b = u in the first step, as in PyTorch
+    dampening = τ       b ← μ·b + (1 − τ)·u, but b = u in the first update, as in PyTorch
     on_nonfinite        "raise", "skip" (the whole step) or "ignore" a gradient with inf or NaN
 
     Every number can be a schedule, a function of the number of steps taken. The gradients of
@@ -95,7 +95,9 @@ class Optimizer:
     def step(self) -> None:
         """Update parameters that have gradients; leave others and their state unchanged.
 
-        All gradients are checked first: if one is wrong, no array has changed.
+        All gradients are checked first: if one is wrong, no array has changed. Raises RuntimeError
+        if no parameter has a gradient, ValueError for a wrong shape or dtype, FloatingPointError
+        for inf or NaN (see on_nonfinite).
         """
         gradients = self._checked_gradients()
         hypers = [self.hyperparameters_at_step(group) for group in self.groups]
@@ -113,35 +115,38 @@ class Optimizer:
                 w, g, slots = self.parameters[name].data, gradients[name], self.slots[name]
                 for w_block, g_block, slots_block in self._blocks(w, self.clip(g, h), slots):
                     self.update(w_block, g_block, slots_block, h)
-                if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:  # with ε = 0, 0 / √0 is NaN
+                # with ε = 0 the slots stay as they are: a v of 0 would give 0 / √0 = NaN
+                if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:
                     flush_subnormals(slots.values())
         self.steps += 1
 
     def update(self, w: np.ndarray, g: np.ndarray, slots: Slots, h: dict[str, Any]) -> None:
-        """Run one parameter (or block) through the links; h holds the hyperparameters and t."""
+        """Run one parameter, or a block of it, through the stages; h: hyperparameters and t."""
         lr, decay, decoupled = h["lr"], h["weight_decay"], h["decoupled_weight_decay"]
         if h["maximize"]:
             g = -g
         if decay != 0 and not decoupled:
             g = g + decay * w
-        u = self.direction(
-            g, slots, **{k: h[k] for k in self.required_hyperparameters["direction"]}
-        )
-        if h["lr_in_momentum"]:
-            u = lr * u
+        hyper = {name: h[name] for name in self.required_hyperparameters["direction"]}
+        change = self.direction(g, slots, **hyper)
+        if h["lr_in_momentum"]:  # lr enters once: here or after the momentum
+            change = lr * change
         if "momentum_buffer" in slots:
-            u = self.apply_momentum(u, slots["momentum_buffer"], h)
+            change = self.apply_momentum(change, slots["momentum_buffer"], h)
         if not h["lr_in_momentum"]:
-            u = lr * u
+            change = lr * change
         if decay != 0 and decoupled:
             w *= 1 - lr * decay
-        w -= u
+        w -= change
 
     @staticmethod
     def apply_momentum(u: np.ndarray, b: np.ndarray, h: dict[str, Any]) -> np.ndarray:
-        """b ← μ·b + u. Return b, or u + μ·b with nesterov."""
+        """b ← μ·b + (1 − τ)·u, with τ = 0 in the first update; return b, or u + μ·b (nesterov)."""
         b *= h["momentum"]
-        b += (1 - h["dampening"]) * u if h["dampening"] != 0 and h["t"] > 1 else u
+        if h["dampening"] != 0 and h["t"] > 1:
+            b += (1 - h["dampening"]) * u
+        else:
+            b += u
         return u + h["momentum"] * b if h["nesterov"] else b
 
     @staticmethod
@@ -152,7 +157,10 @@ class Optimizer:
         return clip_by_norm(g, h["clip_norm"]) if h["clip_norm"] else g
 
     def _blocks(self, w: Any, g: Any, slots: Slots) -> Iterator[tuple[Any, Any, Slots]]:
-        """Yield (w, g, slots) whole, or in blocks that fit the cache: memory limits the speed."""
+        """Yield (w, g, slots) whole, or large arrays in blocks.
+
+        A block fits the cache: reading memory takes longer than the arithmetic.
+        """
         arrays = (w, g, *slots.values())
         splittable = all(a.shape == w.shape and a.flags.c_contiguous for a in arrays)
         if not self.elementwise or w.size <= BLOCK or not splittable:
@@ -213,7 +221,8 @@ class Optimizer:
         """Take parameters to train: an iterable of parameters, of (name, parameter), or of groups.
 
         A group is a dict {"params": …} with hyperparameters of its own. The state is kept by name;
-        without names, by position. Binding the same parameters again changes nothing.
+        without names, by position. Binding the same parameters again, without hyperparameters of
+        their own, changes nothing.
         """
         collected = collect_groups(type(self).__name__, params)
         named = {name: p for members, _ in collected for name, p in members.items()}
@@ -254,15 +263,19 @@ class Optimizer:
             raise RuntimeError(f"{self!r} has no parameters yet; call bind(model.parameters())")
         return self.parameters
 
-    # ---- Hyperparameters ----
+    # ---- For advanced readers ----
+
+    # How a subclass gets its keyword arguments, and how hyperparameters are checked
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Make a dataclass of the subclass, and a descriptor of each hyperparameter."""
         super().__init_subclass__(**kwargs)
         dataclass(kw_only=True, repr=False, eq=False)(cls)
         cls.defaults = {f.name: f.default for f in fields(cls) if f.init}
         for name in cls.defaults:
-            inherited = Optimizer.__dataclass_fields__.get(name)
-            if not inherited.init if inherited else hasattr(Optimizer, name):
+            base = Optimizer.__dataclass_fields__.get(name)
+            is_taken = hasattr(Optimizer, name) if base is None else not base.init
+            if is_taken:
                 raise TypeError(f"{cls.__name__}: Optimizer uses the name {name!r}; rename it")
         cls.required_hyperparameters = {
             name: required_keywords(cls, getattr(cls, name)) for name in ("init", "direction")
@@ -271,6 +284,7 @@ class Optimizer:
             setattr(cls, name, Hyperparameter(name, default))
 
     def __new__(cls, *args: Any, **hyper: Any) -> Self:
+        """Refuse unknown arguments, before the dataclass would with a worse message."""
         if len(args) > 1:
             raise TypeError(f"{cls.__name__}: only params is positional; write lr={args[1]!r}")
         for name in hyper.keys() - {*cls.defaults, "params"}:
@@ -284,13 +298,14 @@ class Optimizer:
 
     @classmethod
     def as_in(cls, framework: str, params: Any = None, /, **overrides: Any) -> Self:
-        """Make this optimizer with a framework's defaults; our lr holds where it has none."""
+        """Make this optimizer with a framework's defaults, and our lr if the framework has none."""
         if framework not in cls.conventions:
             known = f"frameworks that have it: {', '.join(cls.conventions) or 'none'}"
             raise ValueError(f"{framework!r} has no {cls.__name__}; {known}")
         return cls(params, **(cls.conventions[framework] | overrides))
 
     def __setattr__(self, name: str, value: Any) -> None:
+        """Check a hyperparameter before it changes; refuse other attributes."""
         if name in self.defaults:
             who = type(self).__name__
             value = check_hyperparameter(who, name, value, self.defaults[name], self.steps)

@@ -12,12 +12,13 @@ from .registry import register
 class RMSprop(Optimizer):
     """v ← ρ·v + (1 − ρ)·g²,  u = g / (√v + ε).
 
-    Divide by the root of a moving average of squared gradients: each step is about lr long.
+    Divide by the root of a moving average of squared gradients. Once v has settled, each element
+    moves by about lr a step.
 
-    v                   the mean square; v₀ = initial_accumulator
+    v                   the slot "mean_square"; v₀ = initial_accumulator
     rho = ρ             the share of v that each step keeps
     eps = ε             keeps the division finite; with eps_in_sqrt u = g / √(v + ε)
-    centered            use v − m², at least 0, for v, with m ← ρ·m + (1 − ρ)·g
+    centered            use v − m², at least 0, for v, with the slot m ← ρ·m + (1 − ρ)·g
     bias_correction     use v / (1 − ρᵗ) and m / (1 − ρᵗ) for v and m
 
     >>> from minigrad.optimizers import Parameter

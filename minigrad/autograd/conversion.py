@@ -78,9 +78,8 @@ def constant_options(who: str, options: dict) -> dict:
     constants = {}
     for name, x in options.items():
         if isinstance(x, (ArrayMethods, list, tuple)) and is_recorded(x):
-            raise TypeError(
-                f"{who} has no derivative by {name}; to treat it as a constant, pass its .data"
-            )
+            advice = "to use it as a constant, pass its .data"
+            raise TypeError(f"{who} has no derivative with respect to {name}; {advice}")
         constants[name] = x.data if isinstance(x, ArrayMethods) else x
     return constants
 

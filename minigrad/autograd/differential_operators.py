@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .tensor import Tensor, backward_pass, grad_key
+from .tensor import Node, Tensor, backward_pass, grad_key
 
 TensorOrList: TypeAlias = Any  # one for one input, a list for a list of inputs
 ArrayOrList: TypeAlias = Any
@@ -23,10 +23,10 @@ def grad(
     create_graph: bool = False,
     retain_graph: bool | None = None,
 ) -> TensorOrList:
-    """Return the gradient of `output` by each of `inputs`, as tensors; leave `.grad` unchanged.
+    """Return ∂output/∂input for each of `inputs`, as tensors; leave `.grad` unchanged.
 
     inputs: a tensor, or a list of tensors; then the result is a list.
-    gradient: the gradient that the backward pass starts with, of output's shape; 1 for a scalar.
+    gradient: ∂(final result)/∂output, of output's shape; 1 for a scalar.
     create_graph: record the gradient itself, so that it can be differentiated again.
     retain_graph: keep the graph for another backward pass; the default is create_graph.
 
@@ -48,10 +48,28 @@ def grad(
                 f"{x!r:.60}"
             )
     retain = create_graph if retain_graph is None else retain_graph
-    grads = backward_pass(output, gradient, xs, retain, create_graph)
+    keys = {grad_key(x) for x in xs}
+    subgraph = subgraph_to(keys, output)
+    grads = backward_pass(output, gradient, retain, create_graph, keys, subgraph)
     found = [grads.get(grad_key(x), np.zeros_like(x.data)) for x in xs]
     results = [g if isinstance(g, Tensor) else Tensor(g.copy()) for g in found]
     return results[0] if isinstance(inputs, Tensor) else results
+
+
+def subgraph_to(keys: set, output: Tensor) -> set:
+    """Return the keys and all nodes between them and `output`: only these need a gradient."""
+    nodes: set[Node] = set()
+    stack = [output.node]
+    while stack:
+        node = stack.pop()
+        if node and node not in nodes:
+            nodes.add(node)
+            stack += [x.node for x, _ in node.needed_vjps()]
+    subgraph = set(keys)
+    for node in sorted(nodes, key=lambda node: node.order):  # operands before results
+        if any(grad_key(x) in subgraph for x, _ in node.needed_vjps()):
+            subgraph.add(node)
+    return subgraph
 
 
 def jacobian(output: Tensor, input: Tensor, create_graph: bool = False) -> Tensor:
@@ -113,7 +131,7 @@ def hessian_vector_product(
 
 
 def gradient_of_inner_product(gs: list[Tensor], xs: list[Tensor], vs: list) -> list[np.ndarray]:
-    """Return the gradient of ⟨gs, vs⟩ by each of xs."""
+    """Return ∂⟨gs, vs⟩/∂x for each x of xs."""
     inner_product = Tensor(0.0)
     for g, v in zip(gs, vs):
         inner_product = inner_product + np.sum(g * np.asarray(v, g.dtype))

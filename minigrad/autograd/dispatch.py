@@ -69,7 +69,7 @@ def bind_arguments(function: Any, ours: Any, args: Sequence, options: dict) -> t
         operand_names = list(defaults)[: len(ours.vjps)] if is_primitive(ours) else []
         operands = [named.pop(name) for name in operand_names]
     changed = {name: x for name, x in named.items() if x is not defaults.get(name)}
-    supported = ours.options if is_primitive(ours) else parameters(ours)
+    supported = ours.option_names if is_primitive(ours) else parameters(ours)
     if unsupported := changed.keys() - supported:
         raise TypeError(
             f"{name_of(function)}: minigrad does not support the argument "

@@ -20,7 +20,9 @@ def contraction(n: int) -> Primitive:
     """Make the primitive np.einsum for n operands and explicit subscripts."""
 
     def by_operand(i: int) -> Callable:
-        def vjp(g: Any, _: Any, *operands: Any, subscripts: str = "", optimize: Any = False) -> Any:
+        def vjp(
+            g: Any, _out: Any, *operands: Any, subscripts: str = "", optimize: Any = False
+        ) -> Any:
             left, out = subscripts.split("->")
             terms = left.split(",")
             own, terms[i] = terms[i], out

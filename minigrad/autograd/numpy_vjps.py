@@ -1,16 +1,18 @@
 """The table: NumPy functions with their derivatives.
 
-Sorted by difficulty: one operand, two operands, sums, matrix products; below the marker reductions,
-shapes, choosing, joining. How to read a row, for example that of the product a·b:
+Sorted by difficulty: one operand, two operands, sums, matrix products; below the marker more
+reductions, shapes, choosing, joining. How to read a row, for example that of out = a·b:
 
-    defvjp(np.multiply, lambda g, _, _a, b: g * b, lambda g, _, a, _b: g * a)
+    defvjp(np.multiply, lambda g, _out, _a, b: g * b, lambda g, _out, a, _b: g * a)
 
-First stands the function, then one vjp for each operand. A vjp takes g, the gradient of the final
-result by `out`, then `out` itself, then the operands; it returns g · ∂out/∂operand. The vjp by a is
-g·b. It does not read `out` and `a`: their names begin with _, so the engine does not keep their
-values in memory; of `_a` it keeps shape and dtype. Where an operand was broadcast, the backward
-pass sums the result back to its shape. The keyword arguments of the first vjp are the options that
-the function supports. A vjp is written in NumPy functions with derivatives, so it has derivatives.
+First stands the function, then one vjp for each operand. A vjp takes g = ∂(final result)/∂out, then
+`out`, then the operands; it returns g · ∂out/∂operand. For a this is g·b. It needs neither the
+values of `out` nor those of `a`: a name that begins with _ says so, and the engine does not keep
+these values in memory. Of `_a` it keeps shape and dtype.
+
+If an operand was broadcast, the backward pass sums the result back to its shape. The keyword
+arguments of the first vjp are the options that the function supports. A vjp is written in NumPy
+functions that have derivatives, so it has derivatives itself.
 """
 
 import operator
@@ -34,60 +36,47 @@ def defvjp(function: Callable, *vjps: Callable | None, forward: Callable | None 
     )
 
 
-def implements(function: Any) -> Callable:
-    """Let the decorated function, written in differentiable functions, replace NumPy's.
-
-    Its parameters have NumPy's names; NumPy's other parameters are refused by name.
-    """
-
-    def register(ours: Callable) -> Callable:
-        HANDLED_FUNCTIONS[function] = ours
-        return ours
-
-    return register
-
-
 # One operand, elementwise
 
 defvjp(np.negative, lambda g, *_: -g)
 defvjp(np.positive, lambda g, *_: g)
 defvjp(np.copy, lambda g, *_: g)
 defvjp(np.sign, lambda g, *_: g * 0)
-defvjp(np.abs, lambda g, _, x: g * np.sign(x))
-defvjp(np.square, lambda g, _, x: g * 2 * x)
-defvjp(np.sqrt, lambda g, out, _: g / (2 * out))
-defvjp(np.reciprocal, lambda g, out, _: -g * out * out)
-defvjp(np.exp, lambda g, out, _: g * out)
-defvjp(np.expm1, lambda g, out, _: g * (out + 1))
-defvjp(np.log, lambda g, _, x: g / x)
-defvjp(np.log1p, lambda g, _, x: g / (1 + x))
-defvjp(np.log2, lambda g, _, x: g / (ln(2) * x))
-defvjp(np.log10, lambda g, _, x: g / (ln(10) * x))
-defvjp(np.sin, lambda g, _, x: g * np.cos(x))
-defvjp(np.cos, lambda g, _, x: -g * np.sin(x))
-defvjp(np.tan, lambda g, out, _: g * (1 + out * out))
-defvjp(np.arctan, lambda g, _, x: g / (1 + x * x))
-defvjp(np.sinh, lambda g, _, x: g * np.cosh(x))
-defvjp(np.cosh, lambda g, _, x: g * np.sinh(x))
-defvjp(np.tanh, lambda g, out, _: g * (1 - out * out))
+defvjp(np.abs, lambda g, _out, x: g * np.sign(x))
+defvjp(np.square, lambda g, _out, x: g * 2 * x)
+defvjp(np.sqrt, lambda g, out, _x: g / (2 * out))
+defvjp(np.reciprocal, lambda g, out, _x: -g * out * out)
+defvjp(np.exp, lambda g, out, _x: g * out)
+defvjp(np.expm1, lambda g, out, _x: g * (out + 1))
+defvjp(np.log, lambda g, _out, x: g / x)
+defvjp(np.log1p, lambda g, _out, x: g / (1 + x))
+defvjp(np.log2, lambda g, _out, x: g / (ln(2) * x))
+defvjp(np.log10, lambda g, _out, x: g / (ln(10) * x))
+defvjp(np.sin, lambda g, _out, x: g * np.cos(x))
+defvjp(np.cos, lambda g, _out, x: -g * np.sin(x))
+defvjp(np.tan, lambda g, out, _x: g * (1 + out * out))
+defvjp(np.arctan, lambda g, _out, x: g / (1 + x * x))
+defvjp(np.sinh, lambda g, _out, x: g * np.cosh(x))
+defvjp(np.cosh, lambda g, _out, x: g * np.sinh(x))
+defvjp(np.tanh, lambda g, out, _x: g * (1 - out * out))
 
 # Two operands, elementwise
 
 defvjp(np.add, lambda g, *_: g, lambda g, *_: g)
 defvjp(np.subtract, lambda g, *_: g, lambda g, *_: -g)
-defvjp(np.multiply, lambda g, _, _a, b: g * b, lambda g, _, a, _b: g * a)
-defvjp(np.divide, lambda g, _, _a, b: g / b, lambda g, out, _a, b: -g * out / b)
+defvjp(np.multiply, lambda g, _out, _a, b: g * b, lambda g, _out, a, _b: g * a)
+defvjp(np.divide, lambda g, _out, _a, b: g / b, lambda g, out, _a, b: -g * out / b)
 
 
-def power_vjp_base(g: Any, _: Any, x: Any, n: Any) -> Any:
-    """g · n·xⁿ⁻¹."""
+def power_vjp_base(g: Any, _out: Any, x: Any, n: Any) -> Any:
+    """Return g · n·xⁿ⁻¹."""
     if not np.all(n):  # where x and n are both 0, x becomes 1: 0 · 0⁻¹ would be NaN
         x = np.where((x == 0) & (n == 0), 1, x)
     return g * n * x ** (n - 1)
 
 
 def power_vjp_exponent(g: Any, out: Any, x: Any, _n: Any) -> Any:
-    """g · xⁿ·log x."""
+    """Return g · xⁿ·log x."""
     return g * out * np.log(np.where(x == 0, 1, x))  # 0ⁿ·log 0 is 0 for n > 0
 
 
@@ -103,12 +92,14 @@ def expand_reduced(g: Any, shape: tuple, axis: Any, keepdims: bool) -> Any:
     return np.broadcast_to(g, shape)
 
 
-def sum_vjp(g: Any, _: Any, _x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def sum_vjp(g: Any, _out: Any, _x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Return g, repeated for each element of its sum."""
     return expand_reduced(g, _x.shape, axis, keepdims)
 
 
-def mean_vjp(g: Any, _: Any, _x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    weight = g.size / max(_x.size, 1)  # of each element in its mean
+def mean_vjp(g: Any, _out: Any, _x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Return g / k, repeated for each element of its mean of k."""
+    weight = g.size / max(_x.size, 1)  # 1/k, where k elements are averaged into each mean
     return expand_reduced(g * weight, _x.shape, axis, keepdims)
 
 
@@ -118,7 +109,8 @@ defvjp(np.mean, mean_vjp)
 # Matrix products: with G the gradient of A B, A receives G Bᵀ and B receives Aᵀ G
 
 
-def matmul_vjp_left(g: Any, _: Any, _a: Any, b: Any) -> Any:
+def matmul_vjp_left(g: Any, _out: Any, _a: Any, b: Any) -> Any:
+    """Return G Bᵀ; a vector takes part as a row (left) or as a column (right)."""
     if b.ndim == 1:
         return np.expand_dims(g, -1) * b
     if _a.ndim == 1:
@@ -126,7 +118,8 @@ def matmul_vjp_left(g: Any, _: Any, _a: Any, b: Any) -> Any:
     return g @ np.swapaxes(b, -1, -2)
 
 
-def matmul_vjp_right(g: Any, _: Any, a: Any, _b: Any) -> Any:
+def matmul_vjp_right(g: Any, _out: Any, a: Any, _b: Any) -> Any:
+    """Return Aᵀ G."""
     if a.ndim == 1:
         return np.expand_dims(a, -1) * np.expand_dims(g, -2) if _b.ndim > 1 else g * a
     if _b.ndim == 1:
@@ -138,31 +131,47 @@ defvjp(np.matmul, matmul_vjp_left, matmul_vjp_right)
 
 # ---- For advanced readers ----
 
+
+def implements(function: Any) -> Callable:
+    """Replace a NumPy function by the decorated one, which is composed of other table rows.
+
+    Its parameters have NumPy's names. A parameter that it lacks raises an error with the name.
+    """
+
+    def register(ours: Callable) -> Callable:
+        HANDLED_FUNCTIONS[function] = ours
+        return ours
+
+    return register
+
+
 # More of two operands; where both are equal, maximum and minimum give half of g to each
 
 defvjp(
     np.maximum,
-    lambda g, _, a, b: (g * (a > b) + g * (a >= b)) / 2,
-    lambda g, _, a, b: (g * (b > a) + g * (b >= a)) / 2,
+    lambda g, _out, a, b: (g * (a > b) + g * (a >= b)) / 2,
+    lambda g, _out, a, b: (g * (b > a) + g * (b >= a)) / 2,
 )
 defvjp(
     np.minimum,
-    lambda g, _, a, b: (g * (a < b) + g * (a <= b)) / 2,
-    lambda g, _, a, b: (g * (b < a) + g * (b <= a)) / 2,
+    lambda g, _out, a, b: (g * (a < b) + g * (a <= b)) / 2,
+    lambda g, _out, a, b: (g * (b < a) + g * (b <= a)) / 2,
 )
 defvjp(
-    np.logaddexp, lambda g, out, a, _: g * np.exp(a - out), lambda g, out, _, b: g * np.exp(b - out)
+    np.logaddexp,
+    lambda g, out, a, _b: g * np.exp(a - out),
+    lambda g, out, _a, b: g * np.exp(b - out),
 )
 defvjp(
     np.arctan2,
-    lambda g, _, y, x: g * x / (x * x + y * y),
-    lambda g, _, y, x: -g * y / (x * x + y * y),
+    lambda g, _out, y, x: g * x / (x * x + y * y),
+    lambda g, _out, y, x: -g * y / (x * x + y * y),
 )
 
 # More reductions: element i is in every cumulative sum from i on; equal maxima share g
 
 
-def cumsum_vjp(g: Any, _: Any, _x: Any, axis: int = 0) -> Any:
+def cumsum_vjp(g: Any, _out: Any, _x: Any, axis: int = 0) -> Any:
     return np.flip(np.cumsum(np.flip(g, axis), axis), axis)
 
 
@@ -186,29 +195,29 @@ def reshape(x: Any, shape: Any, order: Any = "C") -> Any:
     return np.reshape(x, shape, order=order)
 
 
-def reshape_vjp(g: Any, _: Any, _x: Any, shape: Any = None, order: Any = "C") -> Any:
+def reshape_vjp(g: Any, _out: Any, _x: Any, shape: Any = None, order: Any = "C") -> Any:
     return np.reshape(g, _x.shape, order=order)
 
 
-def transpose_vjp(g: Any, _: Any, _x: Any, axes: Any = None) -> Any:
+def transpose_vjp(g: Any, _out: Any, _x: Any, axes: Any = None) -> Any:
     inverse = None if axes is None else np.argsort([i % _x.ndim for i in axes])
     return np.transpose(g, inverse)
 
 
-def roll_vjp(g: Any, _: Any, _x: Any, shift: Any = 0, axis: Any = None) -> Any:
+def roll_vjp(g: Any, _out: Any, _x: Any, shift: Any = 0, axis: Any = None) -> Any:
     return np.roll(g, np.negative(shift).tolist(), axis)
 
 
 defvjp(np.reshape, reshape_vjp, forward=reshape)
-defvjp(np.expand_dims, lambda g, _, _x, axis=None: np.reshape(g, _x.shape))
-defvjp(np.squeeze, lambda g, _, _x, axis=None: np.reshape(g, _x.shape))
-defvjp(np.swapaxes, lambda g, _, _x, axis1=0, axis2=1: np.swapaxes(g, axis1, axis2))
+defvjp(np.expand_dims, lambda g, _out, _x, axis=None: np.reshape(g, _x.shape))
+defvjp(np.squeeze, lambda g, _out, _x, axis=None: np.reshape(g, _x.shape))
+defvjp(np.swapaxes, lambda g, _out, _x, axis1=0, axis2=1: np.swapaxes(g, axis1, axis2))
 defvjp(np.transpose, transpose_vjp)
-defvjp(np.broadcast_to, lambda g, _, _x, shape=None: g)
-defvjp(np.flip, lambda g, _, _x, axis=None: np.flip(g, axis))
+defvjp(np.broadcast_to, lambda g, _out, _x, shape=None: g)
+defvjp(np.flip, lambda g, _out, _x, axis=None: np.flip(g, axis))
 defvjp(np.roll, roll_vjp)
 HANDLED_FUNCTIONS["astype"] = Primitive(
-    lambda x, dtype: x.astype(dtype), lambda g, _, _x, dtype=None: g, name="astype"
+    lambda x, dtype: x.astype(dtype), lambda g, _out, _x, dtype=None: g, name="astype"
 )
 
 # Choosing among elements
@@ -216,8 +225,8 @@ HANDLED_FUNCTIONS["astype"] = Primitive(
 select = Primitive(
     np.where,
     None,
-    lambda g, _, condition, *_ab: np.where(condition, g, 0),
-    lambda g, _, condition, *_ab: np.where(condition, 0, g),
+    lambda g, _out, condition, *_ab: np.where(condition, g, 0),
+    lambda g, _out, condition, *_ab: np.where(condition, 0, g),
     name="np.where",
 )
 
@@ -236,9 +245,9 @@ def clipped(x: Any, low: Any, high: Any) -> tuple[Any, Any]:
 
 clip_primitive = Primitive(
     np.clip,
-    lambda g, _, x, low, high: np.where(np.logical_or(*clipped(x, low, high)), 0, g),
-    lambda g, _, x, low, high: g * clipped(x, low, high)[1],
-    lambda g, _, x, low, high: g * clipped(x, low, high)[0],
+    lambda g, _out, x, low, high: np.where(np.logical_or(*clipped(x, low, high)), 0, g),
+    lambda g, _out, x, low, high: g * clipped(x, low, high)[1],
+    lambda g, _out, x, low, high: g * clipped(x, low, high)[0],
     name="np.clip",
 )
 
@@ -262,10 +271,10 @@ def add_at(g: np.ndarray, index: Any, shape: tuple) -> np.ndarray:
     return x
 
 
-scatter_add = Primitive(add_at, lambda g, _, _x, index=None, shape=None: g[index])
+scatter_add = Primitive(add_at, lambda g, _out, _x, index=None, shape=None: g[index])
 gather = Primitive(
     lambda x, index: x[index],
-    lambda g, _, _x, index=None: scatter_add(g, index=index, shape=_x.shape),
+    lambda g, _out, _x, index=None: scatter_add(g, index=index, shape=_x.shape),
     name="indexing",
 )
 
@@ -284,7 +293,7 @@ def concatenation(n: int) -> Primitive:
     """Make the primitive that joins n arrays; array i ends at ends[i] of the joined axis."""
 
     def slice_of(i: int) -> Callable:
-        def vjp(g: Any, _: Any, *_arrays: Any, axis: int = 0, ends: Any = ()) -> Any:
+        def vjp(g: Any, _out: Any, *_arrays: Any, axis: int = 0, ends: Any = ()) -> Any:
             piece = slice(ends[i - 1] if i else 0, ends[i])
             return g[(slice(None),) * (axis % g.ndim) + (piece,)]
 

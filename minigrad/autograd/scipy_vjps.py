@@ -10,10 +10,10 @@ from scipy.special import erf, expit, xlogy
 
 from .numpy_vjps import defvjp
 
-defvjp(expit, lambda g, out, _: g * out * (1 - out))
-defvjp(erf, lambda g, _, x: g * (2 / sqrt(pi)) * np.exp(-x * x))
+defvjp(expit, lambda g, out, _x: g * out * (1 - out))
+defvjp(erf, lambda g, _out, x: g * (2 / sqrt(pi)) * np.exp(-x * x))
 defvjp(
     xlogy,
-    lambda g, _, _x, y: g * np.log(y),
-    lambda g, _, x, y: g * x / np.where(x == 0, 1, y),
+    lambda g, _out, _x, y: g * np.log(y),
+    lambda g, _out, x, y: g * x / np.where(x == 0, 1, y),
 )

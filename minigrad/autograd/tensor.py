@@ -1,7 +1,7 @@
 """The engine: arrays that record how they were made, so that gradients flow back.
 
-Sorted by difficulty: Tensor, the backward pass, Node, Primitive; below the marker what decides
-which values a node keeps, and which nodes lie on the way to chosen inputs.
+Sorted by difficulty: Tensor, the backward pass, Node, Primitive; below the marker, which values a
+node keeps.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import update_wrapper
 from typing import Any
 
@@ -75,8 +75,8 @@ class Tensor(ArrayMethods):
         """Share the array, drop the graph."""
         return Tensor(self.data)
 
-    # NumPy calls these two when one of its functions receives a tensor. `dispatch` looks up the
-    # function in HANDLED_FUNCTIONS, the table of numpy_vjps.py, and calls the Primitive found there.
+    # NumPy calls these two when one of its functions receives a tensor. `dispatch` finds our
+    # Primitive for the function in HANDLED_FUNCTIONS, the table of numpy_vjps.py, and calls it.
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
         return dispatch(ufunc, operands, options, method)
@@ -104,26 +104,26 @@ class Tensor(ArrayMethods):
 def backward_pass(
     output: Tensor,
     gradient: Any = None,
-    inputs: Sequence[Tensor] = (),
     retain_graph: bool = False,
     create_graph: bool = False,
+    keep: Collection = (),
+    subgraph: Collection | None = None,
 ) -> dict[Any, Any]:
-    """Return {grad_key: ∂output/∂x} for every leaf x, or with `inputs` for each x of them.
+    """Return {x: ∂output/∂x} for every leaf x.
 
     Visit the nodes newest first. All operations that use a result were recorded after it. So all
     of them have sent their part of the gradient before the node of the result is visited.
 
-    inputs: if given, visit only the nodes between these tensors and `output`.
     create_graph: run the vjps on tensors and record them; otherwise they run on plain arrays.
+    keep, subgraph: only for `grad`, which wants the gradients of chosen tensors: the nodes whose
+    gradients are returned too, and the nodes to visit.
     """
     grads = {grad_key(output): initial_gradient(output, gradient, create_graph)}
-    targets = {grad_key(x) for x in inputs}
-    subgraph = subgraph_to(targets, output) if targets else None
     heap = [output.node] if output.node else []
     with recording(create_graph):
         while heap:
             node = heapq.heappop(heap)
-            g = grads[node] if node in targets else grads.pop(node)
+            g = grads[node] if node in keep else grads.pop(node)
             for x, gx in node.operand_gradients(g, subgraph, create_graph):
                 key = grad_key(x)
                 if key in grads:
@@ -207,7 +207,7 @@ class Node:
     def __lt__(self, other: Node) -> bool:
         return self.order > other.order  # the heap of the backward pass gives the newest first
 
-    def operand_gradients(self, g: Any, subgraph: set | None, create_graph: bool) -> Iterator[Any]:
+    def operand_gradients(self, g: Any, subgraph: Any, create_graph: bool) -> Iterator[Any]:
         """Yield (operand, its gradient) for each operand that needs one; g is the result's."""
         needed, detector = self.needed_vjps(), anomaly_detector.get()
         operands, out = self.saved_values(create_graph)
@@ -323,7 +323,7 @@ class Primitive:
 def primitive(*vjps: Callable | None) -> Callable[[Callable], Primitive]:
     """Make a function on arrays differentiable, with one vjp for each array operand.
 
-    >>> @primitive(lambda g, _, x: g * 3 * x**2)
+    >>> @primitive(lambda g, _out, x: g * 3 * x**2)
     ... def cube(x):
     ...     return x**3
     >>> x = Tensor(2.0, requires_grad=True)
@@ -380,22 +380,6 @@ def positions_read(vjp: Callable, n: int) -> set[int]:
             read.update(range(position, last + 1))
         position += 1
     return read
-
-
-def subgraph_to(targets: set, output: Tensor) -> set:
-    """Return the targets and all nodes between them and `output`: only these need a gradient."""
-    nodes: set[Node] = set()
-    stack = [output.node]
-    while stack:
-        node = stack.pop()
-        if node and node not in nodes:
-            nodes.add(node)
-            stack += [x.node for x, _ in node.needed_vjps()]
-    subgraph = set(targets)
-    for node in sorted(nodes, key=lambda node: node.order):  # operands before results
-        if any(grad_key(x) in subgraph for x, _ in node.needed_vjps()):
-            subgraph.add(node)
-    return subgraph
 
 
 def is_shared(gx: np.ndarray, arrays: Sequence) -> bool:

@@ -20,7 +20,6 @@ from minigrad.functional import cross_entropy
 from minigrad.layers import Dense
 from minigrad.models import Sequential
 from minigrad.optimizers import RMSprop
-from minigrad.utils import argument_parser
 
 LR, RHO, EPS, BATCH = 1e-3, 0.9, 1e-8, 128
 
@@ -70,7 +69,7 @@ def measure(train: Callable, images: np.ndarray, labels: np.ndarray) -> tuple[fl
 
 
 def main() -> None:
-    parser = argument_parser(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5, help="measured runs, 3 or more")
     repetitions = max(3, parser.parse_args().repetitions)
     (images, labels), _ = mnist.load_data()

@@ -5,14 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from minigrad.utils import (
-    argument_parser,
-    lookup,
-    one_hot,
-    positive_int,
-    positive_int_argument,
-    to_categorical,
-)
+from minigrad.utils import lookup, one_hot, positive_int, to_categorical
 
 
 @pytest.mark.parametrize("n", [1, np.int64(3)])
@@ -56,15 +49,3 @@ def test_labels_out_of_range_are_refused(labels):
 def test_to_categorical_takes_integers_only(labels):
     with pytest.raises(ValueError, match="to_categorical: integer labels are required"):
         to_categorical(labels)
-
-
-def test_a_parser_keeps_the_description_and_reports_wrong_numbers(capsys):
-    parser = argument_parser("First line.\n\n    a command")
-    parser.add_argument("--n", type=positive_int_argument)
-    assert "First line.\n\n    a command\n" in parser.format_help()
-    assert parser.parse_args(["--n", "3"]).n == 3
-    for wrong in ("0", "1.5", "x"):
-        with pytest.raises(SystemExit):
-            parser.parse_args(["--n", wrong])
-        message = f"argument --n: a positive integer is required, received {wrong!r}"
-        assert message in capsys.readouterr().err

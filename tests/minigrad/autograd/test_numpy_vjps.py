@@ -111,7 +111,7 @@ def options_of(function):
 def test_every_option_is_supported_or_refused_by_name(function):
     """An argument that we lack raises an error that names it."""
     route, parameters = HANDLED_FUNCTIONS[function], inspect.signature(function).parameters
-    ours = set(route.options) if isinstance(route, Primitive) else options_of(route)
+    ours = set(route.option_names) if isinstance(route, Primitive) else options_of(route)
     operands = list(parameters)[: len(route.vjps)] if isinstance(route, Primitive) else []
     required = [n for n, p in parameters.items() if p.default is p.empty or n in operands]
     x = Tensor(np.ones((2, 2)))
@@ -234,7 +234,7 @@ def test_lists_and_numbers_beside_tensors():
         np.tile(x, Tensor(2)),
     ):
         assert y.dtype == np.float32 and y.requires_grad
-    with pytest.raises(TypeError, match=r"np\.pad has no derivative by constant_values"):
+    with pytest.raises(TypeError, match=r"np\.pad has no derivative .* constant_values"):
         np.pad(x, 1, constant_values=x[0])
 
 
