@@ -9,6 +9,7 @@ work is the same. Later losses drift apart: RMSprop's first step has full size e
 gradient is only rounding noise.
 """
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -69,7 +70,7 @@ def measure(train: Callable, images: np.ndarray, labels: np.ndarray) -> tuple[fl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=5, help="measured runs, 3 or more")
     repetitions = max(3, parser.parse_args().repetitions)
     (images, labels), _ = mnist.load_data()
