@@ -13,12 +13,11 @@ Epochs and batches count from 0. `self.model.stop_training = True` stops the tra
 batch or epoch. Names and meanings are Keras's; the classes say where they differ.
 """
 
+import codecs
 import csv
-import io
 import math
 import signal
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,9 +57,6 @@ class Callback:
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-HOOKS = {name: name for name in vars(Callback) if name.startswith("on_")}
-
-
 class LambdaCallback(Callback):
     """A callback made of functions, given by the names of their hooks.
 
@@ -69,8 +65,9 @@ class LambdaCallback(Callback):
     """
 
     def __init__(self, **functions: Callable):
+        hooks = {name: name for name in vars(Callback) if name.startswith("on_")}
         for name, function in functions.items():
-            setattr(self, lookup("hook", name, HOOKS), function)
+            setattr(self, lookup("hook", name, hooks), function)
 
 
 class TerminateOnNaN(Callback):
@@ -92,12 +89,11 @@ class CSVLogger(Callback):
         self.path, self.separator = Path(filename).absolute(), separator
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        history, text = self.model.training_state.history, io.StringIO(newline="")
-        table = csv.writer(text, delimiter=self.separator)
-        table.writerow(["epoch", *history])
-        table.writerows([i, *row] for i, row in enumerate(zip(*history.values())))
+        history = self.model.training_state.history
         with checkpoint.atomic_write(self.path) as file:
-            file.write(text.getvalue().encode())
+            table = csv.writer(codecs.getwriter("utf-8")(file), delimiter=self.separator)
+            table.writerow(["epoch", *history])
+            table.writerows([i, *row] for i, row in enumerate(zip(*history.values())))
 
 
 class Monitor(Callback):
@@ -106,13 +102,14 @@ class Monitor(Callback):
     monitor: its name, such as "val_loss"; an unknown name raises before the training starts.
     mode: "min", "max", or "auto": "max" for accuracies, else "min".
     min_delta: a smaller change is not an improvement. NaN is never an improvement.
+    patience: number of epochs without improvement to wait for; 0 is the same as 1.
     """
 
-    def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0):
+    def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0, patience: int = 1):
         auto = "max" if "acc" in monitor else "min"
         mode = lookup("mode", mode, {"auto": auto, "min": "min", "max": "max"})
         self.monitor, self.watched, self.min_delta = monitor, f"{mode} of {monitor}", abs(min_delta)
-        self.sign = 1 if mode == "max" else -1
+        self.sign, self.patience = 1 if mode == "max" else -1, max(patience, 1)
         self.best, self.wait = -math.inf, 0  # best number times sign; epochs since then
 
     def on_train_begin(self, logs: Logs) -> None:
@@ -131,13 +128,13 @@ class Monitor(Callback):
         return {"watched": self.watched, "best": self.best, "wait": self.wait}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        best, wait = float(state.get("best", -math.inf)), int(state.get("wait", 0))
         name, watched = type(self).__name__, state.get("watched")
-        if best != -math.inf and watched != self.watched:
-            raise ValueError(f"{name}: the checkpoint watched {watched}, now it is {self.watched}")
+        best = float(state.get("best", -math.inf))
         if math.isnan(best):
             raise ValueError(f"{name}: the best {self.monitor} must not be NaN")
-        self.best, self.wait = best, wait
+        if best > -math.inf and watched != self.watched:
+            raise ValueError(f"{name}: the checkpoint watched {watched}, now it is {self.watched}")
+        self.best, self.wait = best, int(state.get("wait", 0))
 
 
 class EarlyStopping(Monitor):
@@ -148,25 +145,20 @@ class EarlyStopping(Monitor):
     the files of ModelCheckpoint.
     """
 
-    def __init__(
-        self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0,
-        mode: str = "auto", restore_best_weights: bool = True
-    ):  # fmt: skip
-        super().__init__(monitor, mode, min_delta)
-        self.patience, self.restore_best_weights = patience, restore_best_weights
+    def __init__(self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0,
+                 mode: str = "auto", restore_best_weights: bool = True):  # fmt: skip
+        super().__init__(monitor, mode, min_delta, patience)
+        self.restore_best_weights = restore_best_weights
         self.weights: dict[str, np.ndarray] = {}
 
     def on_train_begin(self, logs: Logs) -> None:
         super().on_train_begin(logs)
-        self.check_patience()  # a resumed training may have ended already
+        self.model.stop_training |= self.wait >= self.patience  # a resumed training may be over
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         if self.improved(logs):
             self.weights = self.model.state_dict() if self.restore_best_weights else {}
-        self.check_patience()
-
-    def check_patience(self) -> None:
-        self.model.stop_training |= self.wait >= max(self.patience, 1)
+        self.model.stop_training |= self.wait >= self.patience
 
     def on_train_end(self, logs: Logs) -> None:
         if self.weights:
@@ -191,24 +183,22 @@ class ReduceLROnPlateau(Monitor):
     The optimizer's lr must be a number: a schedule raises before the training starts.
     """
 
-    def __init__(
-        self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10,
-        mode: str = "auto", min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0
-    ):  # fmt: skip
-        super().__init__(monitor, mode, min_delta)
+    def __init__(self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10,
+                 mode: str = "auto", min_delta: float = 1e-4, cooldown: int = 0,
+                 min_lr: float = 0.0):  # fmt: skip
+        super().__init__(monitor, mode, min_delta, patience)
         if not 0 < factor < 1:
             raise ValueError(f"ReduceLROnPlateau: factor must be in (0, 1), received {factor!r}")
-        self.factor, self.patience, self.cooldown, self.min_lr = factor, patience, cooldown, min_lr
+        self.factor, self.cooldown, self.min_lr = factor, cooldown, min_lr
 
     def on_train_begin(self, logs: Logs) -> None:
         super().on_train_begin(logs)
-        lr = vars(self.model.optimizer)["lr"]
-        if callable(lr):
+        if callable(lr := vars(self.model.optimizer)["lr"]):
             raise ValueError(f"ReduceLROnPlateau: lr must be a number, received {lr!r}")
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         optimizer = self.model.optimizer
-        if not self.improved(logs) and self.wait >= max(self.patience, 1):
+        if not self.improved(logs) and self.wait >= self.patience:
             optimizer.lr = min(optimizer.lr, max(self.factor * optimizer.lr, self.min_lr))
             self.wait = -self.cooldown
 
@@ -223,10 +213,8 @@ class ModelCheckpoint(Monitor):
     checkpoint of another training. A state whose loss is not finite is not saved.
     """
 
-    def __init__(
-        self, path: str | Path, monitor: str = "val_loss", save_best_only: bool = False,
-        mode: str = "auto", save_freq: str | int = "epoch", keep: int = 3
-    ):  # fmt: skip
+    def __init__(self, path: str | Path, monitor: str = "val_loss", save_best_only: bool = False,
+                 mode: str = "auto", save_freq: str | int = "epoch", keep: int = 3):  # fmt: skip
         super().__init__(monitor, mode)
         if save_freq != "epoch":
             save_freq = positive_int('ModelCheckpoint: save_freq, if not "epoch",', save_freq)
@@ -263,13 +251,12 @@ class CallbackList:
     def __init__(self, callbacks: Iterable[Callback], model: Any):
         self.model, self.running, self.interrupted = model, False, False
         self.by_name: dict[str, Callback] = {}  # "EarlyStopping.0": names in the checkpoint
-        numbers: Counter[str] = Counter()
         for callback in sorted(callbacks, key=lambda c: isinstance(c, ModelCheckpoint)):
             if not isinstance(callback, Callback):
                 raise TypeError(f"fit: a callback such as CSVLogger(…) is needed, not {callback!r}")
             callback.model, name = model, type(callback).__name__
-            self.by_name[f"{name}.{numbers[name]}"] = callback
-            numbers[name] += 1
+            number = sum(type(other).__name__ == name for other in self.by_name.values())
+            self.by_name[f"{name}.{number}"] = callback
 
     def __call__(self, hook: str, *args: Any) -> None:
         self.model.stop_training |= self.interrupted

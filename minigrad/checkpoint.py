@@ -33,16 +33,8 @@ class CheckpointError(ValueError):
     """The file is damaged or does not fit the model; nothing was changed."""
 
 
-def save(
-    path: str | Path,
-    model: Layer,
-    optimizer: Any = None,
-    rng: Rng = None,
-    *,
-    callbacks: Any = None,
-    keep: int = 3,
-    **progress: Any,
-) -> Path:
+def save(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None, *,
+         callbacks: Any = None, keep: int = 3, **progress: Any) -> Path:  # fmt: skip
     """Save all that a training needs to resume; return the path of the file.
 
     path: a file such as run.npz; or a folder (no suffix, or an existing folder), which gets one
@@ -67,22 +59,19 @@ def save(
     parts = {"model": model, "optimizer": optimizer, "callbacks": callbacks}
     content: Content = {k: part.state_dict() for k, part in parts.items() if part is not None}
     content["generators"] = [g.bit_generator.state for g in generators(model, rng)]
-    content["progress"] = progress
     file = checkpoint_path(path, progress.get("epoch", 0), progress.get("batch", 0))
-    write(file, content)
-    pattern, useless = glob.escape(file.name), []
-    if file != Path(path):
-        pattern, useless = PATTERN, sorted(file.parent.glob(PATTERN))[:-keep]
-    for old in [*useless, *file.parent.glob(f"{pattern}.*.part")]:  # .part: of a killed process
-        old.unlink(missing_ok=True)
+    write(file, content | {"progress": progress})
+    pattern = glob.escape(file.name) if file == Path(path) else PATTERN
+    surplus = sorted(file.parent.glob(pattern))[:-keep]
+    for useless in [*surplus, *file.parent.glob(f"{pattern}.*.part")]:  # .part: of a killed process
+        useless.unlink(missing_ok=True)
     return file
 
 
 def load(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None) -> dict[str, Any]:
     """Load what `save` wrote, from a file or the newest in a folder; return the progress.
 
-    Raises CheckpointError if the file is damaged, or if a name, shape or dtype is not the model's.
-    Then nothing was changed.
+    A damaged file, or another name, shape or dtype, raises CheckpointError and changes nothing.
     """
     content = read(path)
     restore(content, model, optimizer, rng)
@@ -102,22 +91,18 @@ def checkpoint_path(path: str | Path, epoch: int, batch: int) -> Path:
     if not file.match(PATTERN):
         raise ValueError(f"checkpoint: epoch and batch must have up to 8 digits, not {file.stem!r}")
     if newest and newest > file:
-        raise FileExistsError(
-            f"the folder {path} holds a later checkpoint of another training, {newest.name}; "
-            "resume that training or choose another folder"
-        )
+        held = f"the folder {path} holds a later checkpoint of another training, {newest.name}"
+        raise FileExistsError(f"{held}; resume that training or choose another folder")
     return file
 
 
-def restore(
-    content: Content, model: Layer, optimizer: Any = None, rng: Rng = None, callbacks: Any = None
-) -> None:
+def restore(content: Content, model: Layer, optimizer: Any = None, rng: Rng = None,
+            callbacks: Any = None) -> None:  # fmt: skip
     """Load the content of a checkpoint: check all of it first, then write."""
-    if problems := mismatches(content["model"], model.state_dict()):
-        raise CheckpointError(
-            f"this checkpoint does not fit {type(model).__name__}: {'; '.join(problems)}. "
-            "First build a model with the same layers (give input_shape=…)"
-        )
+    if problems := "; ".join(mismatches(content["model"], model.state_dict())):
+        advice = "First build a model with the same layers (give input_shape=…)"
+        who = type(model).__name__
+        raise CheckpointError(f"this checkpoint does not fit {who}: {problems}. {advice}")
     states = content.get("generators", [])
     own = generators(model, rng) if states else []  # a file of weights has no generators
     if len(own) != len(states):

@@ -1,7 +1,7 @@
 """Initial parameters: functions (shape, rng) -> float32 array, in order of difficulty.
 
-The shape is (inputs, outputs). The names and defaults are Keras's. Sources: Glorot & Bengio 2010,
-He et al. 2015.
+The shape is (inputs, outputs). Names and defaults are Keras's. Sources: Glorot & Bengio 2010, He
+et al. 2015.
 """
 
 from collections.abc import Callable
@@ -54,9 +54,8 @@ def he_normal(shape: Shape, rng: np.random.Generator) -> np.ndarray:
     return (rng.standard_normal(shape) * sigma).astype(np.float32)
 
 
-INITIALIZERS = {
-    f.__name__: f for f in (zeros, ones, glorot_uniform, glorot_normal, he_uniform, he_normal)
-}
+BUILT_IN = (zeros, ones, glorot_uniform, glorot_normal, he_uniform, he_normal)
+INITIALIZERS = {function.__name__: function for function in BUILT_IN}
 
 
 def get_initializer(initializer: str | Initializer) -> Initializer:

@@ -16,28 +16,16 @@ from .utils import lookup
 class MeanSquaredError:
     """The loss mean_squared_error as an object, under Keras's name."""
 
-    def __call__(self, prediction: Any, target: Any) -> Any:
-        return mean_squared_error(prediction, target)
+    __call__ = staticmethod(mean_squared_error)
 
 
 class CategoricalCrossentropy:
     """The loss cross_entropy as an object, under Keras's name; for integer and one-hot labels."""
 
-    def __call__(self, prediction: Any, target: Any) -> Any:
-        return cross_entropy(prediction, target)
+    __call__ = staticmethod(cross_entropy)
 
 
 SparseCategoricalCrossentropy = CategoricalCrossentropy
-
-LOSSES: dict[str, Callable] = {
-    "categorical_crossentropy": cross_entropy,
-    "sparse_categorical_crossentropy": cross_entropy,
-    "cross_entropy": cross_entropy,
-    "mean_squared_error": mean_squared_error,
-    "mse": mean_squared_error,
-    "mean_absolute_error": mean_absolute_error,
-    "mae": mean_absolute_error,
-}
 
 
 def accuracy(prediction: Any, target: Any) -> float:
@@ -51,28 +39,28 @@ def accuracy(prediction: Any, target: Any) -> float:
     """
     prediction, target = np.asarray(prediction), np.asarray(target)
     if prediction.ndim < 2 or prediction.shape[-1] < 2:
-        raise ValueError(
-            "accuracy: a prediction of shape (…, classes) with 2 or more classes is required, "
-            f"received shape {prediction.shape}"
-        )
+        required = "accuracy: a prediction (…, classes) with 2 or more classes is required"
+        raise ValueError(f"{required}, received shape {prediction.shape}")
     if target.shape == prediction.shape:
         target = np.argmax(target, axis=-1)
     if target.shape != prediction.shape[:-1]:
-        raise ValueError(
-            f"accuracy: labels of shape {prediction.shape[:-1]} or one-hot rows of shape "
-            f"{prediction.shape} are required, received {target.shape}"
-        )
+        required = f"labels of shape {prediction.shape[:-1]} or one-hot rows {prediction.shape}"
+        raise ValueError(f"accuracy: {required} are required, received {target.shape}")
     return float(np.mean(np.argmax(prediction, axis=-1) == target))
 
 
-METRICS: dict[str, Callable] = {
-    "accuracy": accuracy,
-    "acc": accuracy,
+REGRESSION: dict[str, Callable] = {
     "mean_squared_error": mean_squared_error,
     "mse": mean_squared_error,
     "mean_absolute_error": mean_absolute_error,
     "mae": mean_absolute_error,
 }
+LOSSES = REGRESSION | {
+    "categorical_crossentropy": cross_entropy,
+    "sparse_categorical_crossentropy": cross_entropy,
+    "cross_entropy": cross_entropy,
+}
+METRICS = REGRESSION | {"accuracy": accuracy, "acc": accuracy}
 
 
 def get_loss(loss: str | Callable) -> Callable:

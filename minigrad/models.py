@@ -148,19 +148,10 @@ class Sequential(Layer):
             metrics = {name: float(f(prediction, y)) for name, f in self.metrics.items()}
         return {"loss": loss.item()} | metrics
 
-    def fit(
-        self,
-        x: Any,
-        y: Any,
-        batch_size: int = 32,
-        epochs: int = 1,
-        verbose: int = 1,
-        validation_split: float = 0.0,
-        validation_data: tuple[Any, Any] | None = None,
-        shuffle: bool = True,
-        callbacks: Callback | Iterable[Callback] | None = None,
-        resume: str | Path | None = None,
-    ) -> History:
+    def fit(self, x: Any, y: Any, batch_size: int = 32, epochs: int = 1, verbose: int = 1,
+            validation_split: float = 0.0, validation_data: tuple[Any, Any] | None = None,
+            shuffle: bool = True, callbacks: Callback | Iterable[Callback] | None = None,
+            resume: str | Path | None = None) -> History:  # fmt: skip
         """Train for some epochs; return the history of loss, metrics (epoch means) and lr.
 
         x, y: examples and targets, (N, …) each, finite numbers.
@@ -198,14 +189,8 @@ class Sequential(Layer):
             order = state.rng(0).permutation(len(x))
             held_out, kept = np.sort(order[:n]), np.sort(order[n:])
             x, y, validation_data = x[kept], y[kept], (x[held_out], y[held_out])
-
-        def batches_of(epoch: int) -> batches:
-            return batches(x, y, batch_size, state.rng(epoch + 1), shuffle)
-
-        evaluate = None
-        if validation_data is not None:
-            evaluate = partial(self.evaluate_batches, validation_data, batch_size)
-        Trainer(self, state, hooks, batches_of, evaluate, verbose).train(epochs)
+        batches_of = partial(batches, x, y, batch_size, shuffle=shuffle)
+        Trainer(self, state, hooks, batches_of, validation_data, verbose).train(epochs)
         return History(state.history)
 
     def validate_data(self, who: str, data: Any, batch_size: Any) -> Any:
@@ -219,10 +204,9 @@ class Sequential(Layer):
         return x, y
 
     def dry_run(self, *data: tuple[np.ndarray, np.ndarray]) -> None:
-        """Build missing parameters and bind the optimizer, after a trial with a few rows.
+        """Build missing parameters and bind the optimizer; unfit data raises and changes nothing.
 
-        The rows include those with the least and the greatest label. Data that does not fit the
-        model raises here, before anything has changed.
+        Evaluate a few rows of each pair, among them those with the least and the greatest label.
         """
         with self.rollback_on_error():
             for x, y in data:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
+import numpy as np
 from tqdm import tqdm
 
 from . import plotting
@@ -42,24 +43,18 @@ class Trainer:
     model: a Sequential; one optimizer step is model.train_on_batch(x, y).
     state: the epoch, the batch, the running means and the history; updated after each batch.
     callbacks: called as `callbacks(hook, …)`; see minigrad.callbacks for the order of the hooks.
-    batches_of: a function from the epoch's index to its batches (x, y).
-    evaluate: a function that returns loss and metrics on the validation data, or None.
+    batches_of: a function from the random generator of an epoch to its batches (x, y).
+    validation_data: a pair (x, y) to evaluate after each epoch, or None.
     verbose: 1 for a progress bar (without a terminal: one line per epoch), 2 for lines, 0 for none.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        state: TrainingState,
-        callbacks: CallbackList,
-        batches_of: Callable[[int], Batches],
-        evaluate: Callable[[], Logs] | None = None,
-        verbose: int | str = 1,
-    ) -> None:
+    def __init__(self, model: Any, state: TrainingState, callbacks: CallbackList,
+                 batches_of: Callable[[np.random.Generator], Batches],
+                 validation_data: tuple[Any, Any] | None, verbose: int | str):  # fmt: skip
         self.model, self.state, self.callbacks = model, state, callbacks
-        self.batches_of, self.evaluate = batches_of, evaluate
+        self.batches_of, self.validation_data = batches_of, validation_data
         self.show_bar = verbose in (1, "auto") and sys.stderr.isatty()
-        self.show_lines = bool(verbose) and not (self.show_bar and evaluate is None)
+        self.show_lines = bool(verbose) and not (self.show_bar and validation_data is None)
 
     def train(self, epochs: int) -> None:
         """Train until `epochs` epochs are complete or model.stop_training is set."""
@@ -68,7 +63,7 @@ class Trainer:
             self.callbacks("on_train_begin", {})
             while self.state.epoch < epochs and not self.model.stop_training:
                 title = f"epoch {self.state.epoch + 1}/{epochs}"
-                batches = self.batches_of(self.state.epoch)
+                batches = self.batches_of(self.state.rng(self.state.epoch + 1))
                 self.train_epoch(batches, title)
                 if self.state.batch == len(batches):
                     logs = self.finish_epoch(title)
@@ -80,13 +75,16 @@ class Trainer:
         model.train()
         if state.batch == 0:
             self.callbacks("on_epoch_begin", state.epoch, {})
-        with self.progress_bar(len(batches), title) as bar:
+        hide = not self.show_bar
+        with tqdm(total=len(batches), initial=state.batch, desc=title, disable=hide) as bar:
             for x, y in islice(batches, state.batch, None):
                 self.callbacks("on_batch_begin", state.batch, {})
                 logs = model.train_on_batch(x, y)
                 state.means.add(logs, len(x))
                 state.batch += 1
-                self.advance(bar)
+                if self.show_bar:
+                    bar.set_postfix(state.means.numbers(), refresh=False)
+                    bar.update()
                 self.callbacks("on_batch_end", state.batch - 1, logs)
                 if model.stop_training:
                     break
@@ -94,22 +92,13 @@ class Trainer:
     def finish_epoch(self, title: str) -> Logs:
         """Evaluate, print and record a complete epoch; return its logs."""
         epoch, logs = self.state.epoch, self.state.means.numbers()
-        if self.evaluate is not None:
-            logs |= {f"val_{name}": number for name, number in self.evaluate().items()}
+        if self.validation_data is not None:
+            numbers = self.model.evaluate_batches(self.validation_data, self.state.batch_size)
+            logs |= {f"val_{name}": number for name, number in numbers.items()}
         if self.show_lines:
-            numbers = ", ".join(f"{name} {number:.4f}" for name, number in logs.items())
-            print(f"{title}: {numbers}", flush=True)
+            line = ", ".join(f"{name} {number:.4f}" for name, number in logs.items())
+            print(f"{title}: {line}", flush=True)
         logs["lr"] = self.model.optimizer.lr
         self.state.finish_epoch(logs)
         self.callbacks("on_epoch_end", epoch, logs)
         return logs
-
-    def progress_bar(self, total: int, title: str) -> tqdm:
-        done = self.state.batch
-        return tqdm(total=total, initial=done, desc=title, disable=not self.show_bar)
-
-    def advance(self, bar: tqdm) -> None:
-        """Move the progress bar by one batch and show the running means."""
-        if self.show_bar:
-            bar.set_postfix(self.state.means.numbers(), refresh=False)
-            bar.update()

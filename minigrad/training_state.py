@@ -16,10 +16,7 @@ SAME = ("examples", "batch_size", "shuffle", "validation_split", "loss", "data",
 
 def checksum(*arrays: np.ndarray) -> int:
     """Return the CRC-32 of about a hundred rows of each array; it depends on their order."""
-    crc = 0
-    for array in arrays:
-        crc = crc32(array[:: len(array) // 100 + 1].tobytes(), crc)
-    return crc
+    return crc32(b"".join(array[:: len(array) // 100 + 1].tobytes() for array in arrays))
 
 
 @dataclass
@@ -58,18 +55,15 @@ class TrainingState:
     def __post_init__(self) -> None:
         share, n = self.validation_split, self.examples
         if share and not (isinstance(share, Real) and 0.5 < share * n < n - 0.5):
-            raise ValueError(
-                f"fit: validation_split must leave some of {n} examples for training and some for "
-                f"validation; received {share!r}"
-            )
+            required = f"leave some of {n} examples for training and some for validation"
+            raise ValueError(f"fit: validation_split must {required}; received {share!r}")
 
     @property
     def validation_size(self) -> int:
-        """Number of examples that are kept for validation."""
         return round(self.validation_split * self.examples)
 
     def rng(self, i: int) -> np.random.Generator:
-        """Return generator i of this training. A resumed training makes the same one again."""
+        """Return generator i of this training, the same in a resumed training."""
         return np.random.default_rng([self.seed, i])
 
     def finish_epoch(self, logs: dict[str, float]) -> None:
@@ -82,15 +76,14 @@ class TrainingState:
         if "epoch" not in saved:
             raise CheckpointError(
                 "fit: cannot resume from this checkpoint. It holds only weights, or its weights "
-                "were loaded after the training, or the training ended in an error; use load() "
-                "and start a new training"
+                "were loaded after the training, or the training ended in an error; load() it and "
+                "start anew"
             )
         for name in SAME:
-            if saved.get(name) != getattr(self, name):
-                raise CheckpointError(
-                    f"fit: the checkpoint is of a training with {name}={saved.get(name)!r}, this "
-                    f"one has {getattr(self, name)!r}; give the same, or load() and start anew"
-                )
+            was, now = saved.get(name), getattr(self, name)
+            if was != now:
+                other = f"the checkpoint is of a training with {name}={was!r}, this one has {now!r}"
+                raise CheckpointError(f"fit: {other}; give the same, or load() and start anew")
         with checkpoint_errors("the progress of this checkpoint"):
             self.seed, self.epoch, self.batch = (saved[k] for k in ("seed", "epoch", "batch"))
             self.means, self.history = RunningMeans(**saved["means"]), saved["history"]
@@ -102,13 +95,10 @@ class TrainingState:
         """Yield each rule of a consistent state, in words, and whether it holds."""
         epoch, batch, history = self.epoch, self.batch, self.history
         sums, count = self.means.sums, self.means.count
-        integers = (self.seed, epoch, batch, count)
-        yield (
-            "seed and counts are integers, 0 or more",
-            all(type(n) is int and n >= 0 for n in integers),
-        )
-        numbers = chain(sums.values(), *history.values())
-        yield "sums and history are numbers", all(type(x) in (int, float) for x in numbers)
+        natural = [type(n) is int and n >= 0 for n in (self.seed, epoch, batch, count)]
+        yield "seed and counts are integers, 0 or more", all(natural)
+        types = {type(x) for x in chain(sums.values(), *history.values())}
+        yield "sums and history are numbers", types <= {int, float}
         yield "the history has the logged names", list(history) == (self.logged if epoch else [])
         lengths = {len(column) for column in history.values()}
         yield "the history has one number per epoch", lengths <= {epoch}

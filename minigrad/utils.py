@@ -24,10 +24,10 @@ def lookup(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
     Traceback (most recent call last):
     ValueError: unknown color 'Blu'; did you mean 'blue'? Available: blue, red
     """
-    key = name.lower() if isinstance(name, str) else name
-    if isinstance(key, str) and key in table:
+    key = name.lower() if isinstance(name, str) else ""
+    if key in table:
         return table[key]
-    similar = difflib.get_close_matches(str(key), table, n=1)
+    similar = difflib.get_close_matches(key, table, n=1)
     hint = f"; did you mean {similar[0]!r}?" if similar else "."
     raise ValueError(f"unknown {kind} {name!r}{hint} Available: {', '.join(sorted(table))}")
 
@@ -39,10 +39,8 @@ def one_hot(who: str, labels: np.ndarray, classes: int, dtype: npt.DTypeLike) ->
     """
     rows = labels[..., None] == np.arange(classes)
     if np.count_nonzero(rows) != labels.size:
-        raise ValueError(
-            f"{who}: labels must lie in 0 … {classes - 1} for {classes} classes; "
-            f"received {labels.min()} … {labels.max()}"
-        )
+        required = f"labels must lie in 0 … {classes - 1} for {classes} classes"
+        raise ValueError(f"{who}: {required}; received {labels.min()} … {labels.max()}")
     return rows.astype(dtype)
 
 
@@ -66,17 +64,11 @@ def finite_array(what: str, data: Any) -> np.ndarray:
     """Return data as an array, or raise if it is not rows of finite numbers."""
     array = np.asarray(data)
     if array.dtype.kind not in "fbiu" or array.ndim == 0:
-        raise TypeError(
-            f"{what} must be an array of numbers with one row per example, "
-            f"received shape {array.shape}, {array.dtype}"
-        )
+        received = f"received shape {array.shape}, {array.dtype}"
+        raise TypeError(f"{what} must be an array of numbers, one row per example; {received}")
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(array.sum()):  # the usual case, without a second array
-            return array
-    bad = np.unique(np.argwhere(~np.isfinite(array))[:, 0])
-    if bad.size:
-        raise ValueError(
-            f"{what} must be finite; received NaN or infinity in {bad.size} rows, "
-            f"the first is row {bad[0]}"
-        )
+        finite = np.isfinite(array.sum())  # the usual case, without a second array
+    if not finite and (bad := np.unique(np.argwhere(~np.isfinite(array))[:, 0])).size:
+        received = f"NaN or infinity in {bad.size} rows, the first is row {bad[0]}"
+        raise ValueError(f"{what} must be finite; received {received}")
     return array

@@ -206,7 +206,7 @@ def lines_of(name):
 
 def lines_to_read(name):
     """Count the lines of a file that are on the reading path."""
-    lines = lines_of(name)
+    lines = [line.strip() for line in lines_of(name)]
     if name not in READ_TO_THE_MARKER:
         return len(lines)
     assert lines.count(MARKER) == 1, f"{name} needs one line {MARKER}"
