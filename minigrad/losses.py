@@ -5,10 +5,11 @@ metric a float.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from .autograd import Tensor
 from .functional import cross_entropy, mean_absolute_error, mean_squared_error
 from .utils import lookup
 
@@ -28,7 +29,7 @@ class CategoricalCrossentropy:
 SparseCategoricalCrossentropy = CategoricalCrossentropy
 
 
-def accuracy(prediction: Any, target: Any) -> float:
+def accuracy(prediction: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor) -> float:
     """Return the share of examples whose largest score belongs to the target class.
 
     prediction: (…, classes), at least 2 classes.
@@ -37,16 +38,16 @@ def accuracy(prediction: Any, target: Any) -> float:
     >>> accuracy([[0.1, 0.9], [0.8, 0.2]], [1, 1])
     0.5
     """
-    prediction, target = np.asarray(prediction), np.asarray(target)
-    if prediction.ndim < 2 or prediction.shape[-1] < 2:
+    y_hat, y = np.asarray(prediction), np.asarray(target)
+    if y_hat.ndim < 2 or y_hat.shape[-1] < 2:
         required = "accuracy: a prediction (…, classes) with 2 or more classes is required"
-        raise ValueError(f"{required}, received shape {prediction.shape}")
-    if target.shape == prediction.shape:
-        target = np.argmax(target, axis=-1)
-    if target.shape != prediction.shape[:-1]:
-        required = f"labels of shape {prediction.shape[:-1]} or one-hot rows {prediction.shape}"
-        raise ValueError(f"accuracy: {required} are required, received {target.shape}")
-    return float(np.mean(np.argmax(prediction, axis=-1) == target))
+        raise ValueError(f"{required}, received shape {y_hat.shape}")
+    if y.shape == y_hat.shape:
+        y = np.argmax(y, axis=-1)
+    if y.shape != y_hat.shape[:-1]:
+        required = f"labels of shape {y_hat.shape[:-1]} or one-hot rows {y_hat.shape}"
+        raise ValueError(f"accuracy: {required} are required, received {y.shape}")
+    return float(np.mean(np.argmax(y_hat, axis=-1) == y))
 
 
 REGRESSION: dict[str, Callable] = {

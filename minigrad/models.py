@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from . import checkpoint, losses, optimizers
 from .autograd import Tensor, no_grad
@@ -17,6 +18,9 @@ from .layers import Layer
 from .trainer import History, Trainer
 from .training_state import RunningMeans, TrainingState, checksum
 from .utils import finite_array
+
+Metrics: TypeAlias = Any  # a name or a function (prediction, target), or a list of them
+Numbers: TypeAlias = Any  # a float, or with metrics a list of floats
 
 
 class Sequential(Layer):
@@ -118,11 +122,13 @@ class Sequential(Layer):
         print(text := "\n".join(lines))
         return text
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = ()) -> None:
+    def compile(
+        self, optimizer: str | type[optimizers.Optimizer] | optimizers.Optimizer = "rmsprop",
+        loss: str | Callable | None = None, metrics: Metrics = (),
+    ) -> None:  # fmt: skip
         """Set optimizer, loss and metrics, as names or objects: see optimizers.get and losses."""
         if loss is None:
             raise ValueError('compile: a loss is required, such as loss="categorical_crossentropy"')
-        optimizer, loss = optimizers.get(optimizer), losses.get_loss(loss)
         metrics = [metrics] if isinstance(metrics, str) or callable(metrics) else metrics or ()
         by_name: dict[str, Callable] = {}
         for metric in metrics:
@@ -130,9 +136,10 @@ class Sequential(Layer):
             if name in by_name or name == "loss":
                 raise ValueError(f"compile: each metric needs its own name; {name!r} is taken")
             by_name[name] = losses.get_metric(metric)
-        self.optimizer, self.loss, self.metrics = optimizer, loss, by_name
+        self.optimizer, self.loss = optimizers.get(optimizer), losses.get_loss(loss)
+        self.metrics = by_name
 
-    def train_on_batch(self, x: Any, y: Any) -> dict[str, float]:
+    def train_on_batch(self, x: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, float]:
         """Take one optimizer step; return the loss and metrics from before the step."""
         prediction = self(x)
         if not self.optimizer.parameters:
@@ -143,13 +150,14 @@ class Sequential(Layer):
         self.optimizer.zero_grad()
         return self.compute_metrics(loss, prediction, y)
 
-    def compute_metrics(self, loss: Tensor, prediction: Tensor, y: Any) -> dict[str, float]:
+    def compute_metrics(self, loss: Tensor, prediction: Tensor, y: object) -> dict[str, float]:
         with no_grad():
             metrics = {name: float(f(prediction, y)) for name, f in self.metrics.items()}
         return {"loss": loss.item()} | metrics
 
-    def fit(self, x: Any, y: Any, batch_size: int = 32, epochs: int = 1, verbose: int = 1,
-            validation_split: float = 0.0, validation_data: tuple[Any, Any] | None = None,
+    def fit(self, x: npt.ArrayLike, y: npt.ArrayLike, batch_size: int = 32, epochs: int = 1,
+            verbose: int = 1, validation_split: float = 0.0,
+            validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
             shuffle: bool = True, callbacks: Callback | Iterable[Callback] | None = None,
             resume: str | Path | None = None) -> History:  # fmt: skip
         """Train for some epochs; return the history of loss, metrics (epoch means) and lr.
@@ -172,25 +180,26 @@ class Sequential(Layer):
         """
         if not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"fit: epochs must be 0 or more, received {epochs!r}")
-        x, y = self.validate_data("fit", (x, y), batch_size)
+        train, test = self.validate_data("fit", (x, y), batch_size), None
         if validation_data is not None:
-            validation_split, who = 0.0, "fit: validation_data"
-            validation_data = self.validate_data(who, validation_data, batch_size)
-        loss = getattr(self.loss, "__name__", type(self.loss).__name__)
-        data = checksum(x, y, *(validation_data or ()))
+            validation_split = 0.0
+            test = self.validate_data("fit: validation_data", validation_data, batch_size)
+        n, loss = len(train[0]), getattr(self.loss, "__name__", type(self.loss).__name__)
         logged = ["loss", *self.metrics]
-        if validation_split or validation_data is not None:
+        if validation_split or test is not None:
             logged += [f"val_{name}" for name in logged]
         logged += ["lr"]
-        state = TrainingState(len(x), batch_size, shuffle, validation_split, loss, data, logged)
-        self.dry_run((x, y), validation_data or (x, y))
+        data = checksum(*train, *(test or ()))
+        state = TrainingState(n, batch_size, shuffle, validation_split, loss, data, logged)
+        self.dry_run(train, test or train)
         hooks = self.begin_training(state, callbacks, resume)
-        if n := state.validation_size:
-            order = state.rng(0).permutation(len(x))
-            held_out, kept = np.sort(order[:n]), np.sort(order[n:])
-            x, y, validation_data = x[kept], y[kept], (x[held_out], y[held_out])
-        batches_of = partial(batches, x, y, batch_size, shuffle=shuffle)
-        Trainer(self, state, hooks, batches_of, validation_data, verbose).train(epochs)
+        if state.validation_size:
+            order = state.rng(0).permutation(n)
+            held_out, kept = order[: state.validation_size], order[state.validation_size :]
+            held_out, kept = np.sort(held_out), np.sort(kept)
+            test, train = [a[held_out] for a in train], [a[kept] for a in train]
+        batches_of = partial(batches, train[0], train[1], batch_size, shuffle=shuffle)
+        Trainer(self, state, hooks, batches_of, test, verbose).train(epochs)
         return History(state.history)
 
     def validate_data(self, who: str, data: Any, batch_size: Any) -> Any:
@@ -241,13 +250,15 @@ class Sequential(Layer):
                 means.add(self.compute_metrics(loss, prediction, y), len(x))
         return means.numbers()
 
-    def evaluate(self, x: Any, y: Any, batch_size: int = 512, verbose: int = 0) -> Any:
+    def evaluate(
+        self, x: npt.ArrayLike, y: npt.ArrayLike, batch_size: int = 512, verbose: int = 0
+    ) -> Numbers:
         """Return the loss; with metrics, a list of the loss and each metric, as in Keras."""
         data = self.validate_data("evaluate", (x, y), batch_size)
         numbers = list(self.evaluate_batches(data, batch_size).values())
         return numbers if self.metrics else numbers[0]
 
-    def predict(self, x: Any, batch_size: int = 512) -> np.ndarray:
+    def predict(self, x: npt.ArrayLike, batch_size: int = 512) -> np.ndarray:
         """Return the model's output for each example, an array (N, …)."""
         with self.inference_mode():
             parts = [self(rows).data for rows in batches(x, None, batch_size, shuffle=False)]

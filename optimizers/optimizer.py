@@ -21,7 +21,7 @@ from .hyperparameters import (
     required_keywords,
     unknown_hyperparameter,
 )
-from .parameters import Group, collect_groups
+from .parameters import Group, Params, collect_groups
 from .state import load_state_dict, state_dict
 from .tools.explain import explain
 
@@ -217,7 +217,7 @@ class Optimizer:
 
     # ---- Parameters ----
 
-    def bind(self, params: Any) -> Self:
+    def bind(self, params: Params) -> Self:
         """Take parameters to train: an iterable of parameters, of (name, parameter), or of groups.
 
         A group is a dict {"params": …} with hyperparameters of its own. The state is kept by name;
@@ -297,7 +297,7 @@ class Optimizer:
             self.bind(params)
 
     @classmethod
-    def as_in(cls, framework: str, params: Any = None, /, **overrides: Any) -> Self:
+    def as_in(cls, framework: str, params: Params | None = None, /, **overrides: Any) -> Self:
         """Make this optimizer with a framework's defaults, and our lr if the framework has none."""
         if framework not in cls.conventions:
             known = f"frameworks that have it: {', '.join(cls.conventions) or 'none'}"

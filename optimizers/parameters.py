@@ -12,6 +12,9 @@ from .hyperparameters import unknown_hyperparameter
 REMEDY = "pass a list of parameters, such as model.parameters()"
 
 
+Params = Iterable[Any]  # parameters, (name, parameter) pairs, or groups
+
+
 @dataclass(eq=False)
 class Parameter:
     """An array and its gradient. An optimizer needs no more; a minigrad.Tensor has both, too.
@@ -24,7 +27,7 @@ class Parameter:
     grad: np.ndarray | None = None
 
 
-def collect_groups(owner: str, params: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def collect_groups(owner: str, params: Params) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return one (parameters by name, overrides) for each group in `params`, after every check."""
     entries = list(_require_collection(owner, params))
     if not any(isinstance(entry, dict) for entry in entries):

@@ -7,6 +7,7 @@ from typing import Any
 
 from .hyperparameters import did_you_mean
 from .optimizer import Optimizer
+from .parameters import Params
 
 _registry: dict[str, type[Optimizer]] = {}
 
@@ -58,7 +59,9 @@ def _from_function(function: Callable[..., Any]) -> type[Optimizer]:
     return type(function.__name__, (Optimizer,), namespace)
 
 
-def get(optimizer: Any, params: Any = None, /, **hyper: Any) -> Optimizer:
+def get(
+    optimizer: str | type[Optimizer] | Optimizer, params: Params | None = None, /, **hyper: Any
+) -> Optimizer:
     """Return the optimizer of that name; also takes a class, and returns an instance unchanged.
 
     Names are case-insensitive. An unregistered name is looked up in the entry points of the

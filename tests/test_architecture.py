@@ -55,22 +55,23 @@ MARKER = "# ---- For advanced readers ----"
 
 # Modules, classes or functions whose public signatures may say Any, each with the reason.
 OPERANDS = "takes whatever NumPy's functions take: tensors, arrays, lists, numbers"
+CHECKS = "checks what a user passed, whatever it is"
+FIGURE = "a figure is matplotlib's, which is not imported for its types"
 MAY_SAY_ANY = {
     "minigrad.anomaly": OPERANDS,
     "minigrad.autograd": OPERANDS,
-    "minigrad.callbacks": "the values in the logs are those of the user's metrics",
-    "minigrad.checkpoint": "a checkpoint is JSON of any shape",
+    "minigrad.callbacks.CallbackList.call": "returns what the callback returns",
+    "minigrad.checkpoint": "saves plain values of any kind, and whatever has a state_dict",
     "minigrad.functional": OPERANDS,
-    "minigrad.gradcheck": OPERANDS,
-    "minigrad.graph": "pictures are matplotlib's, which is not imported for its types",
-    "minigrad.initializers": "takes a name, a function or None",
-    "minigrad.layers": OPERANDS,
-    "minigrad.losses": "takes a name, a function or None",
-    "minigrad.models": "x and y are whatever the first layer and the loss take",
+    "minigrad.graph": OPERANDS,
+    "minigrad.layers.items": "a container is a layer, a list or a dict",
+    "minigrad.layers.named_members": "a container is a layer, a list or a dict",
+    "minigrad.models.Sequential.begin_training": CHECKS,
+    "minigrad.models.Sequential.validate_data": CHECKS,
     "minigrad.optimizers": "hyperparameters are numbers, schedules, flags or words",
-    "minigrad.plotting": "figures and axes are matplotlib's, which is not imported for its types",
-    "minigrad.trainer": "a plot is matplotlib's figure, which is not imported for its type",
-    "minigrad.utils": "the registries hold functions of many kinds",
+    "minigrad.plotting": FIGURE,
+    "minigrad.trainer.History.plot": FIGURE,
+    "minigrad.utils": CHECKS,
 }
 
 
