@@ -1,12 +1,14 @@
 """Draw the graph of a result as text: Graphviz's DOT, or Mermaid for Markdown."""
 
 from collections.abc import Callable
+from threading import RLock
 from typing import Any
 
-from .autograd.tensor import Node, Tensor, _creation_order
+from .autograd.tensor import Node, Tensor, creation_order
 from .layers import Layer, named_members
 
-Calls = list[tuple[Layer, range]]  # a layer, and the orders of the nodes that a call of it made
+Calls = list[tuple[Layer, range]]  # (layer, the orders of the nodes of one call)
+TRACING = RLock()  # a trace replaces Layer.__call__, so one thread traces at a time
 FORMATS = ("dot", "mermaid")
 PARTS = {  # of a drawing, in each format
     "head": ("digraph {\n  node [shape=box]", "flowchart TB"),
@@ -28,8 +30,7 @@ def trace(
     model: names the parameters. For a function, each layer's operations get a frame; for a tensor
     they get none, because the layers ran before.
     format: "dot" for Graphviz, or "mermaid".
-    Not drawn: Python numbers, operations under no_grad. Trace before `backward` frees the graph,
-    and in one thread at a time.
+    Not drawn: Python numbers, operations under no_grad. Trace before `backward` frees the graph.
 
     >>> import numpy as np
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
@@ -45,23 +46,24 @@ def trace(
         raise ValueError(f"trace: format must be one of {', '.join(FORMATS)}, received {format!r}")
     calls: Calls = []
     if callable(result):
-        result = call_recorded(result, calls)
+        with TRACING:
+            result = call_recorded(result, calls)
     if not isinstance(result, Tensor):
         raise TypeError(f"trace: a Tensor is required, received {type(result).__name__}")
     names = {id(x): name for name, x in named_members(model)} if model else {}
-    calls = [(layer, made) for layer, made in calls if id(layer) in names]
-    style = {part: texts[FORMATS.index(format)] for part, texts in PARTS.items()}
-    return draw(result, names, calls, style)
+    calls = [(layer, node_orders) for layer, node_orders in calls if id(layer) in names]
+    templates = {part: texts[FORMATS.index(format)] for part, texts in PARTS.items()}
+    return draw(result, names, calls, templates)
 
 
 def call_recorded(function: Callable, calls: Calls) -> Any:
-    """Call the function; record which nodes each call of a layer makes, inner calls first."""
-    call_layer = Layer.__call__
+    """Call the function; record which nodes each call of a layer creates, inner calls first."""
+    call_layer = Layer.__call__  # under the lock, this is always the method of the class
 
     def call_and_record(layer: Layer, *args: Any) -> Any:
-        first = next(_creation_order)
+        first = next(creation_order)
         out = call_layer(layer, *args)
-        calls.append((layer, range(first, next(_creation_order))))
+        calls.append((layer, range(first, next(creation_order))))
         return out
 
     Layer.__call__ = call_and_record  # type: ignore[assignment, method-assign]
@@ -71,8 +73,8 @@ def call_recorded(function: Callable, calls: Calls) -> Any:
         Layer.__call__ = call_layer  # type: ignore[method-assign]
 
 
-def draw(result: Tensor, names: dict[int, str], calls: Calls, style: dict[str, str]) -> str:
-    """Write a box for each operation and each array that enters, oldest first; then the arrows."""
+def draw(result: Tensor, names: dict[int, str], calls: Calls, templates: dict[str, str]) -> str:
+    """Write a box for each operation and each input array, oldest first; then the arrows."""
     boxes: dict[str, list[str]] = {"": []}  # by layer; "" is for those outside of all layers
     numbers: dict[int, int] = {}  # of the boxes
     arrows = []
@@ -85,24 +87,26 @@ def draw(result: Tensor, names: dict[int, str], calls: Calls, style: dict[str, s
             node, frame = getattr(x, "node", None), ""
             if node:
                 part, title = "operation", node.primitive.name.strip("<>")  # a tag in Mermaid
-                for layer in [layer for layer, made in calls if node.order in made][:1]:
+                for layer in [layer for layer, node_orders in calls if node.order in node_orders][
+                    :1
+                ]:
                     frame = f"{names[id(layer)]} {type(layer).__name__}"
             else:
                 kind = "leaf" if getattr(x, "requires_grad", False) else "constant"
                 part, title = "array", names.get(id(x), kind)
-            box = style[part].format(i=i, title=title, type=f"{x.shape} {x.dtype}")
+            box = templates[part].format(i=i, title=title, type=f"{x.shape} {x.dtype}")
             boxes.setdefault(frame, []).append(box)
         arrows += [(numbers[box_key(x)], numbers[box_key(out)]) for x in operands]
 
-    lines = [style["head"], *boxes.pop("")]
+    lines = [templates["head"], *boxes.pop("")]
     for k, (frame, members) in enumerate(boxes.items()):
-        lines += [style["frame"].format(k=k, layer=frame), *members, style["end of frame"]]
-    lines += [style["arrow"].format(start=start, end=end) for start, end in sorted(arrows)]
-    return "\n".join(lines) + style["foot"]
+        lines += [templates["frame"].format(k=k, layer=frame), *members, templates["end of frame"]]
+    lines += [templates["arrow"].format(start=start, end=end) for start, end in sorted(arrows)]
+    return "\n".join(lines) + templates["foot"]
 
 
 def computed_tensors(result: Tensor) -> list[Any]:
-    """Return the result of each node, oldest first; of some only shape and dtype are kept."""
+    """Return the result of each node, oldest first; some are only a ShapeDtype."""
     found: dict[Node, Any] = {}
     waiting: list[Any] = [result]
     while waiting:

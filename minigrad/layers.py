@@ -32,7 +32,7 @@ ACTIVATIONS: dict[str, Callable] = dict(
 
 
 def get_activation(activation: str | Callable | None) -> Callable:
-    """Return the activation of a name, or a function unchanged; None is "linear"."""
+    """Return the activation function with this name; a function unchanged; None is "linear"."""
     if callable(activation):
         return activation
     return lookup("activation", "linear" if activation is None else activation, ACTIVATIONS)
@@ -50,8 +50,8 @@ class Layer:
     Tensor([2., 6.], requires_grad=True)
 
     If the shape of a parameter depends on the input, make the parameter in `build(input_shape)`.
-    It is called once, before the first `forward`, with the shape of one example. A model whose
-    input shape is known calls every layer once, so that all parameters exist at once.
+    It is called once, before the first `forward`, with the shape of one example. A model
+    with a known input shape builds all its layers at once.
     """
 
     input_shape: Shape | None = None

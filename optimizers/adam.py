@@ -12,7 +12,9 @@ from .registry import register
 class Adam(Optimizer):
     """m ← β₁·m + (1 − β₁)·g,  v ← β₂·v + (1 − β₂)·g²,  u = m̂ / (√v̂ + ε).
 
-    m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ) correct the bias towards the start at 0.
+    Momentum and RMSprop at once, both corrected for their start at 0.
+
+    m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ)
 
     m, v                the first and second moment: moving averages of g and g²
     beta1, beta2        β₁ and β₂, the shares of m and v that each step keeps

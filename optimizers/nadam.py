@@ -12,6 +12,8 @@ from .registry import register
 class NAdam(Optimizer):
     """u = (μₜ₊₁·m / (1 − μ₁⋯μₜ₊₁) + (1 − μₜ)·g / (1 − μ₁⋯μₜ)) / (√(v / (1 − β₂ᵗ)) + ε).
 
+    Adam with Nesterov momentum: it uses the momentum of the next step.
+
     m ← β₁·m + (1 − β₁)·g,  v ← β₂·v + (1 − β₂)·g²,  μₜ = β₁·(1 − 0.96^(ψ·t) / 2)
 
     m, v                the first and second moment: moving averages of g and g²

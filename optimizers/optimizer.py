@@ -37,9 +37,9 @@ class Optimizer:
     """The stages of a step: clip g, maximize, L2, u = direction, momentum, lr, decay, w ← w − lr·u.
 
     A subclass declares its hyperparameters as annotated fields and defines `direction`; it defines
-    `init` if it keeps state. It becomes a keyword-only dataclass by itself. Both methods ask for
-    hyperparameters by keyword. `direction` can also ask for t, the number of this parameter's
-    updates, which starts at 1.
+    `init` if it keeps state. It automatically becomes a keyword-only dataclass. Both methods name
+    the hyperparameters that they need as keyword parameters. `direction` can also name t, the
+    number of this parameter's updates, which starts at 1.
 
     params              parameters with .data and .grad, (name, parameter) pairs, or groups
     lr                  the learning rate
@@ -47,7 +47,7 @@ class Optimizer:
     maximize            g ← −g
     weight_decay = λ    g ← g + λ·w (L2), or with decoupled_weight_decay w ← w − lr·λ·w
     momentum = μ        b ← μ·b + u,  u ← b, or with nesterov u ← u + μ·b
-    lr_in_momentum      b ← μ·b + lr·u,  w ← w − b: each step keeps the lr that it was made with
+    lr_in_momentum      b ← μ·b + lr·u,  w ← w − b: a new lr leaves the old steps in b as they are
     dampening = τ       b ← μ·b + (1 − τ)·u, but b = u in the first update, as in PyTorch
     on_nonfinite        "raise", "skip" (the whole step) or "ignore" a gradient with inf or NaN
 
@@ -60,7 +60,9 @@ class Optimizer:
     groups: list[Group] = field(default_factory=list, init=False)
     slots: dict[str, Slots] = field(default_factory=dict, init=False)
     updates: dict[str, int] = field(default_factory=dict, init=False)
-    bound_as: dict[str, Any] = field(default_factory=dict, init=False)  # (dtype, shape) by name
+    bound_signatures: dict[str, Any] = field(
+        default_factory=dict, init=False
+    )  # (dtype, shape) by name
 
     params: InitVar[Any] = field(default=None, kw_only=False)
     lr: Number = 1e-3
@@ -97,7 +99,7 @@ class Optimizer:
 
         All gradients are checked first: if one is wrong, no array has changed. Raises RuntimeError
         if no parameter has a gradient, ValueError for a wrong shape or dtype, FloatingPointError
-        for inf or NaN (see on_nonfinite).
+        for inf or NaN. With on_nonfinite="skip" such a step does nothing and is not counted.
         """
         gradients = self._checked_gradients()
         hypers = [self.hyperparameters_at_step(group) for group in self.groups]
@@ -115,7 +117,7 @@ class Optimizer:
                 w, g, slots = self.parameters[name].data, gradients[name], self.slots[name]
                 for w_block, g_block, slots_block in self._blocks(w, self.clip(g, h), slots):
                     self.update(w_block, g_block, slots_block, h)
-                # with ε = 0 the slots stay as they are: a v of 0 would give 0 / √0 = NaN
+                # keep subnormals if ε = 0: a v of 0 would give 0 / √0 = NaN
                 if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:
                     flush_subnormals(slots.values())
         self.steps += 1
@@ -156,21 +158,6 @@ class Optimizer:
             return clip_by_value(g, h["clip_value"])
         return clip_by_norm(g, h["clip_norm"]) if h["clip_norm"] else g
 
-    def _blocks(self, w: Any, g: Any, slots: Slots) -> Iterator[tuple[Any, Any, Slots]]:
-        """Yield (w, g, slots) whole, or large arrays in blocks.
-
-        A block fits the cache: reading memory takes longer than the arithmetic.
-        """
-        arrays = (w, g, *slots.values())
-        splittable = all(a.shape == w.shape and a.flags.c_contiguous for a in arrays)
-        if not self.elementwise or w.size <= BLOCK or not splittable:
-            yield w, g, slots
-            return
-        w, g, *flat_slots = (a.reshape(-1) for a in arrays)
-        for start in range(0, w.size, BLOCK):
-            block = slice(start, start + BLOCK)
-            yield w[block], g[block], {k: a[block] for k, a in zip(slots, flat_slots)}
-
     def _checked_gradients(self) -> dict[str, np.ndarray]:
         """Return the gradients by name, after every check; none if the step is to be skipped."""
         gradients = {n: p.grad for n, p in self.require_parameters().items() if p.grad is not None}
@@ -195,12 +182,13 @@ class Optimizer:
 
     def _check_arrays(self, name: str, w: Any, g: Any) -> None:
         """Raise ValueError if a parameter or its gradient is not as it was when it was bound."""
-        required = self.bound_as[name]
+        required = self.bound_signatures[name]
         for what, array in ((repr(name), w), (f"the gradient of {name!r}", g)):
             if dtype_and_shape(array) != required:
+                received = expected_text(dtype_and_shape(array))
                 raise ValueError(
-                    f"{type(self).__name__}: {what} must be {describe(required)}, as when it was "
-                    f"bound; received {describe(dtype_and_shape(array))}"
+                    f"{type(self).__name__}: {what} must be {expected_text(required)}, as when it "
+                    f"was bound; received {received}"
                 )
         if not w.flags.writeable:
             raise ValueError(f"{type(self).__name__}: {name!r} is read-only; nothing was updated")
@@ -234,7 +222,7 @@ class Optimizer:
         self.groups = [Group(self, list(members), overrides) for members, overrides in collected]
         self.parameters, self.updates = named, dict.fromkeys(named, 0)
         self.slots = {name: {} for name in named}
-        self.bound_as = {name: dtype_and_shape(p.data) for name, p in named.items()}
+        self.bound_signatures = {name: dtype_and_shape(p.data) for name, p in named.items()}
         self.allocate()
         return self
 
@@ -265,6 +253,21 @@ class Optimizer:
 
     # ---- For advanced readers ----
 
+    def _blocks(self, w: Any, g: Any, slots: Slots) -> Iterator[tuple[Any, Any, Slots]]:
+        """Yield (w, g, slots) whole, or large arrays in blocks.
+
+        A block fits the cache: reading memory takes longer than the arithmetic.
+        """
+        arrays = (w, g, *slots.values())
+        splittable = all(a.shape == w.shape and a.flags.c_contiguous for a in arrays)
+        if not self.elementwise or w.size <= BLOCK or not splittable:
+            yield w, g, slots
+            return
+        w, g, *flat_slots = (a.reshape(-1) for a in arrays)
+        for start in range(0, w.size, BLOCK):
+            block = slice(start, start + BLOCK)
+            yield w[block], g[block], {k: a[block] for k, a in zip(slots, flat_slots)}
+
     # How a subclass gets its keyword arguments, and how hyperparameters are checked
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -273,9 +276,10 @@ class Optimizer:
         dataclass(kw_only=True, repr=False, eq=False)(cls)
         cls.defaults = {f.name: f.default for f in fields(cls) if f.init}
         for name in cls.defaults:
-            base = Optimizer.__dataclass_fields__.get(name)
-            is_taken = hasattr(Optimizer, name) if base is None else not base.init
-            if is_taken:
+            inherited = Optimizer.__dataclass_fields__.get(name)
+            is_taken = hasattr(Optimizer, name) or inherited is not None
+            is_hyperparameter = inherited is not None and inherited.init
+            if is_taken and not is_hyperparameter:
                 raise TypeError(f"{cls.__name__}: Optimizer uses the name {name!r}; rename it")
         cls.required_hyperparameters = {
             name: required_keywords(cls, getattr(cls, name)) for name in ("init", "direction")
@@ -309,13 +313,14 @@ class Optimizer:
         if name in self.defaults:
             who = type(self).__name__
             value = check_hyperparameter(who, name, value, self.defaults[name], self.steps)
-            if self.defaults.keys() <= vars(self).keys():  # construction is complete
-                for overrides in [group.data for group in self.groups] or [{}]:
+            is_constructed = self.defaults.keys() <= vars(self).keys()
+            for overrides in [group.data for group in self.groups] or [{}]:
+                if is_constructed:
                     self.refuse_contradictions(ChainMap(overrides, {name: value}, vars(self)))
         elif name not in self.__dataclass_fields__:
             raise AttributeError(unknown_hyperparameter(type(self).__name__, name, self.defaults))
         super().__setattr__(name, value)
-        if name in self.defaults and name != "lr":
+        if name in self.defaults and name != "lr":  # momentum, centered and amsgrad add slots
             self.allocate()
 
     @classmethod
@@ -362,5 +367,5 @@ def dtype_and_shape(array: Any) -> Any:
     return (array.dtype, array.shape) if isinstance(array, np.ndarray) else type(array).__name__
 
 
-def describe(kind: Any) -> str:
+def expected_text(kind: Any) -> str:
     return kind if isinstance(kind, str) else f"an array of {kind[0]} and shape {kind[1]}"

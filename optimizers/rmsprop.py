@@ -44,8 +44,9 @@ class RMSprop(Optimizer):
         "keras2": dict(lr=1e-3, eps=1e-7),
         "optax": dict(eps=1e-8, eps_in_sqrt=True, lr_in_momentum=True),
         "d2l": dict(lr=1e-2, eps=1e-6, eps_in_sqrt=True),
-        "tf1": dict(lr=1e-2, eps=1e-10, eps_in_sqrt=True, initial_accumulator=1.0)
-        | dict(lr_in_momentum=True),
+        "tf1": dict(
+            lr=1e-2, eps=1e-10, eps_in_sqrt=True, initial_accumulator=1.0, lr_in_momentum=True
+        ),
     }
 
     @classmethod

@@ -58,6 +58,7 @@ class ArrayMethods:
     __truediv__, __rtruediv__ = operators(np.divide)
     __pow__, __rpow__ = operators(np.power)
     __matmul__, __rmatmul__ = operators(np.matmul)
+    # // and % raise an error that names the missing derivative
     __floordiv__, __rfloordiv__ = operators(np.floor_divide)
     __mod__, __rmod__ = operators(np.remainder)
     __lt__, __gt__ = operators(np.less)
@@ -97,7 +98,7 @@ class ArrayMethods:
         return f"Tensor({values}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Return the values and drop the graph: np.array([x, y]) does so, np.stack does not."""
+        """Return the values and drop the graph. np.stack keeps the graph; np.array drops it."""
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def numpy(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What becomes an array, and what does not: the data of tensors, operands and options.
+"""Conversions to arrays, and their checks: the data of tensors, operands and options.
 
 Sorted by difficulty: unwrap, the dtypes, the conversions, what a node keeps of an operand.
 """
@@ -20,7 +20,7 @@ def unwrap(x: Any) -> Any:
 
 
 def is_recorded(x: Any) -> bool:
-    """Tell whether x is, or holds, a tensor that requires a gradient."""
+    """Return whether x is, or holds, a tensor that requires a gradient."""
     if isinstance(x, (list, tuple)):
         return any(map(is_recorded, x))
     return isinstance(x, ArrayMethods) and x.requires_grad
@@ -44,15 +44,17 @@ def to_array(who: str, data: Any, requires_grad: bool) -> np.ndarray:
     """Convert the data of a tensor: arrays and integers keep their dtype, the rest is float32."""
     data = unwrap(data)
     keeps_dtype = isinstance(data, (np.ndarray, np.generic, int))
-    array = np.asarray(data) if keeps_dtype else from_list(who, data)
+    array = np.asarray(data) if keeps_dtype else to_float_array(who, data)
     check_dtype(who, array, requires_grad)
     return array
 
 
-def from_list(who: str, data: Any, dtype: Any = np.float32) -> np.ndarray:
+def to_float_array(who: str, data: Any, dtype: Any = np.float32) -> np.ndarray:
     """Convert a number or nested list; raise TypeError if a tensor in it would lose its graph."""
     if is_recorded(data):
-        raise TypeError(f"{who}: a list of tensors would drop their graph; join them with np.stack")
+        raise TypeError(
+            f"{who}: a list of tensors would lose their gradients; join them with np.stack"
+        )
     try:
         array = np.asarray(data)
         reason = f"of dtype {array.dtype}"
@@ -70,7 +72,9 @@ def coerce_lists(who: str, operands: Sequence) -> list:
     """Convert lists and Python floats among operands to the widest float dtype beside them."""
     floats = [x.dtype for x in operands if hasattr(x, "dtype") and x.dtype.kind == "f"]
     dtype = np.result_type(np.float32, *floats)
-    return [from_list(who, x, dtype) if type(x) in (list, tuple, float) else x for x in operands]
+    return [
+        to_float_array(who, x, dtype) if type(x) in (list, tuple, float) else x for x in operands
+    ]
 
 
 def constant_options(who: str, options: dict) -> dict:

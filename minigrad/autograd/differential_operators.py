@@ -49,10 +49,11 @@ def grad(
             )
     retain = create_graph if retain_graph is None else retain_graph
     keys = {grad_key(x) for x in xs}
-    subgraph = subgraph_to(keys, output)
-    grads = backward_pass(output, gradient, retain, create_graph, keys, subgraph)
-    found = [grads.get(grad_key(x), np.zeros_like(x.data)) for x in xs]
-    results = [g if isinstance(g, Tensor) else Tensor(g.copy()) for g in found]
+    grads = backward_pass(
+        output, gradient, retain, create_graph, retained=keys, subgraph=subgraph_to(keys, output)
+    )
+    gxs = [grads.get(grad_key(x), np.zeros_like(x.data)) for x in xs]
+    results = [gx if isinstance(gx, Tensor) else Tensor(gx.copy()) for gx in gxs]
     return results[0] if isinstance(inputs, Tensor) else results
 
 
@@ -147,7 +148,7 @@ def largest_curvature(
     tol: float = 1e-6,
     seed: int = 0,
 ) -> float:
-    """Return the eigenvalue of the loss's Hessian that is largest in size, by power iteration.
+    """Return the eigenvalue of the loss's Hessian with the largest size, by power iteration.
 
         v ← H v / ‖H v‖,    |λ| = ‖H v‖, with the sign of ⟨v, H v⟩
 

@@ -15,9 +15,11 @@ import numpy as np
 from .array_methods import ArrayMethods, in_place_error
 from .conversion import unwrap
 
-HANDLED_FUNCTIONS: dict[Any, Callable] = {}  # NumPy's function → ours, filled by the tables
+HANDLED_FUNCTIONS: dict[
+    Any, Callable
+] = {}  # NumPy's function → implementation, filled by the tables
 NONDIFFERENTIABLE: set[Callable] = set()  # these run on the arrays and return plain arrays
-LAZY_TABLES: dict[str, Callable] = {}  # module → adds its functions, called if it is imported
+LAZY_TABLES: dict[str, Callable] = {}  # module name → loader of its table
 UFUNC_OPTIONS = dict(out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True)
 
 
@@ -31,14 +33,14 @@ def dispatch(function: Callable, args: Sequence, options: dict, method: str = "_
             raise in_place_error(f"{name_of(function)}(..., out=tensor)")
     if function in NONDIFFERENTIABLE:
         return function(*map(unwrap, args), **{name: unwrap(x) for name, x in options.items()})
-    ours = HANDLED_FUNCTIONS.get(function) or find(function)
-    if options or len(args) > shared_arguments(function, ours):
-        args, options = bind_arguments(function, ours, args, options)
-    return ours(*args, **options)
+    implementation = HANDLED_FUNCTIONS.get(function) or find(function)
+    if options or len(args) > shared_arguments(function, implementation):
+        args, options = bind_arguments(function, implementation, args, options)
+    return implementation(*args, **options)
 
 
 def find(function: Callable) -> Callable:
-    """Look a function up again, after loading the tables of the modules imported meanwhile."""
+    """Load the lazy tables of imported modules, then look the function up."""
     for module, load in LAZY_TABLES.items():
         if module in sys.modules:
             load()
@@ -56,20 +58,26 @@ def name_of(function: Callable) -> str:
     return f"{module.replace('numpy', 'np')}.{name}"
 
 
-def bind_arguments(function: Any, ours: Any, args: Sequence, options: dict) -> tuple[list, dict]:
-    """Return NumPy's arguments in our form: the operands in order, the options by name.
+def bind_arguments(
+    function: Any, implementation: Any, args: Sequence, options: dict
+) -> tuple[list, dict]:
+    """Return the operands in order and the options by name.
 
     Leave out options with NumPy's default value; raise TypeError for one that we lack.
     """
-    defaults = parameters(function, ours)
+    defaults = parameters(function, implementation)
     if function is np.einsum:  # its operands have no names
         operands, named = list(args), options
     else:
         named = dict(zip(defaults, args)) | options
-        operand_names = list(defaults)[: len(ours.vjps)] if is_primitive(ours) else []
+        operand_names = (
+            list(defaults)[: len(implementation.vjps)] if is_primitive(implementation) else []
+        )
         operands = [named.pop(name) for name in operand_names]
     changed = {name: x for name, x in named.items() if x is not defaults.get(name)}
-    supported = ours.option_names if is_primitive(ours) else parameters(ours)
+    supported = (
+        implementation.option_names if is_primitive(implementation) else parameters(implementation)
+    )
     if unsupported := changed.keys() - supported:
         raise TypeError(
             f"{name_of(function)}: minigrad does not support the argument "
@@ -78,28 +86,30 @@ def bind_arguments(function: Any, ours: Any, args: Sequence, options: dict) -> t
     return operands, changed
 
 
-def is_primitive(ours: Any) -> bool:
-    return hasattr(ours, "vjps")
+def is_primitive(implementation: Any) -> bool:
+    return hasattr(implementation, "vjps")
 
 
 @cache
-def shared_arguments(function: Callable, ours: Any) -> int:
-    """Count the leading arguments that ours takes in NumPy's order: these need no binding."""
-    if is_primitive(ours):
-        return len(ours.vjps)
-    pairs = zip(parameters(function, ours), parameters(ours))
+def shared_arguments(function: Callable, implementation: Any) -> int:
+    """Count the leading arguments with the same names in both signatures; they need no binding."""
+    if is_primitive(implementation):
+        return len(implementation.vjps)
+    pairs = zip(parameters(function, implementation), parameters(implementation))
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 @cache
-def parameters(function: Any, ours: Any = None) -> dict[str, Any]:
+def parameters(function: Any, implementation: Any = None) -> dict[str, Any]:
     """Return a function's parameter names in order, with their defaults."""
     if isinstance(function, np.ufunc):
         return {f"operand {i}": None for i in range(function.nin)} | UFUNC_OPTIONS
     try:
         signature = inspect.signature(function)
-    except ValueError:  # some C functions of NumPy have no signature; ours has the same names
-        signature = inspect.signature(ours)
+    except (
+        ValueError
+    ):  # some C functions of NumPy have no signature; implementation has the same names
+        signature = inspect.signature(implementation)
     defaults = {name: p.default for name, p in signature.parameters.items()}
     # NumPy 2.0 calls the shape of np.reshape newshape
     return {"shape" if name == "newshape" else name: x for name, x in defaults.items()}

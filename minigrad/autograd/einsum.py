@@ -1,7 +1,7 @@
 """np.einsum with its derivatives.
 
-The vjp by an operand is again an einsum: g replaces the operand, and the subscripts of the operand
-and of the result change places. For 'ij,jk->ik' the vjp by the first operand is 'ik,jk->ij'.
+The vjp of an operand is again an einsum: g replaces the operand, and the subscripts of operand and
+result are swapped. For 'ij,jk->ik' the vjp of the first operand is 'ik,jk->ij'.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Tensor:
 
 
 def explicit(subscripts: str, ranks: list[int]) -> str:
-    """Write out the dots and the right side of subscripts: '...i,i' becomes 'Ai,i->A'."""
+    """Replace '...' by letters and add a missing right side: '...i,i' becomes 'Ai,i->A'."""
     if not isinstance(subscripts, str):
         raise TypeError("np.einsum: a string is required first, such as 'ij,jk->ik'")
     left, arrow, out = subscripts.replace(" ", "").partition("->")

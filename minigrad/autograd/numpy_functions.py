@@ -1,7 +1,7 @@
 """NumPy functions composed of the table's rows; they need no vjps of their own.
 
 Sorted by difficulty: reductions, shapes, joining and splitting, choosing, products.
-Each has NumPy's signature without the arguments that we refuse. The result's dtype is NumPy's.
+Each has NumPy's signature without the unsupported arguments. The result's dtype is NumPy's.
 """
 
 import math
@@ -119,7 +119,7 @@ HANDLED_FUNCTIONS |= {f: HANDLED_FUNCTIONS[g] for f, g in ((np.amax, np.max), (n
 
 @implements(np.prod)
 def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
-    """Multiply one half of the elements by the other until one is left; right for zeros too."""
+    """Multiply in pairs, which halves the length each time; right even if an element is 0."""
     a = masked(cast(a, dtype, int), where, 1)
     axes = normalize_axes(a, axis)
     rest = [n for i, n in enumerate(a.shape) if i not in axes]
@@ -165,7 +165,7 @@ implements(np.ravel)(lambda a, order="C": np.reshape(a, -1, order=order))
 
 @implements(np.moveaxis)
 def moveaxis(a, source, destination):
-    numbered = np.empty(range(a.ndim))  # axis i has length i, so the moved shape is the order
+    numbered = np.empty(range(a.ndim))  # shape (0, 1, 2, …): moved, it is the permutation
     return np.transpose(a, np.moveaxis(numbered, source, destination).shape)
 
 

@@ -6,7 +6,8 @@ reductions, shapes, choosing, joining. How to read a row, for example that of ou
     defvjp(np.multiply, lambda g, _out, _a, b: g * b, lambda g, _out, a, _b: g * a)
 
 First stands the function, then one vjp for each operand. A vjp takes g = ∂(final result)/∂out, then
-`out`, then the operands; it returns g · ∂out/∂operand. For a this is g·b. It needs neither the
+`out`, then the operands; it returns ∂(final result)/∂operand, the product of g and the Jacobian
+∂out/∂operand. For a this is g·b. It needs neither the
 values of `out` nor those of `a`: a name that begins with _ says so, and the engine does not keep
 these values in memory. Of `_a` it keeps shape and dtype.
 
@@ -82,7 +83,7 @@ def power_vjp_exponent(g: Any, out: Any, x: Any, _n: Any) -> Any:
 
 defvjp(np.power, power_vjp_base, power_vjp_exponent, forward=operator.pow)
 
-# Sums: each element that went in receives the gradient of the sum
+# Sums: every summed element receives the gradient of the sum
 
 
 def expand_reduced(g: Any, shape: tuple, axis: Any, keepdims: bool) -> Any:
@@ -93,13 +94,13 @@ def expand_reduced(g: Any, shape: tuple, axis: Any, keepdims: bool) -> Any:
 
 
 def sum_vjp(g: Any, _out: Any, _x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Return g, repeated for each element of its sum."""
+    """Return g, broadcast back to x's shape."""
     return expand_reduced(g, _x.shape, axis, keepdims)
 
 
 def mean_vjp(g: Any, _out: Any, _x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Return g / k, repeated for each element of its mean of k."""
-    weight = g.size / max(_x.size, 1)  # 1/k, where k elements are averaged into each mean
+    """Return g / k, broadcast back to x's shape; each mean is that of k elements."""
+    weight = g.size / max(_x.size, 1)  # 1 / k
     return expand_reduced(g * weight, _x.shape, axis, keepdims)
 
 
@@ -133,7 +134,7 @@ defvjp(np.matmul, matmul_vjp_left, matmul_vjp_right)
 
 
 def implements(function: Any) -> Callable:
-    """Replace a NumPy function by the decorated one, which is composed of other table rows.
+    """Register the decorated function as the implementation of a NumPy function.
 
     Its parameters have NumPy's names. A parameter that it lacks raises an error with the name.
     """
@@ -168,7 +169,7 @@ defvjp(
     lambda g, _out, y, x: -g * y / (x * x + y * y),
 )
 
-# More reductions: element i is in every cumulative sum from i on; equal maxima share g
+# More reductions: element i contributes to the cumulative sums i, i + 1, …; equal maxima share g
 
 
 def cumsum_vjp(g: Any, _out: Any, _x: Any, axis: int = 0) -> Any:

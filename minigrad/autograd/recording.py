@@ -1,4 +1,4 @@
-"""The two switches of the engine: whether it records, and who inspects what it computes."""
+"""Context variables of the engine: recording on or off, and the anomaly detector."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

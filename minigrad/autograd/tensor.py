@@ -23,20 +23,21 @@ from .conversion import (
     coerce_lists,
     constant_options,
     drop_values,
-    from_list,
     to_array,
+    to_float_array,
     unwrap,
 )
 from .dispatch import HANDLED_FUNCTIONS, dispatch
 from .recording import anomaly_detector, is_recording, recording
 
-_creation_order = itertools.count()
+creation_order = itertools.count()
 
 
 class Tensor(ArrayMethods):
     """An array that takes part in differentiation; NumPy's functions and operators work on it.
 
-    data: an array (keeps its dtype), or a number or list (becomes float32).
+    data: an array, an integer or a NumPy scalar keeps its dtype; a Python float or a list becomes
+    float32.
     requires_grad: if True, `backward` fills `.grad`, an array of the same shape and dtype. The data
     are copied, because optimizers write into them.
 
@@ -57,7 +58,7 @@ class Tensor(ArrayMethods):
         self.data: np.ndarray = array.copy() if requires_grad else array
         self.grad: np.ndarray | None = None
         self.requires_grad = requires_grad
-        self.node: Node | None = None  # the operation that made it; None for a leaf
+        self.node: Node | None = None  # the operation that computed it; None for a leaf
 
     def backward(
         self, gradient: npt.ArrayLike | ArrayMethods | None = None, retain_graph: bool = False
@@ -106,24 +107,24 @@ def backward_pass(
     gradient: Any = None,
     retain_graph: bool = False,
     create_graph: bool = False,
-    keep: Collection = (),
+    retained: Collection = (),
     subgraph: Collection | None = None,
 ) -> dict[Any, Any]:
     """Return {x: ∂output/∂x} for every leaf x.
 
-    Visit the nodes newest first. All operations that use a result were recorded after it. So all
-    of them have sent their part of the gradient before the node of the result is visited.
+    Visit the nodes from newest to oldest. The operations that use a result are newer than its
+    node; they have all been visited before, so the gradient of the result is complete.
 
     create_graph: run the vjps on tensors and record them; otherwise they run on plain arrays.
-    keep, subgraph: only for `grad`, which wants the gradients of chosen tensors: the nodes whose
-    gradients are returned too, and the nodes to visit.
+    retained: return the gradients of these nodes, too. subgraph: visit only these nodes. Both
+    serve `grad`, which computes the gradients of chosen tensors.
     """
     grads = {grad_key(output): initial_gradient(output, gradient, create_graph)}
     heap = [output.node] if output.node else []
     with recording(create_graph):
         while heap:
             node = heapq.heappop(heap)
-            g = grads[node] if node in keep else grads.pop(node)
+            g = grads[node] if node in retained else grads.pop(node)
             for x, gx in node.operand_gradients(g, subgraph, create_graph):
                 key = grad_key(x)
                 if key in grads:
@@ -143,7 +144,7 @@ def grad_key(x: Any) -> Any:
 
 
 def initial_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
-    """Check the gradient that the backward pass starts with; by default it is 1."""
+    """Return the gradient that the backward pass starts with; 1 by default."""
     if not output.requires_grad:
         raise ValueError(
             "backward: this tensor depends on nothing that requires a gradient, or it was computed "
@@ -156,7 +157,7 @@ def initial_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
                 "Reduce it with np.sum or np.mean, or pass gradient=, an array of that shape"
             )
         gradient = np.ones(output.shape)
-    array = from_list("backward", unwrap(gradient), output.dtype)
+    array = to_float_array("backward", unwrap(gradient), output.dtype)
     if array.shape != output.shape:
         raise ValueError(
             f"backward: gradient must have the shape {output.shape}, received {array.shape}"
@@ -200,7 +201,7 @@ class Node:
     def __init__(
         self, primitive: Primitive, operands: Any, options: Any, needs_grad: tuple, out: Any
     ):
-        self.order = next(_creation_order)
+        self.order = next(creation_order)
         self.primitive, self.operands, self.options = primitive, operands, options
         self.needs_grad, self.out = needs_grad, out
 
@@ -222,9 +223,7 @@ class Node:
             if detector:
                 detector.backward(self, g, gx)
             if x.node is None and not create_graph and is_shared(gx, (g, out, *operands)):
-                gx = (
-                    gx.copy()
-                )  # np.add gives the same g to both operands; `.grad` must own its memory
+                gx = gx.copy()  # `.grad` must own its memory; np.add passes the same g twice
             yield x, gx
 
     def needed_vjps(self) -> list[tuple[Any, Any]]:
@@ -237,7 +236,7 @@ class Node:
         return [(x, vjp) for x, vjp, needed in zip(self.operands, vjps, self.needs_grad) if needed]
 
     def saved_values(self, as_tensors: bool) -> tuple[Sequence, Any]:
-        """Return the operands and the result as the vjps take them: tensors or plain arrays."""
+        """Return the operands and the result in the form that the vjps need."""
         if not as_tensors:
             return [x.data if isinstance(x, Tensor) else x for x in self.operands], self.out
         if self.out is None:
@@ -258,9 +257,8 @@ class Primitive:
     ∂(final result)/∂out; the vjp returns ∂(final result)/∂operand. Written in NumPy's functions, it
     is itself differentiable.
 
-    Of an operand whose name begins with _ the vjp reads only shape and dtype. The engine then does
-    not keep its values in memory. If the name begins with _ in the place of `out`, the engine does
-    not keep the result.
+    A leading _ in an operand's name means: the vjp reads only its shape and dtype. The engine then
+    does not keep its values in memory. `_out` means the same for the result.
     Use the decorator `primitive` to make a Primitive from a function of your own.
     """
 
@@ -270,7 +268,7 @@ class Primitive:
         self.name = name or forward.__name__
         parameters = inspect.signature(vjps[0]).parameters.values() if vjps[0] else ()
         self.option_names = [p.name for p in parameters if p.default is not p.empty]
-        self.saving: dict[tuple, tuple] = {}  # by needs_grad; see record
+        self.unused: dict[tuple, tuple] = {}  # needs_grad → unused_operands(self, needs_grad)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -312,9 +310,9 @@ class Primitive:
 
     def record(self, operands: tuple, options: dict, needs_grad: tuple, out: np.ndarray) -> Node:
         """Make the node of this call; keep only the values that the needed vjps read."""
-        if needs_grad not in self.saving:
-            self.saving[needs_grad] = (needs_grad, *unused_operands(self, needs_grad))
-        needs_grad, unused, reads_out = self.saving[needs_grad]  # all nodes share this tuple
+        if needs_grad not in self.unused:
+            self.unused[needs_grad] = unused_operands(self, needs_grad)
+        unused, reads_out = self.unused[needs_grad]
         if unused:
             operands = tuple([drop_values(x) if i in unused else x for i, x in enumerate(operands)])
         return Node(self, operands, options or NO_OPTIONS, needs_grad, out if reads_out else None)
@@ -383,7 +381,7 @@ def positions_read(vjp: Callable, n: int) -> set[int]:
 
 
 def is_shared(gx: np.ndarray, arrays: Sequence) -> bool:
-    """Tell whether gx is a view, or one of these arrays."""
+    """Return whether gx is a view or one of these arrays."""
     return gx.base is not None or any(gx is array for array in arrays)
 
 

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -104,20 +105,25 @@ def test_bad_input(small):
         trace(loss)
 
 
-def test_two_threads_trace_one_model_at_once(small):
+def test_threads_trace_one_after_the_other_and_restore_the_layers(small):
     model, compute_loss = small
-    both_inside = threading.Barrier(2)
+    call_layer, alone = Layer.__call__, trace(compute_loss, model)
+    first_is_inside = threading.Event()
 
-    def compute_together():
-        both_inside.wait(10)
-        loss = compute_loss()
-        both_inside.wait(10)
-        return loss
+    def compute_slowly():
+        first_is_inside.set()
+        time.sleep(0.05)  # the second trace starts meanwhile
+        return compute_loss()
 
-    alone = trace(compute_loss, model)
+    def trace_second(_):
+        first_is_inside.wait(10)
+        return trace(compute_loss, model)
+
     with ThreadPoolExecutor(2) as threads:
-        drawings = list(threads.map(lambda f: trace(f, model), [compute_together] * 2))
-    assert drawings == [alone, alone]
+        first = threads.submit(trace, compute_slowly, model)
+        second = threads.submit(trace_second, None)
+        assert first.result() == second.result() == alone
+    assert Layer.__call__ is call_layer
 
 
 def test_detect_anomaly_goes_on_checking(small):

@@ -84,7 +84,7 @@ def test_a_wrong_derivative_is_found(monkeypatch):
                 return _vjp(g, *rest, **options) * 1.001
 
             with monkeypatch.context() as patch:
-                patch.setattr(primitive, "saving", {})
+                patch.setattr(primitive, "unused", {})
                 vjps = [*primitive.vjps[:i], wrong, *primitive.vjps[i + 1 :]]
                 patch.setattr(primitive, "vjps", vjps)
                 with pytest.raises(GradcheckError):
