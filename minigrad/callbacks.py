@@ -1,9 +1,10 @@
 """Callbacks: code that `fit` calls during the training, in order of difficulty.
 
-The callbacks are called in the order given, but ModelCheckpoint last, to save what others changed:
+The callbacks are called in the order given. ModelCheckpoint is always called last, so that it saves
+the changes of the others.
 
     on_train_begin(logs)
-        on_epoch_begin(epoch, logs)          not if the training resumes within the epoch
+        on_epoch_begin(epoch, logs)          skipped when training resumes inside an epoch
             on_batch_begin(batch, logs)
             on_batch_end(batch, logs)        logs: loss and metrics of this batch
         on_epoch_end(epoch, logs)            logs: means over the epoch, val_…, lr
@@ -102,24 +103,27 @@ class Monitor(Callback):
     monitor: its name, such as "val_loss"; an unknown name raises before the training starts.
     mode: "min", "max", or "auto": "max" for accuracies, else "min".
     min_delta: a smaller change is not an improvement. NaN is never an improvement.
-    patience: number of epochs without improvement to wait for; 0 is the same as 1.
+    patience: number of epochs without improvement before acting, at least 1.
     """
 
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0, patience: int = 1):
-        auto = "max" if "acc" in monitor else "min"
-        mode = lookup("mode", mode, {"auto": auto, "min": "min", "max": "max"})
-        self.monitor, self.watched, self.min_delta = monitor, f"{mode} of {monitor}", abs(min_delta)
-        self.sign, self.patience = 1 if mode == "max" else -1, max(patience, 1)
-        self.best, self.wait = -math.inf, 0  # best number times sign; epochs since then
+        modes = {"auto": "acc" in monitor, "min": False, "max": True}
+        self.maximize = lookup(f"mode for {type(self).__name__}", mode, modes)
+        self.monitor = monitor
+        self.watched = f"{'max' if self.maximize else 'min'} of {monitor}"  # checked by a resume
+        self.min_delta = abs(min_delta)
+        self.patience = max(patience, 1)
+        self.best = -math.inf  # the best number, negated when minimizing
+        self.wait = 0  # epochs since then
 
     def on_train_begin(self, logs: Logs) -> None:
+        kind = f"monitor for {type(self).__name__}"
         logged = {name: name for name in self.model.training_state.logged}
-        if self.monitor not in logged:
-            self.monitor = lookup(f"monitor for {type(self).__name__}", self.monitor, logged)
+        self.logged_name = logged.get(self.monitor) or lookup(kind, self.monitor, logged)
 
     def improved(self, logs: Logs) -> bool:
         """Return whether this epoch is the best so far, and update best and wait."""
-        score = self.sign * logs[self.monitor]
+        score = logs[self.logged_name] if self.maximize else -logs[self.logged_name]
         better = score > self.best + self.min_delta
         self.best, self.wait = (score, 0) if better else (self.best, self.wait + 1)
         return better
@@ -140,9 +144,9 @@ class Monitor(Callback):
 class EarlyStopping(Monitor):
     """Stop the training after `patience` epochs without improvement.
 
-    restore_best_weights: load the weights of the best epoch when the training ends. Keras does so
-    only on request, and only if this callback ended the training. The last epoch's weights are in
-    the files of ModelCheckpoint.
+    restore_best_weights: load the weights of the best epoch when the training ends. (In Keras:
+    False by default, and only if this callback stopped the training.) The last epoch's weights are
+    in the files of ModelCheckpoint.
     """
 
     def __init__(self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0,
@@ -179,8 +183,9 @@ class EarlyStopping(Monitor):
 class ReduceLROnPlateau(Monitor):
     """lr ← max(factor · lr, min_lr) after `patience` epochs without improvement.
 
-    cooldown: number of epochs after a reduction that are not counted.
-    The optimizer's lr must be a number: a schedule raises before the training starts.
+    cooldown: number of epochs after a reduction during which patience does not count. An
+    improvement during the cooldown ends it. Only optimizer.lr changes, not a group's own lr.
+    optimizer.lr must be a number: a schedule raises before the training starts.
     """
 
     def __init__(self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10,
@@ -206,11 +211,12 @@ class ReduceLROnPlateau(Monitor):
 class ModelCheckpoint(Monitor):
     """Save all that `fit(…, resume=path)` needs after each epoch and when the training stops.
 
+    A state whose loss is not finite is not saved.
     path: a folder, which keeps the newest `keep` files; or a file such as best.npz.
     save_freq: "epoch", or a number of batches.
     save_best_only: save only after epochs in which `monitor` improved; needs save_freq="epoch".
     Raises before the training starts if the folder cannot be written, or if it holds a later
-    checkpoint of another training. A state whose loss is not finite is not saved.
+    checkpoint of another training.
     """
 
     def __init__(self, path: str | Path, monitor: str = "val_loss", save_best_only: bool = False,
@@ -250,20 +256,20 @@ class CallbackList:
 
     def __init__(self, callbacks: Iterable[Callback], model: Any):
         self.model, self.running, self.interrupted = model, False, False
-        self.by_name: dict[str, Callback] = {}  # "EarlyStopping.0": names in the checkpoint
+        self.callbacks_by_name: dict[str, Callback] = {}  # checkpoints use names "EarlyStopping.0"
         for callback in sorted(callbacks, key=lambda c: isinstance(c, ModelCheckpoint)):
             if not isinstance(callback, Callback):
                 raise TypeError(f"fit: a callback such as CSVLogger(…) is needed, not {callback!r}")
             callback.model, name = model, type(callback).__name__
-            number = sum(type(other).__name__ == name for other in self.by_name.values())
-            self.by_name[f"{name}.{number}"] = callback
+            number = sum(type(other).__name__ == name for other in self.callbacks_by_name.values())
+            self.callbacks_by_name[f"{name}.{number}"] = callback
 
     def __call__(self, hook: str, *args: Any) -> None:
         self.model.stop_training |= self.interrupted
-        for callback in self.by_name.values():
-            self.call(callback, hook, *args)
+        for callback in self.callbacks_by_name.values():
+            self.call_with_note(callback, hook, *args)
 
-    def call(self, callback: Callback, method: str, *args: Any) -> Any:
+    def call_with_note(self, callback: Callback, method: str, *args: Any) -> Any:
         try:
             return getattr(callback, method)(*args)
         except Exception as error:
@@ -274,8 +280,8 @@ class CallbackList:
     def training(self) -> Iterator[None]:
         """Handle Ctrl-C inside the block; if the block raises, forget the training state."""
         handler, thread = signal.getsignal(signal.SIGINT), threading.current_thread()
-        ours = handler is signal.default_int_handler and thread is threading.main_thread()
-        if ours:
+        is_installed = handler is signal.default_int_handler and thread is threading.main_thread()
+        if is_installed:
             signal.signal(signal.SIGINT, self.on_ctrl_c)
         self.running = True
         try:
@@ -285,7 +291,7 @@ class CallbackList:
             raise
         finally:
             self.running = False
-            if ours:
+            if is_installed:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def on_ctrl_c(self, *_: Any) -> None:
@@ -294,9 +300,9 @@ class CallbackList:
         self.interrupted = True
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: self.call(c, "state_dict") for name, c in self.by_name.items()}
+        return {k: self.call_with_note(c, "state_dict") for k, c in self.callbacks_by_name.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore each callback, or reset it if it has no saved state."""
-        for name, callback in self.by_name.items():
-            self.call(callback, "load_state_dict", state.get(name, {}))
+        for name, callback in self.callbacks_by_name.items():
+            self.call_with_note(callback, "load_state_dict", state.get(name, {}))

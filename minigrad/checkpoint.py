@@ -131,11 +131,11 @@ def generators(model: Layer, rng: Rng) -> list[np.random.Generator]:
 def mismatches(saved: Mapping[str, Any], own: Mapping[str, np.ndarray]) -> list[str]:
     """Say which saved arrays differ from a model's in name, shape or dtype."""
     names = dict.fromkeys([*own, *saved])
-    pairs = [(name, describe(own.get(name)), describe(saved.get(name))) for name in names]
-    return [f"{name} must be {a}, received {b}" for name, a, b in pairs if a != b]
+    pairs = {name: [dtype_and_shape(x.get(name)) for x in (own, saved)] for name in names}
+    return [f"{name} must be {a}, received {b}" for name, (a, b) in pairs.items() if a != b]
 
 
-def describe(array: Any) -> str:
+def dtype_and_shape(array: Any) -> str:
     if isinstance(array, np.ndarray):
         return f"{array.dtype.name} {array.shape}"
     return "nothing" if array is None else repr(array)
@@ -143,7 +143,7 @@ def describe(array: Any) -> str:
 
 @contextmanager
 def checkpoint_errors(subject: str) -> Iterator[None]:
-    """Turn every exception into a CheckpointError that names what cannot be used."""
+    """Re-raise any exception as a CheckpointError that names the subject."""
     try:
         yield
     except Exception as error:
@@ -161,7 +161,7 @@ def map_leaves(function: Callable[[Any, str], Any], value: Any, *keys: str) -> A
 
 
 def write(path: Path, content: Content) -> None:
-    """Write a checkpoint. It holds no date: the same content gives the same bytes."""
+    """Write a checkpoint. Equal content gives equal bytes, because no date is stored."""
     with atomic_write(path) as file, ZipFile(file, "w", ZIP_STORED) as archive:
 
         def store(value: Any, name: str) -> Any:
@@ -236,7 +236,8 @@ def unpack(file: BinaryIO, size: int) -> Content:
                 return entry
             member = members.pop(f"{name}.npy", None)  # so that each is read once
             if member is None or entry != {CRC: member.CRC}:
-                raise CheckpointError(f"its array {name} is missing or not the one in the index")
+                differs = "is missing, or its checksum differs from the index"
+                raise CheckpointError(f"the array {name} {differs}")
             return parse_npy(archive.read(member))
 
         content = map_leaves(fetch, json.loads(archive.read(INDEX)))

@@ -1,6 +1,6 @@
 """Losses and metrics: functions (prediction, target) -> number, and their names.
 
-The prediction comes first, as in PyTorch; in Keras the target does. A loss returns a Tensor, a
+The prediction comes first, as in PyTorch. Keras has the target first. A loss returns a Tensor, a
 metric a float.
 """
 
@@ -30,7 +30,7 @@ SparseCategoricalCrossentropy = CategoricalCrossentropy
 
 
 def accuracy(prediction: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor) -> float:
-    """Return the share of examples whose largest score belongs to the target class.
+    """Return the share of examples whose highest score is that of the target class.
 
     prediction: (…, classes), at least 2 classes.
     target: integer labels (…), or one-hot rows of the prediction's shape.

@@ -130,14 +130,14 @@ class Sequential(Layer):
         if loss is None:
             raise ValueError('compile: a loss is required, such as loss="categorical_crossentropy"')
         metrics = [metrics] if isinstance(metrics, str) or callable(metrics) else metrics or ()
-        by_name: dict[str, Callable] = {}
+        metrics_by_name: dict[str, Callable] = {}
         for metric in metrics:
             name = metric if isinstance(metric, str) else getattr(metric, "__name__", repr(metric))
-            if name in by_name or name == "loss":
+            if name in metrics_by_name or name == "loss":
                 raise ValueError(f"compile: each metric needs its own name; {name!r} is taken")
-            by_name[name] = losses.get_metric(metric)
+            metrics_by_name[name] = losses.get_metric(metric)
         self.optimizer, self.loss = optimizers.get(optimizer), losses.get_loss(loss)
-        self.metrics = by_name
+        self.metrics = metrics_by_name
 
     def train_on_batch(self, x: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, float]:
         """Take one optimizer step; return the loss and metrics from before the step."""
@@ -175,11 +175,11 @@ class Sequential(Layer):
         far is returned. A second Ctrl-C raises KeyboardInterrupt at once.
 
         The same seed gives the same bits in every run on a machine, with or without progress bar,
-        checkpoints, `python -O` or other threads; not with another processor, BLAS or number of
-        BLAS threads, which may add in another order.
+        checkpoints, `python -O` or other threads. A different processor, BLAS or number of BLAS
+        threads may add in another order and give other bits.
         """
-        if not isinstance(epochs, (int, np.integer)) or epochs < 0:
-            raise ValueError(f"fit: epochs must be 0 or more, received {epochs!r}")
+        if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
+            raise ValueError(f"fit: epochs must be an integer, 0 or more, received {epochs!r}")
         train, test = self.validate_data("fit", (x, y), batch_size), None
         if validation_data is not None:
             validation_split = 0.0
@@ -192,14 +192,13 @@ class Sequential(Layer):
         data = checksum(*train, *(test or ()))
         state = TrainingState(n, batch_size, shuffle, validation_split, loss, data, logged)
         self.dry_run(train, test or train)
-        hooks = self.begin_training(state, callbacks, resume)
+        callback_list = self.begin_training(state, callbacks, resume)
         if state.validation_size:
             order = state.rng(0).permutation(n)
-            held_out, kept = order[: state.validation_size], order[state.validation_size :]
-            held_out, kept = np.sort(held_out), np.sort(kept)
+            held_out, kept = map(np.sort, np.split(order, [state.validation_size]))
             test, train = [a[held_out] for a in train], [a[kept] for a in train]
-        batches_of = partial(batches, train[0], train[1], batch_size, shuffle=shuffle)
-        Trainer(self, state, hooks, batches_of, test, verbose).train(epochs)
+        make_batches = partial(batches, train[0], train[1], batch_size, shuffle=shuffle)
+        Trainer(self, state, callback_list, make_batches, test, verbose).train(epochs)
         return History(state.history)
 
     def validate_data(self, who: str, data: Any, batch_size: Any) -> Any:
@@ -213,9 +212,10 @@ class Sequential(Layer):
         return x, y
 
     def dry_run(self, *data: tuple[np.ndarray, np.ndarray]) -> None:
-        """Build missing parameters and bind the optimizer; unfit data raises and changes nothing.
+        """Build missing parameters and bind the optimizer.
 
-        Evaluate a few rows of each pair, among them those with the least and the greatest label.
+        Invalid data raises an error and changes nothing. Evaluate a few rows of each pair, among
+        them those with the least and the greatest label.
         """
         with self.rollback_on_error():
             for x, y in data:
@@ -226,17 +226,17 @@ class Sequential(Layer):
     def begin_training(self, state: TrainingState, callbacks: Any, resume: Any) -> CallbackList:
         """Prepare a new training, or restore the one in the checkpoint `resume`."""
         callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
-        hooks = CallbackList(callbacks, self)
+        callback_list = CallbackList(callbacks, self)
         if resume is None:
-            hooks.load_state_dict({})
+            callback_list.load_state_dict({})
             state.seed = int(self.rng.integers(2**63))
         else:
             content = checkpoint.read(resume)
             state.resume(content["progress"])
-            checkpoint.restore(content, self, self.optimizer, callbacks=hooks)
+            checkpoint.restore(content, self, self.optimizer, callbacks=callback_list)
         self.optimizer.zero_grad()  # an interrupted step may have left gradients
-        self.training_state, self.callbacks, self.stop_training = state, hooks, False
-        return hooks
+        self.training_state, self.callbacks, self.stop_training = state, callback_list, False
+        return callback_list
 
     def evaluate_batches(self, data: tuple[Any, Any], batch_size: int) -> dict[str, float]:
         """Return the mean loss and metrics on these examples, in evaluation mode."""
@@ -248,7 +248,7 @@ class Sequential(Layer):
                 if not isinstance(loss, Tensor) or loss.size != 1:
                     raise TypeError(f"the loss must be a Tensor of one number, not {loss!r:.80}")
                 means.add(self.compute_metrics(loss, prediction, y), len(x))
-        return means.numbers()
+        return means.means()
 
     def evaluate(
         self, x: npt.ArrayLike, y: npt.ArrayLike, batch_size: int = 512, verbose: int = 0
@@ -259,7 +259,7 @@ class Sequential(Layer):
         return numbers if self.metrics else numbers[0]
 
     def predict(self, x: npt.ArrayLike, batch_size: int = 512) -> np.ndarray:
-        """Return the model's output for each example, an array (N, …)."""
+        """Return the model's output for each example, an array (N, …). NaN in x gives NaN."""
         with self.inference_mode():
             parts = [self(rows).data for rows in batches(x, None, batch_size, shuffle=False)]
         return np.concatenate(parts)

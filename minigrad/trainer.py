@@ -1,9 +1,9 @@
 """The training loop: epochs, batches, callbacks, progress bar and history."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -23,36 +23,29 @@ class History:
         return "History(" + ", ".join(f"{k}: {v[-1]:.4g}" for k, v in self.history.items()) + ")"
 
     def plot(self, path: str | None = None) -> Any:
-        """Plot every list over the epochs; return the figure, and save it if a path is given."""
+        """Plot loss and metrics over the epochs; return the figure; save it if a path is given."""
         figure = plotting.epochs(self.history)
         if path is not None:
             plotting.save(figure, path)
         return figure
 
 
-class Batches(Protocol):
-    """The mini-batches of an epoch: pairs (x, y)."""
-
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[tuple[Any, Any]]: ...
-
-
 class Trainer:
-    """Train a model epoch by epoch, from where its training state stands.
+    """Train a model epoch by epoch, starting at state.epoch and state.batch.
 
     model: a Sequential; one optimizer step is model.train_on_batch(x, y).
     state: the epoch, the batch, the running means and the history; updated after each batch.
     callbacks: called as `callbacks(hook, …)`; see minigrad.callbacks for the order of the hooks.
-    batches_of: a function from the random generator of an epoch to its batches (x, y).
+    make_batches: a function from the random generator of an epoch to its batches (x, y).
     validation_data: a pair (x, y) to evaluate after each epoch, or None.
     verbose: 1 for a progress bar (without a terminal: one line per epoch), 2 for lines, 0 for none.
     """
 
     def __init__(self, model: Any, state: TrainingState, callbacks: CallbackList,
-                 batches_of: Callable[[np.random.Generator], Batches],
+                 make_batches: Callable[[np.random.Generator], Any],  # with a length; yields (x, y)
                  validation_data: tuple[Any, Any] | None, verbose: int | str):  # fmt: skip
         self.model, self.state, self.callbacks = model, state, callbacks
-        self.batches_of, self.validation_data = batches_of, validation_data
+        self.make_batches, self.validation_data = make_batches, validation_data
         self.show_bar = verbose in (1, "auto") and sys.stderr.isatty()
         self.show_lines = bool(verbose) and not (self.show_bar and validation_data is None)
 
@@ -63,15 +56,14 @@ class Trainer:
             self.callbacks("on_train_begin", {})
             while self.state.epoch < epochs and not self.model.stop_training:
                 title = f"epoch {self.state.epoch + 1}/{epochs}"
-                batches = self.batches_of(self.state.rng(self.state.epoch + 1))
-                self.train_epoch(batches, title)
-                if self.state.batch == len(batches):
+                if self.train_epoch(title):
                     logs = self.finish_epoch(title)
             self.callbacks("on_train_end", logs)
 
-    def train_epoch(self, batches: Batches, title: str) -> None:
-        """Train on the remaining batches of this epoch, until model.stop_training is set."""
+    def train_epoch(self, title: str) -> bool:
+        """Train on the remaining batches until model.stop_training; return whether none is left."""
         model, state = self.model, self.state
+        batches = self.make_batches(state.rng(state.epoch + 1))
         model.train()
         if state.batch == 0:
             self.callbacks("on_epoch_begin", state.epoch, {})
@@ -83,15 +75,16 @@ class Trainer:
                 state.means.add(logs, len(x))
                 state.batch += 1
                 if self.show_bar:
-                    bar.set_postfix(state.means.numbers(), refresh=False)
+                    bar.set_postfix(state.means.means(), refresh=False)
                     bar.update()
                 self.callbacks("on_batch_end", state.batch - 1, logs)
                 if model.stop_training:
                     break
+        return state.batch == len(batches)
 
     def finish_epoch(self, title: str) -> Logs:
         """Evaluate, print and record a complete epoch; return its logs."""
-        epoch, logs = self.state.epoch, self.state.means.numbers()
+        epoch, logs = self.state.epoch, self.state.means.means()
         if self.validation_data is not None:
             numbers = self.model.evaluate_batches(self.validation_data, self.state.batch_size)
             logs |= {f"val_{name}": number for name, number in numbers.items()}

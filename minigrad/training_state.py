@@ -11,7 +11,7 @@ import numpy as np
 
 from .checkpoint import CheckpointError, checkpoint_errors
 
-SAME = ("examples", "batch_size", "shuffle", "validation_split", "loss", "data", "logged")
+MUST_MATCH = ("examples", "batch_size", "shuffle", "validation_split", "loss", "data", "logged")
 
 
 def checksum(*arrays: np.ndarray) -> int:
@@ -31,13 +31,13 @@ class RunningMeans:
         for name, number in numbers.items():
             self.sums[name] = self.sums.get(name, 0.0) + number * count
 
-    def numbers(self) -> dict[str, float]:
+    def means(self) -> dict[str, float]:
         return {name: total / self.count for name, total in self.sums.items()}
 
 
 @dataclass
 class TrainingState:
-    """What a training is and how far it is; a checkpoint saves it as its section `progress`."""
+    """The configuration and the progress of a training: the section `progress` of a checkpoint."""
 
     examples: int
     batch_size: int
@@ -79,7 +79,7 @@ class TrainingState:
                 "were loaded after the training, or the training ended in an error; load() it and "
                 "start anew"
             )
-        for name in SAME:
+        for name in MUST_MATCH:
             was, now = saved.get(name), getattr(self, name)
             if was != now:
                 other = f"the checkpoint is of a training with {name}={was!r}, this one has {now!r}"
@@ -87,11 +87,11 @@ class TrainingState:
         with checkpoint_errors("the progress of this checkpoint"):
             self.seed, self.epoch, self.batch = (saved[k] for k in ("seed", "epoch", "batch"))
             self.means, self.history = RunningMeans(**saved["means"]), saved["history"]
-            for rule, holds in self.rules():
+            for rule, holds in self.consistency_checks():
                 if not holds:
                     raise CheckpointError(f"it breaks the rule that {rule}")
 
-    def rules(self) -> Iterator[tuple[str, bool]]:
+    def consistency_checks(self) -> Iterator[tuple[str, bool]]:
         """Yield each rule of a consistent state, in words, and whether it holds."""
         epoch, batch, history = self.epoch, self.batch, self.history
         sums, count = self.means.sums, self.means.count
@@ -102,9 +102,9 @@ class TrainingState:
         yield "the history has the logged names", list(history) == (self.logged if epoch else [])
         lengths = {len(column) for column in history.values()}
         yield "the history has one number per epoch", lengths <= {epoch}
-        yield "only a started epoch has sums", bool(sums) == (batch > 0)
+        yield "sums exist exactly when batch > 0", bool(sums) == (batch > 0)
         yield "the sums have the logged names", list(sums) == self.logged[: len(sums)]
-        size = self.examples - self.validation_size
-        yield "an epoch has at least as many batches", batch <= -(-size // self.batch_size)
-        done = min(batch * self.batch_size, size)
+        size, batch_size = self.examples - self.validation_size, self.batch_size
+        yield "batch is at most the number of batches per epoch", batch <= -(-size // batch_size)
+        done = min(batch * batch_size, size)
         yield "the count is that of the examples in these batches", count == done

@@ -60,7 +60,7 @@ FIGURE = "a figure is matplotlib's, which is not imported for its types"
 MAY_SAY_ANY = {
     "minigrad.anomaly": OPERANDS,
     "minigrad.autograd": OPERANDS,
-    "minigrad.callbacks.CallbackList.call": "returns what the callback returns",
+    "minigrad.callbacks.CallbackList.call_with_note": "returns what the callback returns",
     "minigrad.checkpoint": "saves plain values of any kind, and whatever has a state_dict",
     "minigrad.functional": OPERANDS,
     "minigrad.graph": OPERANDS,

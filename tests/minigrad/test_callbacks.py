@@ -144,9 +144,10 @@ def test_early_stopping(settings, numbers, epochs, best):
 
 
 def test_the_mode_of_accuracies_is_max():
-    assert EarlyStopping("val_accuracy").sign == 1
-    assert EarlyStopping("loss", mode="MAX").sign == 1
-    assert EarlyStopping("val_loss").sign == EarlyStopping("accuracy", mode="min").sign == -1
+    assert EarlyStopping("val_accuracy").maximize
+    assert EarlyStopping("loss", mode="MAX").maximize
+    assert not EarlyStopping("val_loss").maximize
+    assert not EarlyStopping("accuracy", mode="min").maximize
 
 
 @pytest.mark.parametrize(
@@ -155,6 +156,7 @@ def test_the_mode_of_accuracies_is_max():
         ({"patience": 1}, [3, 2, 2, 2, 1], [1, 1, 1, 0.5, 0.25]),
         ({"patience": 2}, [3, 3, 3, 3, 3, 3], [1, 1, 1, 0.5, 0.5, 0.25]),
         ({"patience": 1, "cooldown": 1}, [3] * 6, [1, 1, 0.5, 0.5, 0.25, 0.25]),
+        ({"patience": 1, "cooldown": 3}, [3, 3, 2, 2, 2], [1, 1, 0.5, 0.5, 0.25]),
         ({"patience": 1, "min_lr": 0.4}, [3] * 5, [1, 1, 0.5, 0.4, 0.4]),
         ({"patience": 1, "min_lr": 2.0}, [3] * 3, [1, 1, 1]),
         ({"patience": 1, "min_delta": 1.5}, [3, 2, 1], [1, 1, 0.5]),

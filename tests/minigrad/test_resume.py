@@ -193,9 +193,9 @@ def test_another_training_is_refused(tmp_path, change, message):
         ({"means": {"sums": {"loss": "1"}, "count": 32}}, "sums and history are numbers"),
         ({"history": {"loss": [0.1]}}, "the history has the logged names"),
         ({"epoch": 2}, "the history has one number per epoch"),
-        ({"batch": 0}, "only a started epoch has sums"),
+        ({"batch": 0}, "sums exist exactly when batch > 0"),
         ({"means": {"sums": {"lr": 1.0}, "count": 32}}, "the sums have the logged names"),
-        ({"batch": 3}, "an epoch has at least as many batches"),
+        ({"batch": 3}, "batch is at most the number of batches per epoch"),
         (
             {"means": {"sums": {"loss": 1.0}, "count": 31}},
             "the count is that of the examples in these batches",
