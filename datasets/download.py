@@ -42,8 +42,8 @@ def fetch(name: str, mirrors: Sequence[str], digests: Mapping[str, int]) -> Path
 
     A cached file with the right digest is used without network access. Otherwise the mirrors are
     tried in order. If several processes call `fetch`, one downloads and the others wait for it.
-    A wrong file is never used; it is replaced when the right content is complete.
-    Raises DownloadError if every mirror fails or the folder cannot be written.
+    A file with a wrong digest is replaced. Raises DownloadError if every mirror fails or the
+    folder cannot be written.
     """
     path = folder() / name
     part = path.with_name(path.name + ".part")

@@ -22,18 +22,19 @@ class Parser(ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def gradcheck(parser: Parser, argv: list[str]) -> int:
+def run_gradcheck(parser: Parser, argv: list[str]) -> int:
     """Check the derivatives of a function; without a target, list what has derivatives."""
     parser.add_argument("target", nargs="?", help="FILE.py:NAME, np.NAME or scipy.special.NAME")
-    parser.add_argument("--shapes", nargs="+", type=shape, help='one an input: 3,4 4 "()"')
+    about = 'one shape per input, such as: 3,4 4 "()"'
+    parser.add_argument("--shapes", nargs="+", type=shape, help=about)
     parser.add_argument("--order", type=int, default=1, help="highest order of derivative (1)")
     parser.add_argument("--positive", action="store_true", help="draw only positive inputs")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random inputs (0)")
     args = parser.parse_args(argv)
 
-    from . import gradcheck
     from .autograd import dispatch
     from .autograd import scipy_vjps as scipy_vjps  # registers SciPy's functions
+    from .gradcheck import GradcheckError, gradcheck
 
     if args.target is None:
         names = {dispatch.name_of(f) for f in dispatch.HANDLED_FUNCTIONS if callable(f)}
@@ -43,19 +44,18 @@ def gradcheck(parser: Parser, argv: list[str]) -> int:
         parser.error(f"write the shape of each input of {args.target}, as in --shapes 3,4 4")
     function = find_function(args.target)
     rng = np.random.default_rng(args.seed)
-    low = 0.1 if args.positive else -1.0
-    inputs = [rng.uniform(low, 1.0, size) for size in args.shapes]
+    inputs = [rng.uniform(0.1 if args.positive else -1.0, 1.0, size) for size in args.shapes]
     try:
         with np.errstate(all="ignore"):  # gradcheck reports values that are not finite
-            gradcheck.gradcheck(function, *inputs, order=args.order)
-    except gradcheck.GradcheckError as error:
+            gradcheck(function, *inputs, order=args.order)
+    except GradcheckError as error:
         print(f"{args.target}: {error}")
         return 1
     print(f"{args.target}: the derivatives agree with finite differences to order {args.order}")
     return 0
 
 
-def conformance(parser: Parser, argv: list[str]) -> int:
+def run_conformance(parser: Parser, argv: list[str]) -> int:
     """Run the tests that every optimizer must pass."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all, or the plugins'")
     about = "run these files, which register optimizers"
@@ -76,7 +76,7 @@ def conformance(parser: Parser, argv: list[str]) -> int:
     return 1 if report(names) else 0
 
 
-COMMANDS = {"gradcheck": gradcheck, "conformance": conformance}
+COMMANDS = {"gradcheck": run_gradcheck, "conformance": run_conformance}
 
 
 def main(argv: list[str] | None = None) -> int:

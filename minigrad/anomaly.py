@@ -25,8 +25,8 @@ def detect_anomaly() -> Iterator[None]:
     """Raise AnomalyError at the first NaN or infinity in a forward or backward pass.
 
     The error names the operation, the shapes and ranges of its operands, and the line of your
-    program that called it. Recorded operations are checked. Run the forward pass in this context
-    too, so that an error in the backward pass can name the line. Outside of it nothing costs time.
+    program that called it. Recorded operations are checked. Run the forward pass here too, so that
+    an error in the backward pass can name the line. Outside the context there is no overhead.
 
     >>> from minigrad import Tensor
     >>> x = Tensor([1.0, -1.0], requires_grad=True)
@@ -52,15 +52,15 @@ class AnomalyDetector:
     def forward(self, node: Node, operands: Sequence, out: Any) -> None:
         line = self.lines[node.order] = caller_location()
         if problem := find_nonfinite(out):
-            inputs, name = " and ".join(map(describe, operands)), node.primitive.name
+            inputs, name = " and ".join(map(shape_and_range, operands)), node.primitive.name
             raise AnomalyError(f"{name} gave {problem}, from {inputs}; called at {line}")
 
     def backward(self, node: Node, g: Any, derivative: Any) -> None:
         if problem := find_nonfinite(derivative):
-            inputs, name = " and ".join(map(describe, node.operands)), node.primitive.name
+            inputs, name = " and ".join(map(shape_and_range, node.operands)), node.primitive.name
             line = self.lines.get(node.order, "a line before detect_anomaly began")
             raise AnomalyError(
-                f"the derivative of {name} gave {problem}, from the gradient {describe(g)} "
+                f"the derivative of {name} gave {problem}, from the gradient {shape_and_range(g)} "
                 f"and the operands {inputs}; called at {line}"
             )
 
@@ -73,7 +73,7 @@ def find_nonfinite(x: Any) -> str:
     return "NaN" if np.isnan(array).any() else "an infinity"
 
 
-def describe(x: Any) -> str:
+def shape_and_range(x: Any) -> str:
     """Return shape and range, such as "shape (2, 3) from -1 to 7.5"; a number as it is."""
     x = unwrap(x)
     if not isinstance(x, (np.ndarray, np.generic)):

@@ -30,8 +30,7 @@ def gradcheck(f: Function, *inputs: Tensor | ArrayLike, order: int = 1, eps: flo
 
     One random direction v checks all elements at once. Only if that fails, each element is checked,
     and the error names the input, the element and both numbers. If the slopes to the left and to
-    the right differ, the error reports a kink. PyTorch's gradcheck differs: it compares every
-    element of the Jacobian.
+    the right differ, the error reports a kink. PyTorch's gradcheck compares the whole Jacobian.
 
     >>> gradcheck(lambda x, y: np.sin(x) * y, np.ones(3), [[2.0], [3.0]], order=2)
     True
@@ -59,22 +58,22 @@ the slope is -1 to the left and 1 to the right, the derivative is 0. Check besid
 
 
 def random_direction(rng: np.random.Generator, shape: tuple) -> np.ndarray:
-    """Draw numbers of both signs, of size 0.5 … 1.5: near 0 they would hide a wrong element."""
+    """Draw numbers of both signs, of magnitude 0.5 to 1.5; a factor near 0 would hide an error."""
     return rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape)
 
 
 def inner_product(f: Function, u: np.ndarray) -> Function:
-    """φ(x) = ⟨u, f(x)⟩."""
+    """Return φ(x) = ⟨u, f(x)⟩ as a function of x."""
     return lambda *x: np.sum(f(*x) * u)
 
 
 def directional_derivative(phi: Function, v: Arrays) -> Function:
-    """⟨∇φ(x), v⟩ as a function of x."""
+    """Return ⟨∇φ(x), v⟩ as a function of x."""
     return lambda *x: sum(np.sum(g * d) for g, d in zip(gradients(phi, x), v))
 
 
 def gradients(phi: Function, x: Sequence[Tensor]) -> list[Tensor]:
-    """∇φ(x), as tensors that can be differentiated again."""
+    """Return ∇φ(x) as tensors that can be differentiated again."""
     leaves = [value if value.requires_grad else Tensor(value, requires_grad=True) for value in x]
     out = phi(*leaves)
     if not out.requires_grad:
@@ -83,7 +82,7 @@ def gradients(phi: Function, x: Sequence[Tensor]) -> list[Tensor]:
 
 
 def one_sided_slopes(phi: Function, x: Arrays, v: Arrays, eps: float) -> tuple[float, float]:
-    """(φ(x) − φ(x − ε·v)) / ε and (φ(x + ε·v) − φ(x)) / ε."""
+    """Return (φ(x) − φ(x − ε·v)) / ε and (φ(x + ε·v) − φ(x)) / ε."""
     points = [[value + step * d for value, d in zip(x, v)] for step in (-eps, 0, eps)]
     left, here, right = (phi(*map(Tensor, point)).item() for point in points)
     return (here - left) / eps, (right - here) / eps
@@ -126,4 +125,5 @@ def locate_failure(f: Function, x: Arrays, shape: tuple, eps: float, nth: int) -
                 f"gradcheck: a wrong derivative {where}: the derivative is {g[element]:.9g}, "
                 f"finite differences give {(left + right) / 2:.9g}"
             )
-    raise GradcheckError("gradcheck: the derivative disagrees with differences in a direction")
+    problem = "the derivative disagrees with finite differences in a random direction"
+    raise GradcheckError(f"gradcheck: {problem}, but in no single element; try another eps")

@@ -51,9 +51,9 @@ def unknown_hyperparameter(owner: str, name: str, known: Iterable[str]) -> str:
 def check_hyperparameter(
     owner: str, name: str, value: Any, default: Any, t: int | None = 0
 ) -> Number | str | None:
-    """Return the value as a Python float, bool or str, or as a function of t that is legal at t.
+    """Return the value as a Python float, bool or str, or unchanged, if it is a schedule.
 
-    With t=None a function is not legal. Raises ValueError for a value outside its range.
+    The schedule's value at t must be legal; t=None forbids schedules. Raises ValueError otherwise.
     """
     if name in CHOICES:
         legal = isinstance(value, str) and value in CHOICES[name]
@@ -81,7 +81,7 @@ def check_hyperparameter(
 
 
 def required_keywords(owner: Any, function: Callable[..., Any]) -> list[str]:
-    """Return the hyperparameters, and t, that a function takes by keyword; all for **hyper."""
+    """Return the names of the keyword parameters; every hyperparameter and t for **hyper."""
     names = []
     for p in inspect.signature(function).parameters.values():
         if p.kind is p.VAR_KEYWORD:

@@ -12,7 +12,7 @@ from .registry import register
 class Lion(Optimizer):
     """u = sign(β₁·m + (1 − β₁)·g),  m ← β₂·m + (1 − β₂)·g.
 
-    Move every coordinate by exactly lr. Lion keeps half as much state as Adam.
+    Move every coordinate by exactly lr. Its state is half of Adam's: one slot instead of two.
 
     m               the first moment: a moving average of the gradients
     beta1 = β₁      the share of m in the direction

@@ -11,13 +11,12 @@ from .hyperparameters import unknown_hyperparameter
 
 REMEDY = "pass a list of parameters, such as model.parameters()"
 
-
 Params = Iterable[Any]  # parameters, (name, parameter) pairs, or groups
 
 
 @dataclass(eq=False)
 class Parameter:
-    """An array and its gradient. An optimizer needs no more; a minigrad.Tensor has both, too.
+    """An array and its gradient. Optimizers need only .data and .grad; a Tensor has them too.
 
     >>> Parameter(np.zeros(2))
     Parameter(data=array([0., 0.]), grad=None)

@@ -1,7 +1,7 @@
 """Schedules, from a constant to one cycle: hyperparameters that depend on the step number t.
 
-t counts the steps taken before: the first step has t = 0. A schedule has no state, so its value
-depends on t alone. Any function of t is a schedule. Those here can also be shown and saved.
+t is the number of steps already taken: the first step has t = 0. A schedule has no state, so its
+value depends on t alone. Any function of t is a schedule. Those here can also be shown and saved.
 """
 
 from collections.abc import Callable, Mapping

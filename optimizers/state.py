@@ -15,7 +15,7 @@ def state_dict(self: Any) -> dict[str, Any]:
     """Return all that resuming needs: copies of the slots as {"name/slot": array}; plain values.
 
     numpy.savez can save the slots, json the rest. Schedules of this library are saved with their
-    numbers. Of any other function of t only the fact that it is a function is saved.
+    numbers. Another function is saved as a placeholder: assign it again before load_state_dict.
     """
     self.require_parameters()
     return {

@@ -1,4 +1,4 @@
-"""Check that an optimizer keeps the promises of the base class: run this on yours.
+"""Check that an optimizer satisfies the base class's contract: run this on yours.
 
 >>> conformance("sgd")
 {}
@@ -24,7 +24,7 @@ from ..schedules import CosineDecay
 
 
 class ConformanceError(Exception):
-    """A broken promise: what is required, what was received, what to do."""
+    """A failed check: what is required, what was received, what to do."""
 
 
 def conformance(name: str, checks: Iterable[str] | None = None) -> dict[str, str]:

@@ -114,7 +114,7 @@ def inactive_switches(h: dict[str, Any]) -> set[str]:
 
 
 def same_rule(cls: Any, h: dict[str, Any]) -> list[str]:
-    """Return the frameworks with the same switches as h; the numbers that users tune may differ."""
+    """Return the frameworks with the same switches as h (values such as lr may differ)."""
     switches = {name for convention in cls.conventions.values() for name in convention}
     switches |= {name for name, value in cls.defaults.items() if isinstance(value, bool)}
     switches -= TUNED | inactive_switches(h)
@@ -134,7 +134,7 @@ def explain(self: Any) -> str:
         w ← w − 0.1·b
     with v = mean_square, b = momentum_buffer; the convention of torch, keras2
 
-    For a step that uses more than elementwise NumPy functions, the docstring replaces the lines.
+    If the step cannot be traced symbolically, the class docstring is shown instead.
     """
     if not self.groups:
         return copy.copy(self).bind([("no parameters yet", Parameter(np.zeros(2)))]).explain()

@@ -1,6 +1,6 @@
 """Identify an optimizer from its steps: search for the rule, the switches and the numbers.
 
-In reading order: identify, the optimizers it tries, the data, the search for the numbers.
+In reading order: identify, the optimizers it tries, the trajectory, the search for the numbers.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ INITIAL = {
     "initial_accumulator": 0.3, "eps_root": 1e-6, "eps": 1e-7, "momentum_decay": 0.02,
     "clip_value": 1.0, "clip_norm": 1.0, "clip_global_norm": 1.0,
 }  # fmt: skip
-FREE: Any = object()  # stands for a number that least squares determines
-DECAYS = [dict(), dict(weight_decay=FREE), dict(weight_decay=FREE, decoupled_weight_decay=True)]
+UNKNOWN: Any = object()  # stands for a number that least squares determines
+DECAYS = [{}, dict(weight_decay=UNKNOWN), dict(weight_decay=UNKNOWN, decoupled_weight_decay=True)]
 MOMENTA = [
-    dict(), dict(momentum=FREE), dict(momentum=FREE, nesterov=True),
-    dict(momentum=FREE, dampening=FREE), dict(momentum=FREE, lr_in_momentum=True),
-    dict(momentum=FREE, lr_in_momentum=True, nesterov=True),
+    dict(), dict(momentum=UNKNOWN), dict(momentum=UNKNOWN, nesterov=True),
+    dict(momentum=UNKNOWN, dampening=UNKNOWN), dict(momentum=UNKNOWN, lr_in_momentum=True),
+    dict(momentum=UNKNOWN, lr_in_momentum=True, nesterov=True),
 ]  # fmt: skip
 CLIPS = (None, "clip_value", "clip_norm", "clip_global_norm")
-ROUGH = 1e3  # a goal in units of the tolerance; a closer fit to the first steps would overfit
+COARSE_GOAL = 1e3  # a goal in units of the tolerance; a closer fit to the first steps would overfit
 FRACTIONS = {name for name, (_, upper, _) in LIMITS.items() if upper == 1}
 SHARED = {field.name for field in fields(Optimizer)}  # hyperparameters of every optimizer
 
@@ -43,24 +43,25 @@ LearningRate = float | Sequence[float] | Callable[[int], float] | None
 
 @dataclass(frozen=True)
 class Match:
-    """optimizer_class(params, lr=…, **hyper) reproduces all steps before the step `departs`.
+    """An optimizer that can have made the steps: optimizer_class(params, lr=…, **hyper).
 
-    departs is None if it reproduces every step. deviation is the largest relative deviation of a
-    weight. Hyperparameters in `undetermined` could have another value on these data. conventions
-    names the frameworks that have this rule.
+    deviation: the largest relative deviation of a weight.
+    first_mismatch: the first step that it does not reproduce; None if it reproduces all.
+    undetermined: the hyperparameters that can have another value on these data.
+    conventions: the frameworks that have this rule.
     """
 
     optimizer_class: type[Optimizer]
     hyper: dict[str, Any]
     deviation: float
-    departs: int | None
+    first_mismatch: int | None
     undetermined: tuple[str, ...]
     conventions: tuple[str, ...]
 
     def __str__(self) -> str:
         hyper = ", ".join(f"{k}={v!r}" for k, v in self.hyper.items())
         text = f"{self.optimizer_class.__name__}({hyper}): deviation {self.deviation:.1e}"
-        text += f", departs at step {self.departs}" if self.departs else ""
+        text += f", first mismatch at step {self.first_mismatch}" if self.first_mismatch else ""
         return text + "; undetermined: " * bool(self.undetermined) + ", ".join(self.undetermined)
 
 
@@ -68,48 +69,48 @@ def identify(thetas: History, gradients: History, lr: LearningRate = None) -> li
     """Return the optimizers that can have made the steps θ₀ … θ_T with g₁ … g_T, best first.
 
     Each θ and g is an array, or a list of arrays, one for each parameter. lr is a number, a list
-    with one number for each step, a schedule, or None for an unknown constant. The data cannot
-    distinguish between the matches that do not depart. The search takes seconds, with clipping
-    minutes. Raises ValueError if lengths or shapes differ, if a number is not finite, and if no
-    weight moves.
+    with one number for each step, a schedule, or None for an unknown constant. All matches with
+    first_mismatch None explain the data equally well. The search takes seconds, with clipping
+    minutes. Raises ValueError for unequal lengths or shapes, for inf or NaN, or if no weight moves.
 
     >>> print(identify([1.0, 0.9], [1.0], lr=0.1)[0])
     SGD(): deviation 0.0e+00
     """
-    data = _Trajectory(thetas, gradients, lr)
-    common: Hyper = {"maximize": True} if data.ascends else {}
+    trajectory = _Trajectory(thetas, gradients, lr)
+    fixed: Hyper = {"maximize": True} if trajectory.ascends else {}
     tried: list[_Candidate] = []
-    for clip in CLIPS[: 3 if len(data.start) == 1 else 4]:
-        links = common | ({clip: FREE} if clip else {}) | ({"lr": FREE} if lr is None else {})
-        for structure in sorted(_structures(links), key=lambda s: len(s[2])):
-            candidate = _Candidate(data, *structure)
-            if not any(c.departs is None and c.makes_redundant(candidate) for c in tried):
+    for clip in CLIPS[: 3 if len(trajectory.start) == 1 else 4]:
+        unknown = ([clip] if clip else []) + (["lr"] if lr is None else [])
+        common_hyper = fixed | dict.fromkeys(unknown, UNKNOWN)
+        for spec in sorted(_candidate_specs(common_hyper), key=lambda spec: len(spec[2])):
+            candidate = _Candidate(trajectory, *spec)
+            if not any(c.first_mismatch is None and c.is_simpler_than(candidate) for c in tried):
                 candidate.search()
                 tried.append(candidate)
-        found = [c for c in tried if c.departs is None and not c.at_boundary()]
+        found = [c for c in tried if c.first_mismatch is None and not c.has_degenerate_number()]
         if found:
             break
     else:
-        found = sorted(tried, key=lambda c: (-(c.departs or 0), c.distance))[:20]
+        found = sorted(tried, key=lambda c: (-(c.first_mismatch or 0), c.distance))[:20]
         for candidate in found:
-            candidate.search_prefix()
+            candidate.fit_longest_prefix()
 
     def rank(m: Match) -> tuple[float, ...]:
-        return -(m.departs or 0), len(m.hyper), len(m.undetermined), m.deviation
+        return -(m.first_mismatch or 0), len(m.hyper), len(m.undetermined), m.deviation
 
     return sorted((c.to_match() for c in found), key=rank)
 
 
-def _structures(links: Hyper) -> Iterator[tuple[type[Optimizer], Hyper, Hyper]]:
-    """Yield (class, switches, initial values of the free numbers) for every possible optimizer."""
-    clipped = any(name.startswith("clip") for name in links)
+def _candidate_specs(common_hyper: Hyper) -> Iterator[tuple[type[Optimizer], Hyper, Hyper]]:
+    """Yield (class, switches, initial values of the unknown numbers) for every candidate."""
+    clipped = any(name.startswith("clip") for name in common_hyper)
     for cls in map(find, available()):
         decays = DECAYS[2:] if cls.defaults["weight_decay"] else DECAYS[: 1 if clipped else None]
         momenta = MOMENTA[:1] if "beta1" in cls.defaults else MOMENTA
         for rule, decay, momentum in product(_rule_variants(cls), decays, momenta):
-            chosen = rule | decay | momentum | links
-            switches = {k: v for k, v in chosen.items() if v is not FREE}
-            names = [k for k, v in chosen.items() if v is FREE]
+            chosen = rule | decay | momentum | common_hyper
+            switches = {k: v for k, v in chosen.items() if v is not UNKNOWN}
+            names = [k for k, v in chosen.items() if v is UNKNOWN]
             numbers = {k: INITIAL.get(k, cls.defaults[k] or 0.1) for k in names}
             h = cls.defaults | {"weight_decay": 0.0} | switches | numbers
             unused = any(switches.get(name) for name in inactive_switches(h))
@@ -118,7 +119,7 @@ def _structures(links: Hyper) -> Iterator[tuple[type[Optimizer], Hyper, Hyper]]:
 
 
 def _rule_variants(cls: type[Optimizer]) -> list[Hyper]:
-    """Return settings of the rule's own hyperparameters: every framework's, then free numbers."""
+    """Return settings of the rule's own hyperparameters: every framework's, then unknowns."""
     own = {k: v for k, v in cls.defaults.items() if k not in SHARED and v is not None}
     if not own:
         return [{}]
@@ -126,8 +127,8 @@ def _rule_variants(cls: type[Optimizer]) -> list[Hyper]:
     for h in (own, *(own | convention for convention in cls.conventions.values())):
         inactive = inactive_switches(h)
         known.append({name: h[name] for name in own if name not in inactive})
-    choices = {k: [False, True] if isinstance(v, bool) else [FREE] for k, v in own.items()}
-    choices |= {k: [0.0, FREE] for k, v in own.items() if v == 0 and not isinstance(v, bool)}
+    choices = {k: [False, True] if isinstance(v, bool) else [UNKNOWN] for k, v in own.items()}
+    choices |= {k: [0.0, UNKNOWN] for k, v in own.items() if v == 0 and not isinstance(v, bool)}
     return known + [dict(zip(own, values)) for values in product(*choices.values())]
 
 
@@ -136,16 +137,15 @@ class _Trajectory:
 
     def __init__(self, thetas: Iterable[Any], gradients: Iterable[Any], lr: Any) -> None:
         weights = [_as_arrays(theta) for theta in thetas]
-        slopes = [_as_arrays(g) for g in gradients]
-        shapes = {tuple(a.shape for a in arrays) for arrays in weights + slopes}
-        self.steps = len(slopes)
+        self.gradients = [[a.astype(float) for a in _as_arrays(g)] for g in gradients]
+        shapes = {tuple(a.shape for a in arrays) for arrays in weights + self.gradients}
+        self.steps = len(self.gradients)
         if len(weights) != self.steps + 1 or len(shapes) != 1 or not self.steps:
             received = f"{len(weights)} and {self.steps}, of shapes {sorted(shapes)}"
             rule = "T + 1 thetas and T gradients, all of one shape"
             raise ValueError(f"identify needs {rule}; received {received}")
         self.lrs = None if lr is None else _lr_per_step(lr, self.steps)
         self.start = [w.astype(float) for w in weights[0]]
-        self.gradients = [[g.astype(float) for g in arrays] for arrays in slopes]
         theta, g = _flatten(weights), _flatten(self.gradients)
         eps = np.finfo(theta.dtype if theta.dtype.kind == "f" else float).eps
         theta = theta.astype(float)
@@ -164,14 +164,14 @@ class _Trajectory:
 class _Candidate:
     """An optimizer with its switches set, and the search for the numbers that match the data."""
 
-    def __init__(self, data: _Trajectory, cls: Any, switches: Hyper, numbers: Hyper) -> None:
-        self.data, self.cls, self.switches = data, cls, switches
+    def __init__(self, trajectory: _Trajectory, cls: Any, switches: Hyper, numbers: Hyper) -> None:
+        self.trajectory, self.cls, self.switches = trajectory, cls, switches
         self.initial = self.numbers = numbers
         self.constants = cls.defaults | {"weight_decay": 0.0} | switches
         self.optimizer = cls()
-        self.departs: int | None = None
+        self.first_mismatch: int | None = None
 
-    def makes_redundant(self, other: _Candidate) -> bool:
+    def is_simpler_than(self, other: _Candidate) -> bool:
         """Return whether the other is this rule with more numbers, or has three more numbers."""
         same = self.cls.direction is other.cls.direction
         contained = same and self.numbers.keys() < other.numbers.keys()
@@ -179,20 +179,20 @@ class _Candidate:
 
     def residuals(self, numbers: Hyper, steps: int) -> np.ndarray:
         """Return (θ − target) / tolerance after each step; within ±1 both are equal."""
-        optimizer, data, h = self.optimizer, self.data, self.constants | numbers
-        weights = [w.copy() for w in data.start]
+        optimizer, trajectory, h = self.optimizer, self.trajectory, self.constants | numbers
+        weights = [w.copy() for w in trajectory.start]
         slots = [optimizer.init_slots(w, h) for w in weights]
-        theta = np.empty((steps, data.target.shape[1]))
+        theta = np.empty((steps, trajectory.target.shape[1]))
         with np.errstate(all="ignore"):
-            for t, gradients in enumerate(data.gradients[:steps]):
+            for t, gradients in enumerate(trajectory.gradients[:steps]):
                 h["t"] = t + 1
-                h["lr"] = data.lrs[t] if data.lrs else h["lr"]
+                h["lr"] = trajectory.lrs[t] if trajectory.lrs else h["lr"]
                 if h["clip_global_norm"]:
                     gradients, _ = clip_by_global_norm(gradients, h["clip_global_norm"])
                 for w, g, s in zip(weights, gradients, slots):
                     optimizer.update(w, optimizer.clip(g, h), s, h)
                 theta[t] = np.concatenate([w.ravel() for w in weights])
-            r = (theta - data.target[:steps]) / data.tolerance[:steps]
+            r = (theta - trajectory.target[:steps]) / trajectory.tolerance[:steps]
         return np.fmin(np.fmax(r, -1e60), 1e60)  # also replaces NaN
 
     def least_squares(
@@ -208,7 +208,7 @@ class _Candidate:
             return self.residuals(numbers_at(z), steps).ravel()
 
         def derivative(z: np.ndarray, unit: np.ndarray) -> np.ndarray:
-            for d in (0.01, 0.3):  # the wider difference if the narrow one is mostly rounding
+            for d in (0.01, 0.3):  # 1 % of a number; 30 % if rounding hides the effect of 1 %
                 change = residuals(z + d * unit) - residuals(z - d * unit)
                 if np.abs(change).max() > 30:
                     break
@@ -237,45 +237,45 @@ class _Candidate:
 
     def search(self) -> None:
         """Match the first step, then two steps, then all; most candidates fail at the first."""
-        steps = self.data.steps
+        steps = self.trajectory.steps
         known, worst = self.match_first_step()
         self.numbers = self.numbers | {k: v for k, v in known.items() if k in self.numbers}
         self.distance, self.after_first_step = (0, worst), self.numbers
-        for stage, goal, limit in ((min(2, steps), ROUGH, 1e2), (steps, 1.0, 1e4)):
-            if worst < limit * ROUGH:
+        for stage, goal, limit in ((min(2, steps), COARSE_GOAL, 1e2), (steps, 1.0, 1e4)):
+            if worst < limit * COARSE_GOAL:  # a candidate worse than that hardly ever matches
                 self.numbers, worst = self.least_squares(self.numbers, stage, goal)
                 self.distance = -stage, worst
         if worst > 1 and self.distance[0] == -steps:  # the stages can miss the minimum
             direct = self.least_squares(self.initial, steps)
             self.numbers, worst = min((self.numbers, worst), direct, key=lambda pair: pair[1])
-        if worst < 100 * ROUGH:
+        if worst < 1e2 * COARSE_GOAL:  # near enough that rounded numbers can match
             self.round_numbers()
-        self.find_departure()
+        self.find_first_mismatch()
 
     def match_first_step(self) -> tuple[Hyper, float]:
         """Match the first step, once for all candidates that differ only in later steps."""
         later = {"momentum", "dampening", "lr_in_momentum"}
         switches = sorted((k, v) for k, v in self.switches.items() if v and k not in later)
         key = (self.cls.direction, *switches, *sorted(self.numbers.keys() - later))
-        cache = self.data.first_steps
+        cache = self.trajectory.first_steps
         if key not in cache:
-            cache[key] = self.least_squares(self.numbers, 1, ROUGH, patience=8)
+            cache[key] = self.least_squares(self.numbers, 1, COARSE_GOAL, patience=8)
         return cache[key]
 
-    def find_departure(self) -> None:
+    def find_first_mismatch(self) -> None:
         """Find the first step that the numbers do not reproduce."""
-        wrong = np.abs(self.residuals(self.numbers, self.data.steps)).max(axis=1) > 1
-        self.departs = int(wrong.argmax()) + 1 if wrong.any() else None
+        wrong = np.abs(self.residuals(self.numbers, self.trajectory.steps)).max(axis=1) > 1
+        self.first_mismatch = int(wrong.argmax()) + 1 if wrong.any() else None
 
-    def search_prefix(self) -> None:
+    def fit_longest_prefix(self) -> None:
         """Reproduce as many steps from the first as possible."""
-        for steps in range(self.data.steps - 1, 0, -1):
+        for steps in range(self.trajectory.steps - 1, 0, -1):
             self.numbers, worst = self.least_squares(self.after_first_step, steps)
             if worst <= 1:
                 break
-        self.find_departure()
+        self.find_first_mismatch()
 
-    def at_boundary(self) -> bool:
+    def has_degenerate_number(self) -> bool:
         """Return whether a number went to the end of [0, 1], where a simpler rule is the same."""
         return any(k in FRACTIONS and not 1e-5 < x < 1 - 1e-5 for k, x in self.numbers.items())
 
@@ -292,30 +292,30 @@ class _Candidate:
             for digits in range(1, 8):
                 rounded = float(f"{self.numbers[name]:.{digits}g}")
                 if 0 < rounded < LIMITS.get(name, (0, np.inf))[1]:
-                    trial, steps = self.numbers | {name: rounded}, self.data.steps
+                    trial, steps = self.numbers | {name: rounded}, self.trajectory.steps
                     trial, worst = self.least_squares(trial, steps, names=others, patience=8)
                     if worst <= 1:
                         self.numbers, names = trial, others
                         break
 
-    def is_undetermined(self, name: str) -> bool:
+    def is_undetermined(self, name: str, numbers: Hyper) -> bool:
         """Return whether another value matches as well, after the other numbers adapt to it."""
-        moved = _from_unbounded(name, _to_unbounded(name, self.numbers[name]) + 1)
-        trial, others = self.numbers | {name: moved}, [n for n in self.numbers if n != name]
-        return bool(self.least_squares(trial, self.data.steps, names=others)[1] <= 1)
+        moved = _from_unbounded(name, _to_unbounded(name, numbers[name]) + 1)
+        trial, others = numbers | {name: moved}, [n for n in numbers if n != name]
+        return bool(self.least_squares(trial, self.trajectory.steps, names=others)[1] <= 1)
 
     def to_match(self) -> Match:
-        data, h = self.data, self.constants | self.numbers
+        trajectory, h = self.trajectory, self.constants | self.numbers
         undetermined: list[str] = []
-        if self.departs is None:
+        if self.first_mismatch is None:
             own = {k: v for k, v in h.items() if k not in SHARED and type(v) is float and v}
-            self.numbers = own | self.numbers
-            undetermined = [name for name in self.numbers if self.is_undetermined(name)]
-        error = np.abs(self.residuals(self.numbers, data.steps) * data.tolerance)
-        deviation = float(np.max(error / np.maximum(np.abs(data.target), 1e-300)))
+            numbers = own | self.numbers
+            undetermined = [name for name in numbers if self.is_undetermined(name, numbers)]
+        error = np.abs(self.residuals(self.numbers, trajectory.steps) * trajectory.tolerance)
+        deviation = float(np.max(error / np.maximum(np.abs(trajectory.target), 1e-300)))
         hyper = {k: v for k, v in h.items() if v != self.cls.defaults[k]}
         same = tuple(same_rule(self.cls, h))
-        return Match(self.cls, hyper, deviation, self.departs, tuple(undetermined), same)
+        return Match(self.cls, hyper, deviation, self.first_mismatch, tuple(undetermined), same)
 
 
 def _as_arrays(theta: Any) -> list[np.ndarray]:

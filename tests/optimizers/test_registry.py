@@ -99,6 +99,8 @@ def test_every_optimizer_has_a_description_of_one_line():
     assert list(lines) == sorted(lines)
     assert {"sgd", "adagrad", "rmsprop", "adam", "adamw", "adadelta", "nadam", "lion"} <= set(lines)
     assert all(20 < len(line) < 120 and "\n" not in line for line in lines.values())
+    equations = {name: line for name, line in lines.items() if "←" in line or "=" in line}
+    assert not equations, "a description is a sentence of words"
 
 
 def test_a_function_becomes_an_optimizer_with_every_switch():

@@ -56,7 +56,7 @@ def is_correct(match, case):
 def test_five_steps_are_enough(restrict, i, rules):
     restrict(rules or ["sgd", CASES[i]["optimizer"].lower()])
     best = five_steps(i)[0]
-    assert best.departs is None
+    assert best.first_mismatch is None
     assert best.deviation < 1e-11
     assert is_correct(best, CASES[i]), best
     assert CASES[i]["framework"] in best.conventions
@@ -81,14 +81,14 @@ def gradients():
 def test_an_unknown_learning_rate_is_found(gradients):
     thetas = path(lambda p, lr: RMSprop(p, lr=lr, rho=0.8, eps=1e-6), gradients, 0.02)
     best = identify(thetas, gradients)[0]
-    assert (best.optimizer_class, best.departs, best.undetermined) == (RMSprop, None, ())
+    assert (best.optimizer_class, best.first_mismatch, best.undetermined) == (RMSprop, None, ())
     assert best.hyper == pytest.approx({"lr": 0.02, "rho": 0.8, "eps": 1e-6})
 
 
 def test_an_unknown_learning_rate_of_sgd_is_found(restrict, gradients):
     restrict(["sgd"])
     best = identify(path(SGD, gradients, 0.02), gradients)[0]
-    assert (best.optimizer_class, best.departs, best.undetermined) == (SGD, None, ())
+    assert (best.optimizer_class, best.first_mismatch, best.undetermined) == (SGD, None, ())
     assert best.hyper == pytest.approx({"lr": 0.02})
 
 
@@ -104,7 +104,7 @@ def test_numbers_that_the_data_do_not_determine_are_listed(restrict, rules):
 
 
 @pytest.mark.parametrize("rules", [["sgd"], ALL_RULES])
-def test_the_match_of_an_unknown_rule_says_where_it_departs(
+def test_the_match_of_an_unknown_rule_names_the_first_mismatch(
     restrict, gradients, monkeypatch, rules
 ):
     restrict(rules)
@@ -112,9 +112,9 @@ def test_the_match_of_an_unknown_rule_says_where_it_departs(
     thetas = path(SGD, gradients[:3], 0.1)
     thetas[2:] = [theta + 0.01 for theta in thetas[2:]]
     best = identify(thetas, gradients[:3], lr=0.1)[0]
-    assert best.departs == 2
+    assert best.first_mismatch == 2
     assert best.deviation > 1e-3
-    assert "departs at step 2" in str(best)
+    assert "first mismatch at step 2" in str(best)
 
 
 MOVING = np.arange(18.0).reshape(6, 3)
@@ -145,7 +145,7 @@ def test_schedules_and_iterators_are_accepted(restrict, gradients, rules):
     restrict(rules)
     lr = StepDecay(0.1, 0.5, 2)
     best = identify(iter(path(SGD, gradients[:3], lr)), iter(gradients[:3]), lr=lr)[0]
-    assert (best.optimizer_class, best.hyper, best.departs) == (SGD, {}, None)
+    assert (best.optimizer_class, best.hyper, best.first_mismatch) == (SGD, {}, None)
 
 
 def test_the_match_with_the_fewest_numbers_is_first():
@@ -160,7 +160,7 @@ if __name__ == "__main__":
     first, correct, slowest, start = 0, 0, 0.0, perf_counter()
     for i, case in enumerate(CASES):
         begin = perf_counter()
-        found = [match for match in five_steps(i) if match.departs is None]
+        found = [match for match in five_steps(i) if match.first_mismatch is None]
         slowest = max(slowest, perf_counter() - begin)
         good = [is_correct(match, case) for match in found]
         first, correct = first + good[:1].count(True), correct + any(good)
