@@ -135,6 +135,7 @@ def test_the_table_shows_which_orders_pass(monkeypatch, capsys):
 def test_the_example_with_a_custom_primitive(monkeypatch, capsys):
     path = ROOT / "examples" / "custom_primitive.py"
     monkeypatch.setattr(sys, "argv", [path.name, "--order", "3"])
+    monkeypatch.syspath_prepend(path.parent)
     runpy.run_path(str(path), run_name="__main__")
     *derivatives, right, wrong = capsys.readouterr().out.splitlines()
     assert right == "gradcheck of gelu: True" and "a wrong derivative at output (0,)" in wrong
