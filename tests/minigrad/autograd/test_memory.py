@@ -175,6 +175,7 @@ def test_a_million_operations_forward_backward_and_dropped():
     assert done.stdout == "done\n", done.stderr
 
 
+@pytest.mark.slow
 def test_ten_thousand_uses_of_one_tensor():
     x = leaf(np.ones(3))
     total = sum((x * float(k) for k in range(10_000)), start=Tensor(np.zeros(3)))
