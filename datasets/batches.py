@@ -38,7 +38,8 @@ class batches:  # lower-case like `range`: an iterable with a length
         self.arrays = [np.asarray(array) for array in (x, y) if array is not None]
         shapes = [array.shape for array in self.arrays]
         if x is None or 0 in shapes[0][:1] or () in shapes:
-            raise ValueError(f"batches: x and y need at least one row; received shapes {shapes}")
+            who = "batches: x needs" if y is None else "batches: x and y need"
+            raise ValueError(f"{who} at least one row; received shapes {shapes}")
         if shapes[0][0] != shapes[-1][0]:
             raise ValueError(f"batches: x and y need equal numbers of rows; received {shapes}")
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):

@@ -14,6 +14,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from . import __version__
+from .utils import positive_int
+
 
 class Parser(ArgumentParser):
     """Report a mistake in one sentence, without the usage lines."""
@@ -29,7 +32,7 @@ def run_gradcheck(parser: Parser, argv: list[str]) -> int:
     parser.add_argument("--shapes", nargs="+", type=shape, help=about)
     parser.add_argument("--order", type=int, default=1, help="highest order of derivative (1)")
     parser.add_argument("--positive", action="store_true", help="draw only positive inputs")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random inputs (0)")
+    parser.add_argument("--seed", type=natural, default=0, help="seed of the random inputs (0)")
     args = parser.parse_args(argv)
 
     from .autograd import dispatch
@@ -85,6 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     listed = "\n".join(f"  {name:13} {function.__doc__}" for name, function in COMMANDS.items())
     about = f"minigrad COMMAND --help says more. The commands:\n{listed}"
     parser = Parser("minigrad", description=about, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"minigrad {__version__}")
     parser.add_argument("command", choices=COMMANDS)
     name = parser.parse_args(argv[:1]).command
     parser = Parser(f"minigrad {name}", description=COMMANDS[name].__doc__)
@@ -98,17 +102,26 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def shape(text: str) -> tuple[int, ...]:
-    """Parse a shape, such as 3,4 or 4; a scalar is () or 0-d."""
-    return tuple(int(n) for n in text.replace("0-d", "").strip("()").split(",") if n)
+    """Parse a shape of at least one element, such as 3,4 or 4; a scalar is () or 0-d."""
+    lengths = [int(n) for n in text.replace("0-d", "").strip("()").split(",") if n]
+    return tuple(positive_int("a length", n) for n in lengths)
+
+
+def natural(text: str) -> int:
+    """Parse an integer that is 0 or more."""
+    return positive_int("seed + 1", int(text) + 1) - 1
 
 
 def find_function(target: str) -> Callable[..., Any]:
     """Return the function that FILE.py:NAME or a dotted name stands for."""
     path, _, name = target.rpartition(":")
     full_name = "numpy" + target[2:] if target.startswith("np.") else target
-    if target.endswith(".py"):
-        raise ValueError(f"name a function of the file, as in {target}:NAME")
-    function = getattr(run_file(path), name) if path else resolve_name(full_name)
+    if target.endswith(".py") or not name or target.startswith(":"):
+        raise ValueError(f"a function is required, as in FILE.py:NAME; received {target!r}")
+    module = run_file(path) if path else None
+    if module and not hasattr(module, name):
+        raise ValueError(f"{path} defines no {name!r}")
+    function = getattr(module, name) if module else resolve_name(full_name)
     if not callable(function):
         raise TypeError(f"{target} is not a function")
     return function
@@ -120,7 +133,10 @@ def run_file(path: str) -> ModuleType:
     module = ModuleType(str(file.with_suffix("")))
     sys.modules[module.__name__] = module  # dataclasses look their module up
     sys.path.append(str(file.parent))
-    exec(compile(file.read_bytes(), path, "exec", dont_inherit=True), vars(module))
+    try:
+        exec(compile(file.read_bytes(), path, "exec", dont_inherit=True), vars(module))
+    except SystemExit as error:
+        raise RuntimeError(f"{path} ended the program with sys.exit({error.code!r})") from error
     return module
 
 

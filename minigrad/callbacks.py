@@ -107,7 +107,7 @@ class Monitor(Callback):
     """
 
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0, patience: int = 1):
-        modes = {"auto": "acc" in monitor, "min": False, "max": True}
+        modes = {"auto": "acc" in str(monitor), "min": False, "max": True}
         self.maximize = lookup(f"mode for {type(self).__name__}", mode, modes)
         self.monitor = monitor
         self.watched = f"{'max' if self.maximize else 'min'} of {monitor}"  # checked by a resume

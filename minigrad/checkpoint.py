@@ -111,12 +111,12 @@ def restore(content: Content, model: Layer, optimizer: Any = None, rng: Rng = No
     with checkpoint_errors("the random generators of this checkpoint"):
         for generator, state in zip(own, states):
             type(generator.bit_generator)().state = state
+    if optimizer is not None and "optimizer" not in content:
+        raise CheckpointError("this checkpoint holds no optimizer; use load_weights")
     for name, part in {"callbacks": callbacks, "optimizer": optimizer}.items():
-        if part is not None:
-            if name not in content:
-                raise CheckpointError(f"this checkpoint holds no {name}; use load_weights")
+        if part is not None:  # without a saved state, callbacks begin anew
             with checkpoint_errors(f"the {name} of this checkpoint"):
-                part.load_state_dict(content[name])
+                part.load_state_dict(content.get(name, {}))
     model.load_state_dict(content["model"])
     for generator, state in zip(own, states):
         generator.bit_generator.state = state
@@ -130,15 +130,18 @@ def generators(model: Layer, rng: Rng) -> list[np.random.Generator]:
 
 def mismatches(saved: Mapping[str, Any], own: Mapping[str, np.ndarray]) -> list[str]:
     """Say which saved arrays differ from a model's in name, shape or dtype."""
-    names = dict.fromkeys([*own, *saved])
-    pairs = {name: [dtype_and_shape(x.get(name)) for x in (own, saved)] for name in names}
-    return [f"{name} must be {a}, received {b}" for name, (a, b) in pairs.items() if a != b]
+    problems = [f"{name} is missing" for name in own if name not in saved]
+    for name, array in saved.items():
+        if name not in own:
+            problems.append(f"{name} is unknown to this model")
+        elif dtype_and_shape(array) != dtype_and_shape(own[name]):
+            required, received = dtype_and_shape(own[name]), dtype_and_shape(array)
+            problems.append(f"{name} must be {required}, received {received}")
+    return problems
 
 
 def dtype_and_shape(array: Any) -> str:
-    if isinstance(array, np.ndarray):
-        return f"{array.dtype.name} {array.shape}"
-    return "nothing" if array is None else repr(array)
+    return f"{array.dtype.name} {array.shape}" if isinstance(array, np.ndarray) else repr(array)
 
 
 @contextmanager
@@ -230,6 +233,8 @@ def unpack(file: BinaryIO, size: int) -> Content:
             raise CheckpointError("its members must be stored, not compressed")
         if sum(max(m.file_size, m.compress_size) for m in members.values()) > size:
             raise CheckpointError("its members claim to be larger than the file")
+        if INDEX not in members:
+            raise CheckpointError(f"it has no member {INDEX}; was it written by save?")
 
         def fetch(entry: Any, name: str) -> Any:
             if not isinstance(entry, dict):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .autograd import Tensor, primitive
+from .autograd.conversion import check_dtype, to_float_array
 from .autograd.numpy_vjps import expand_reduced
 from .utils import one_hot
 
@@ -162,7 +163,8 @@ def mean_squared_error(prediction: TensorLike, target: TensorLike) -> TensorOrAr
 
 def as_float(x: TensorLike) -> Any:
     """Convert lists and integers to float32; keep float32 and float64."""
-    array = x if isinstance(x, (Tensor, np.ndarray)) else np.asarray(x, np.float32)
+    array = x if isinstance(x, (Tensor, np.ndarray)) else to_float_array("minigrad.functional", x)
+    check_dtype("minigrad.functional", array)
     return array if array.dtype.kind == "f" else array.astype(np.float32)
 
 

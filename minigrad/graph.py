@@ -1,7 +1,7 @@
 """Draw the graph of a result as text: Graphviz's DOT, or Mermaid for Markdown."""
 
 from collections.abc import Callable
-from threading import RLock
+from threading import RLock, get_ident
 from typing import Any
 
 from .autograd.tensor import Node, Tensor, creation_order
@@ -58,9 +58,11 @@ def trace(
 
 def call_recorded(function: Callable, calls: Calls) -> Any:
     """Call the function; record which nodes each call of a layer creates, inner calls first."""
-    call_layer = Layer.__call__  # under the lock, this is always the method of the class
+    call_layer, tracing_thread = Layer.__call__, get_ident()
 
     def call_and_record(layer: Layer, *args: Any) -> Any:
+        if get_ident() != tracing_thread:
+            return call_layer(layer, *args)
         first = next(creation_order)
         out = call_layer(layer, *args)
         calls.append((layer, range(first, next(creation_order))))

@@ -82,7 +82,8 @@ class TrainingState:
         for name in MUST_MATCH:
             was, now = saved.get(name), getattr(self, name)
             if was != now:
-                other = f"the checkpoint is of a training with {name}={was!r}, this one has {now!r}"
+                what = "a checksum of the examples, data" if name == "data" else name
+                other = f"the checkpoint is of a training with {what}={was!r}, this one has {now!r}"
                 raise CheckpointError(f"fit: {other}; give the same, or load() and start anew")
         with checkpoint_errors("the progress of this checkpoint"):
             self.seed, self.epoch, self.batch = (saved[k] for k in ("seed", "epoch", "batch"))

@@ -5,6 +5,7 @@ Each has NumPy's signature without the unsupported arguments. The result's dtype
 """
 
 import math
+import operator
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -212,9 +213,10 @@ def vstack(tup):
 
 @implements(np.array_split)
 def array_split(ary, indices_or_sections, axis=0):
-    if np.ndim(indices_or_sections) == 0 and indices_or_sections < 1:
-        raise ValueError(f"np.split: at least 1 part is required, received {indices_or_sections}")
-    parts = np.array_split(np.arange(ary.shape[axis]), indices_or_sections)
+    sections = unwrap(indices_or_sections)
+    if np.ndim(sections) == 0 and operator.index(sections) < 1:
+        raise ValueError(f"np.array_split: at least 1 part is required, received {sections}")
+    parts = np.array_split(np.arange(ary.shape[axis]), sections)
     return [index_axis(ary, axis, slice(p[0], p[-1] + 1) if len(p) else slice(0)) for p in parts]
 
 

@@ -157,13 +157,13 @@ def initial_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
                 "Reduce it with np.sum or np.mean, or pass gradient=, an array of that shape"
             )
         gradient = np.ones(output.shape)
-    array = to_float_array("backward", unwrap(gradient), output.dtype)
+    array = to_float_array("backward", unwrap(gradient), output.dtype).copy()
     if array.shape != output.shape:
         raise ValueError(
             f"backward: gradient must have the shape {output.shape}, received {array.shape}"
         )
     if not create_graph:
-        return array.copy()
+        return array
     return gradient.astype(array.dtype) if isinstance(gradient, Tensor) else Tensor(array)
 
 

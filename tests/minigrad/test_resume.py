@@ -2,6 +2,7 @@
 
 import os
 import runpy
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -304,3 +305,14 @@ def test_another_monitor_is_refused(tmp_path):
         ):
             resumed(other)
     assert resumed(ReduceLROnPlateau("loss"), ModelCheckpoint(tmp_path / "x", "accuracy"))
+
+
+def test_a_checkpoint_without_callbacks_resumes_and_they_begin_anew(tmp_path):
+    model, whole = make_model(), make_model()
+    whole.fit(X, Y, verbose=0, epochs=2)
+    model.fit(X, Y, verbose=0)
+    state = asdict(model.training_state)
+    file = checkpoint.save(tmp_path / "file.npz", model, model.optimizer, **state)
+    stopping = EarlyStopping("loss", restore_best_weights=False)
+    model.fit(X, Y, verbose=0, epochs=2, callbacks=stopping, resume=file)
+    assert bits(model) == bits(whole)

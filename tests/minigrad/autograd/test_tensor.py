@@ -104,6 +104,13 @@ def test_a_given_gradient_takes_the_dtype_of_the_output():
         assert grad(x, x, Tensor(given), create_graph=True).dtype == np.float32
 
 
+def test_the_initial_gradient_is_copied():
+    x, v = leaf([1.0, 2.0]), np.ones(2)
+    g = grad(x * x, x, v, create_graph=True)
+    v[:] = 5
+    assert grad(np.sum(g), x).tolist() == [2, 2]
+
+
 def test_derivative_by_the_initial_gradient():
     """⟨v, J⟩ is linear in v; its derivative by v is the result of forward mode."""
     x, v = leaf([1.0, 2.0]), leaf([0.0, 0.0])
@@ -355,7 +362,9 @@ REFUSED = [
     (lambda: Tensor([1.0, None]), TypeError, r"number.*required; received \[1\.0, None\]"),
     (lambda: X * [1.0, None], TypeError, r"np\.multiply: .*number.*None"),
     (lambda: (X * 2).backward([1j, 1j]), TypeError, r"backward: .*number.*1j"),
-    (lambda: np.split(X, 0), ValueError, r"np\.split: at least 1 part .* received 0"),
+    (lambda: np.split(X, 0), ValueError, r"np\.array_split: at least 1 part .* received 0"),
+    (lambda: np.array_split(X, 2.5), TypeError, r"float"),
+    (lambda: np.array_split(X, Tensor([1.0])), TypeError, r"integer"),
     (lambda: Tensor([[1.0], [1.0, 2.0]]), TypeError, r"rectangular"),
     (lambda: Tensor(np.ones(2, np.float16)), TypeError, r"float16.*astype\('float32'\)"),
     (lambda: X.astype("float16"), TypeError, r"float16.*astype\('float32'\)"),
