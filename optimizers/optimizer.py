@@ -183,6 +183,8 @@ class Optimizer:
     def _check_arrays(self, name: str, w: Any, g: Any) -> None:
         """Raise ValueError if a parameter or its gradient is not as it was when it was bound."""
         required = self.bound_signatures[name]
+        if dtype_and_shape(w) == dtype_and_shape(g) == required and w.flags.writeable:
+            return
         for what, array in ((repr(name), w), (f"the gradient of {name!r}", g)):
             if dtype_and_shape(array) != required:
                 received = expected_text(dtype_and_shape(array))
@@ -190,8 +192,7 @@ class Optimizer:
                     f"{type(self).__name__}: {what} must be {expected_text(required)}, as when it "
                     f"was bound; received {received}"
                 )
-        if not w.flags.writeable:
-            raise ValueError(f"{type(self).__name__}: {name!r} is read-only; nothing was updated")
+        raise ValueError(f"{type(self).__name__}: {name!r} is read-only; nothing was updated")
 
     def hyperparameters_at_step(self, group: Group) -> dict[str, Any]:
         """Return the group's hyperparameters at this step, with the values of schedules checked."""

@@ -88,13 +88,6 @@ def constant_options(who: str, options: dict) -> dict:
     return constants
 
 
-def drop_values(x: Any) -> Any:
-    """Keep shape, dtype and node of an operand, but not its values; keep a leaf whole."""
-    if isinstance(x, np.ndarray):
-        return ShapeDtype(x, None)
-    return ShapeDtype(x.data, x.node) if isinstance(x, ArrayMethods) and x.node else x
-
-
 class ShapeDtype:
     """What a node keeps of an operand whose values no vjp reads."""
 

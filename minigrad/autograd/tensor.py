@@ -19,10 +19,10 @@ import numpy.typing as npt
 from .array_methods import ArrayMethods
 from .conversion import (
     FLOATS,
+    ShapeDtype,
     check_dtype,
     coerce_lists,
     constant_options,
-    drop_values,
     to_array,
     to_float_array,
     unwrap,
@@ -156,7 +156,8 @@ def initial_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
                 f"backward: a scalar such as a loss is required, received shape {output.shape}. "
                 "Reduce it with np.sum or np.mean, or pass gradient=, an array of that shape"
             )
-        gradient = np.ones(output.shape)
+        one = np.ones(output.shape, output.dtype)
+        return wrap(one) if create_graph else one
     array = to_float_array("backward", unwrap(gradient), output.dtype).copy()
     if array.shape != output.shape:
         raise ValueError(
@@ -167,7 +168,7 @@ def initial_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
     return gradient.astype(array.dtype) if isinstance(gradient, Tensor) else Tensor(array)
 
 
-def unbroadcast(gx: Any, x: Any, name: str) -> Any:
+def unbroadcast(gx: Any, x: Any, node: Node) -> Any:
     """Sum a gradient over the axes along which x was broadcast, and give it x's dtype.
 
     In y + b with y (5, 3) and b (3,), b was used in 5 rows: its gradient is the sum over the rows.
@@ -179,8 +180,8 @@ def unbroadcast(gx: Any, x: Any, name: str) -> Any:
         fits = all(n in (1, m) for n, m in zip(x.shape, gx.shape[added:]))
         if added < 0 or not fits:
             raise ValueError(
-                f"backward: {name} gave a gradient of shape {gx.shape} for an operand of shape "
-                f"{x.shape}. Was its .data replaced after the forward pass?"
+                f"backward: {node.primitive.name} gave a gradient of shape {gx.shape} for an "
+                f"operand of shape {x.shape}. Was its .data replaced after the forward pass?"
             )
         stretched = [added + i for i, n in enumerate(x.shape) if n == 1]
         gx = gx.sum(axis=(*range(added), *stretched)).reshape(x.shape)
@@ -216,7 +217,7 @@ class Node:
             if subgraph is not None and grad_key(x) not in subgraph:
                 continue
             try:
-                gx = unbroadcast(vjp(g, out, *operands, **self.options), x, self.primitive.name)
+                gx = unbroadcast(vjp(g, out, *operands, **self.options), x, self)
             except ValueError as error:
                 error.add_note(f"This happened in the backward pass of {self.primitive.name}.")
                 raise
@@ -268,7 +269,7 @@ class Primitive:
         self.name = name or forward.__name__
         parameters = inspect.signature(vjps[0]).parameters.values() if vjps[0] else ()
         self.option_names = [p.name for p in parameters if p.default is not p.empty]
-        self.unused: dict[tuple, tuple] = {}  # needs_grad → unused_operands(self, needs_grad)
+        self.unused: dict[tuple, tuple] = {}  # by needs_grad, see unused_operands
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -311,10 +312,17 @@ class Primitive:
     def record(self, operands: tuple, options: dict, needs_grad: tuple, out: np.ndarray) -> Node:
         """Make the node of this call; keep only the values that the needed vjps read."""
         if needs_grad not in self.unused:
-            self.unused[needs_grad] = unused_operands(self, needs_grad)
-        unused, reads_out = self.unused[needs_grad]
+            self.unused[needs_grad] = (needs_grad, *unused_operands(self, needs_grad))
+        needs_grad, unused, reads_out = self.unused[needs_grad]  # all nodes share one tuple
         if unused:
-            operands = tuple([drop_values(x) if i in unused else x for i, x in enumerate(operands)])
+            kept = list(operands)
+            for i in unused:
+                x = operands[i]
+                if isinstance(x, Tensor) and x.node:  # a leaf stays, to receive its gradient
+                    kept[i] = ShapeDtype(x.data, x.node)
+                elif isinstance(x, np.ndarray):
+                    kept[i] = ShapeDtype(x, None)
+            operands = tuple(kept)
         return Node(self, operands, options or NO_OPTIONS, needs_grad, out if reads_out else None)
 
 
@@ -382,7 +390,7 @@ def positions_read(vjp: Callable, n: int) -> set[int]:
 
 def is_shared(gx: np.ndarray, arrays: Sequence) -> bool:
     """Return whether gx is a view or one of these arrays."""
-    return gx.base is not None or any(gx is array for array in arrays)
+    return gx.base is not None or id(gx) in map(id, arrays)
 
 
 def make_leaf(data: np.ndarray, requires_grad: bool, grad: np.ndarray | None) -> Tensor:
