@@ -146,3 +146,26 @@ def test_a_gradient_is_drawn_and_a_layer_that_build_makes_has_a_frame():
     model = Sequential([Late()])
     text = trace(lambda: grad(np.sum(model(x) ** 2), x, create_graph=True), model)
     assert 'label="layers.0.inner Dense"' in text and "layers.0.inner.kernel" in text
+
+
+def test_a_call_of_another_thread_draws_no_frame():
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Waiting(Layer):
+        def forward(self, x):
+            inside.set()
+            go_on.wait(10)
+            return x * 1
+
+    x, model = Tensor([[1.0]], requires_grad=True), Sequential([Waiting()])
+
+    def compute():
+        other = threading.Thread(target=model, args=[x])
+        other.start()
+        inside.wait(10)
+        out = np.sum(x * 2)  # while the other thread is inside the layer
+        go_on.set()
+        other.join()
+        return out
+
+    assert "subgraph" not in trace(compute, model)
