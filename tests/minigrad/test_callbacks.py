@@ -332,3 +332,8 @@ def test_a_second_ctrl_c_raises_at_once():
         fit(make_model(), press(at=1, times=2), Recorder(log, ""))
     assert [hook for _, hook, _ in log].count("on_batch_end") == 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_monitor_that_is_no_name_is_refused_with_the_names_that_exist():
+    with pytest.raises(ValueError, match=r"unknown monitor for EarlyStopping None\. Available: "):
+        make_model().fit(X, Y, verbose=0, callbacks=EarlyStopping(None, mode="min"))

@@ -191,3 +191,10 @@ def test_cross_entropy_needs_two_classes(logits):
 def test_cross_entropy_takes_narrow_labels_of_many_classes():
     z = Tensor(np.zeros((1, 300)))
     assert functional.cross_entropy(z, np.array([7], np.uint8)).item() == pytest.approx(np.log(300))
+
+
+@pytest.mark.parametrize("function", [functional.softmax, functional.log_softmax])
+@pytest.mark.parametrize("x", [None, "3", [1.0, None], np.array([None])])
+def test_what_is_no_number_is_refused(function, x):
+    with pytest.raises(TypeError, match=r"minigrad\.functional: .* required"):
+        function(x)
