@@ -103,7 +103,7 @@ class Monitor(Callback):
     monitor: its name, such as "val_loss"; an unknown name raises before the training starts.
     mode: "min", "max", or "auto": "max" for accuracies, else "min".
     min_delta: a smaller change is not an improvement. NaN is never an improvement.
-    patience: number of epochs without improvement before acting, at least 1.
+    patience: number of epochs without improvement before acting; 0 means 1.
     """
 
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0, patience: int = 1):

@@ -134,13 +134,13 @@ def mismatches(saved: Mapping[str, Any], own: Mapping[str, np.ndarray]) -> list[
     for name, array in saved.items():
         if name not in own:
             problems.append(f"{name} is unknown to this model")
-        elif dtype_and_shape(array) != dtype_and_shape(own[name]):
-            required, received = dtype_and_shape(own[name]), dtype_and_shape(array)
+        elif describe_array(array) != describe_array(own[name]):
+            required, received = describe_array(own[name]), describe_array(array)
             problems.append(f"{name} must be {required}, received {received}")
     return problems
 
 
-def dtype_and_shape(array: Any) -> str:
+def describe_array(array: Any) -> str:
     return f"{array.dtype.name} {array.shape}" if isinstance(array, np.ndarray) else repr(array)
 
 

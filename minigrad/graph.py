@@ -89,10 +89,9 @@ def draw(result: Tensor, names: dict[int, str], calls: Calls, templates: dict[st
             node, frame = getattr(x, "node", None), ""
             if node:
                 part, title = "operation", node.primitive.name.strip("<>")  # a tag in Mermaid
-                for layer in [layer for layer, node_orders in calls if node.order in node_orders][
-                    :1
-                ]:
-                    frame = f"{names[id(layer)]} {type(layer).__name__}"
+                around = [layer for layer, node_orders in calls if node.order in node_orders]
+                if around:  # the innermost layer is the first
+                    frame = f"{names[id(around[0])]} {type(around[0]).__name__}"
             else:
                 kind = "leaf" if getattr(x, "requires_grad", False) else "constant"
                 part, title = "array", names.get(id(x), kind)

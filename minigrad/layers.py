@@ -141,7 +141,7 @@ def named_members(
 ) -> Iterator[tuple[str, Any]]:
     """Yield (dotted name, member) for each layer and tensor in a layer, list or dict, each once."""
     seen = {id(container)} if seen is None else seen
-    for name, member in items(container, prefix):
+    for name, member in named_children(container, prefix):
         if isinstance(member, (Tensor, Layer, list, tuple, dict)) and id(member) not in seen:
             seen.add(id(member))
             if isinstance(member, (Tensor, Layer)):
@@ -150,7 +150,7 @@ def named_members(
                 yield from named_members(member, f"{prefix}{name}.", seen)
 
 
-def items(container: Any, prefix: str) -> list[tuple[str, Any]]:
+def named_children(container: Any, where: str) -> list[tuple[str, Any]]:
     """Return (name, value) pairs: a dict's entries, a list's elements, a layer's attributes."""
     if isinstance(container, (list, tuple)):
         return [(str(i), value) for i, value in enumerate(container)]
@@ -158,8 +158,8 @@ def items(container: Any, prefix: str) -> list[tuple[str, Any]]:
         return list(vars(container).items())
     pairs = [(str(key), value) for key, value in container.items()]
     if len(dict(pairs)) < len(pairs):
-        where = prefix or "a dict of layers"
-        raise ValueError(f"{where}: two keys of {list(container)} have the same name as text")
+        who = where or "a dict of layers"
+        raise ValueError(f"{who}: two keys of {list(container)} have the same name as text")
     return pairs
 
 
@@ -360,9 +360,9 @@ class SimpleRNN(Layer):
         if h.shape != (len(x), self.units):
             required = f"a state of shape {(len(x), self.units)} is required"
             raise ValueError(f"SimpleRNN({self.units}): {required}, received {h.shape}")
-        driven = linear(x.astype(self.kernel.dtype), self.kernel, self.bias)
+        x_projected = linear(x.astype(self.kernel.dtype), self.kernel, self.bias)
         states = []
         for t in range(x.shape[1]):
-            h = np.tanh(driven[:, t] + h @ self.recurrent_kernel)
+            h = np.tanh(x_projected[:, t] + h @ self.recurrent_kernel)
             states.append(h)
         return np.stack(states, axis=1) if self.return_sequences else h

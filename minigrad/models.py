@@ -54,7 +54,7 @@ class Sequential(Layer):
             self.add(layer)
 
     def add(self, layer: Layer) -> None:
-        """Append a layer; if the input shape is known, build its parameters at once."""
+        """Append a layer, built at once if the input shape is known; then compile again."""
         if not isinstance(layer, Layer) or self in layer.sublayers():
             raise TypeError(f"Sequential: a layer such as Dense(10) is required, not {layer!r}")
         for sublayer in layer.sublayers():

@@ -70,7 +70,7 @@ class Adam(Optimizer):
         m_hat, v_hat = m / c1, v / c2
         # the variants change v̂ and ε
         if amsgrad:
-            v_hat = largest(slots["max_second_moment"], v, c2, amsgrad_corrected)
+            v_hat = update_max(slots["max_second_moment"], v, c2, amsgrad_corrected)
         if eps_root:
             v_hat = v_hat + eps_root
         if eps_hat:
@@ -78,7 +78,7 @@ class Adam(Optimizer):
         return m_hat / root(v_hat, eps, eps_in_sqrt)
 
 
-def largest(v_max, v, c2, corrected):
+def update_max(v_max, v, c2, corrected):
     """v_max ← max(v_max, v), in place; return v_max / c2. Corrected: the maximum of v / c2."""
     np.maximum(v_max, v / c2 if corrected else v, out=v_max)
     return v_max if corrected else v_max / c2

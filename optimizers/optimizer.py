@@ -60,9 +60,8 @@ class Optimizer:
     groups: list[Group] = field(default_factory=list, init=False)
     slots: dict[str, Slots] = field(default_factory=dict, init=False)
     updates: dict[str, int] = field(default_factory=dict, init=False)
-    bound_signatures: dict[str, Any] = field(
-        default_factory=dict, init=False
-    )  # (dtype, shape) by name
+    # (dtype, shape) by name
+    bound_signatures: dict[str, Any] = field(default_factory=dict, init=False)
 
     params: InitVar[Any] = field(default=None, kw_only=False)
     lr: Number = 1e-3
@@ -314,9 +313,8 @@ class Optimizer:
         if name in self.defaults:
             who = type(self).__name__
             value = check_hyperparameter(who, name, value, self.defaults[name], self.steps)
-            is_constructed = self.defaults.keys() <= vars(self).keys()
-            for overrides in [group.data for group in self.groups] or [{}]:
-                if is_constructed:
+            if self.defaults.keys() <= vars(self).keys():  # all fields are set
+                for overrides in [group.data for group in self.groups] or [{}]:
                     self.refuse_contradictions(ChainMap(overrides, {name: value}, vars(self)))
         elif name not in self.__dataclass_fields__:
             raise AttributeError(unknown_hyperparameter(type(self).__name__, name, self.defaults))

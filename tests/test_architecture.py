@@ -64,7 +64,7 @@ MAY_SAY_ANY = {
     "minigrad.checkpoint": "saves plain values of any kind, and whatever has a state_dict",
     "minigrad.functional": OPERANDS,
     "minigrad.graph": OPERANDS,
-    "minigrad.layers.items": "a container is a layer, a list or a dict",
+    "minigrad.layers.named_children": "a container is a layer, a list or a dict",
     "minigrad.layers.named_members": "a container is a layer, a list or a dict",
     "minigrad.models.Sequential.begin_training": CHECKS,
     "minigrad.models.Sequential.validate_data": CHECKS,

@@ -148,7 +148,7 @@ def largest_curvature(
     tol: float = 1e-6,
     seed: int = 0,
 ) -> float:
-    """Return the eigenvalue of the loss's Hessian with the largest size, by power iteration.
+    """Return the eigenvalue of the loss's Hessian with the largest |λ|, by power iteration.
 
         v ← H v / ‖H v‖,    |λ| = ‖H v‖, with the sign of ⟨v, H v⟩
 

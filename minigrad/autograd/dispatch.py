@@ -15,9 +15,7 @@ import numpy as np
 from .array_methods import ArrayMethods, in_place_error
 from .conversion import unwrap
 
-HANDLED_FUNCTIONS: dict[
-    Any, Callable
-] = {}  # NumPy's function → implementation, filled by the tables
+HANDLED_FUNCTIONS: dict[Any, Callable] = {}  # NumPy's function → ours, filled by the tables
 NONDIFFERENTIABLE: set[Callable] = set()  # these run on the arrays and return plain arrays
 LAZY_TABLES: dict[str, Callable] = {}  # module name → loader of its table
 UFUNC_OPTIONS = dict(out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True)
@@ -106,9 +104,7 @@ def parameters(function: Any, implementation: Any = None) -> dict[str, Any]:
         return {f"operand {i}": None for i in range(function.nin)} | UFUNC_OPTIONS
     try:
         signature = inspect.signature(function)
-    except (
-        ValueError
-    ):  # some C functions of NumPy have no signature; implementation has the same names
+    except ValueError:  # a C function without a signature; ours has the same names
         signature = inspect.signature(implementation)
     defaults = {name: p.default for name, p in signature.parameters.items()}
     # NumPy 2.0 calls the shape of np.reshape newshape

@@ -5,11 +5,11 @@ reductions, shapes, choosing, joining. How to read a row, for example that of ou
 
     defvjp(np.multiply, lambda g, _out, _a, b: g * b, lambda g, _out, a, _b: g * a)
 
-First stands the function, then one vjp for each operand. A vjp takes g = ∂(final result)/∂out, then
-`out`, then the operands; it returns ∂(final result)/∂operand, the product of g and the Jacobian
-∂out/∂operand. For a this is g·b. It needs neither the
-values of `out` nor those of `a`: a name that begins with _ says so, and the engine does not keep
-these values in memory. Of `_a` it keeps shape and dtype.
+The function comes first, then one vjp for each operand. A vjp takes g = ∂(final result)/∂out, then
+`out`, then the operands. It returns ∂(final result)/∂operand, the product of g and the Jacobian
+∂out/∂operand; for a this is g·b. It needs neither the values of `out` nor those of `a`. A name that
+begins with _ says so, and the engine does not keep these values in memory. Of `_a` it keeps shape
+and dtype.
 
 If an operand was broadcast, the backward pass sums the result back to its shape. The keyword
 arguments of the first vjp are the options that the function supports. A vjp is written in NumPy

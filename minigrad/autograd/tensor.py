@@ -63,7 +63,7 @@ class Tensor(ArrayMethods):
     def backward(
         self, gradient: npt.ArrayLike | ArrayMethods | None = None, retain_graph: bool = False
     ) -> None:
-        """Add ∂(this tensor)/∂leaf to `.grad` of every leaf that this tensor depends on.
+        """Add ∂(final result)/∂leaf to `.grad` of every leaf that this tensor depends on.
 
         gradient: ∂(final result)/∂(this tensor), of this tensor's shape. A scalar such as a loss
         needs none: it is the final result, and the gradient is 1.
@@ -110,7 +110,7 @@ def backward_pass(
     retained: Collection = (),
     subgraph: Collection | None = None,
 ) -> dict[Any, Any]:
-    """Return {x: ∂output/∂x} for every leaf x.
+    """Return {x: ∂(final result)/∂x} for every leaf x; without `gradient`, output is the result.
 
     Visit the nodes from newest to oldest. The operations that use a result are newer than its
     node; they have all been visited before, so the gradient of the result is complete.

@@ -37,7 +37,7 @@ FRACTIONS = {name for name, (_, upper, _) in LIMITS.items() if upper == 1}
 SHARED = {field.name for field in fields(Optimizer)}  # hyperparameters of every optimizer
 
 Hyper = dict[str, Any]
-History = Iterable[npt.ArrayLike | Sequence[npt.ArrayLike]]
+ArraySequence = Iterable[npt.ArrayLike | Sequence[npt.ArrayLike]]
 LearningRate = float | Sequence[float] | Callable[[int], float] | None
 
 
@@ -65,7 +65,9 @@ class Match:
         return text + "; undetermined: " * bool(self.undetermined) + ", ".join(self.undetermined)
 
 
-def identify(thetas: History, gradients: History, lr: LearningRate = None) -> list[Match]:
+def identify(
+    thetas: ArraySequence, gradients: ArraySequence, lr: LearningRate = None
+) -> list[Match]:
     """Return the optimizers that can have made the steps θ₀ … θ_T with g₁ … g_T, best first.
 
     Each θ and g is an array, or a list of arrays, one for each parameter. lr is a number, a list
