@@ -52,8 +52,14 @@ def grad(
     grads = backward_pass(
         output, gradient, retain, create_graph, retained=keys, subgraph=subgraph_to(keys, output)
     )
-    gxs = [grads.get(grad_key(x), np.zeros_like(x.data)) for x in xs]
-    results = [gx if isinstance(gx, Tensor) else Tensor(gx.copy()) for gx in gxs]
+    results = []
+    for x in xs:
+        gx = grads.get(grad_key(x))
+        if gx is None:
+            gx = np.zeros_like(x.data)
+        elif not create_graph:
+            gx = gx.copy()  # gradients of intermediates can share memory
+        results.append(gx if isinstance(gx, Tensor) else Tensor(gx))
     return results[0] if isinstance(inputs, Tensor) else results
 
 

@@ -1,7 +1,6 @@
 """The examples' drawing helpers draw what they are given, and check file names early."""
 
 import doctest
-import os
 import sys
 from argparse import ArgumentTypeError
 
@@ -16,14 +15,6 @@ LINE = np.array([[0.0, 1.0], [1.0, 0.5], [2.0, -1.0]])
 
 def bowl(x, y):
     return x**2 + y**2
-
-
-@pytest.fixture
-def plt(monkeypatch):
-    monkeypatch.setitem(os.environ, "MPLBACKEND", "Agg")
-    pyplot = pytest.importorskip("matplotlib.pyplot")
-    yield pyplot
-    pyplot.close("all")
 
 
 def test_the_docstrings_are_right():

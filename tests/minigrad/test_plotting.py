@@ -1,6 +1,5 @@
 """Plots show the given values, and are readable on light and on dark pages."""
 
-import os
 import sys
 
 import numpy as np
@@ -10,14 +9,6 @@ from minigrad import plotting
 from minigrad.models import History
 
 PAGES = ("#ffffff", "#0d1117")  # GitHub's light and dark backgrounds
-
-
-@pytest.fixture
-def plt(monkeypatch):
-    monkeypatch.setitem(os.environ, "MPLBACKEND", "Agg")
-    pyplot = pytest.importorskip("matplotlib.pyplot")
-    yield pyplot
-    pyplot.close("all")
 
 
 def luminance(color):
