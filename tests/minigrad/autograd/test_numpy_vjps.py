@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigrad import Primitive, Tensor, grad
-from minigrad.autograd import numpy_functions, numpy_vjps
+from minigrad.autograd import numpy_functions, numpy_vjps, shape_functions
 from minigrad.autograd.dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE
 from minigrad.autograd.numpy_vjps import defvjp
 from minigrad.gradcheck import GradcheckError, gradcheck
@@ -71,6 +71,7 @@ def test_a_wrong_derivative_is_found(monkeypatch):
         *HANDLED_FUNCTIONS.values(),
         *vars(numpy_vjps).values(),
         *vars(numpy_functions).values(),
+        *vars(shape_functions).values(),
     ]
     known = {p.name: p for p in known if isinstance(p, Primitive)}
     table = cases()
