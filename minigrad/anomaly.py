@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .autograd.conversion import ShapeDtype, unwrap
+from .autograd.conversion import unwrap
 from .autograd.recording import anomaly_detector
 from .autograd.tensor import Node
 
@@ -77,7 +77,7 @@ def shape_and_range(x: Any) -> str:
     """Return shape and range, such as "shape (2, 3) from -1 to 7.5"; a number as it is."""
     x = unwrap(x)
     if not isinstance(x, (np.ndarray, np.generic)):
-        return f"shape {x.shape} (values not kept)" if isinstance(x, ShapeDtype) else repr(x)
+        return f"shape {x.shape} (values not kept)" if hasattr(x, "shape") else repr(x)
     is_nan = np.isnan(x)
     numbers = np.asarray(x)[~is_nan]
     span = f" from {numbers.min():g} to {numbers.max():g}" if numbers.size else ""

@@ -107,14 +107,14 @@ def draw(result: Tensor, names: dict[int, str], calls: Calls, templates: dict[st
 
 
 def computed_tensors(result: Tensor) -> list[Any]:
-    """Return the result of each node, oldest first; some are only a ShapeDtype."""
+    """Return the result of each node, oldest first; some are only the node itself."""
     found: dict[Node, Any] = {}
     waiting: list[Any] = [result]
     while waiting:
         x = waiting.pop()
         if x.node and x.node not in found:
             found[x.node] = x
-            waiting += [operand for operand, _ in x.node.needed_vjps()]
+            waiting += x.node.operands_that_need_grad()
     return sorted(found.values(), key=lambda x: x.node.order)
 
 

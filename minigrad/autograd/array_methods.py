@@ -5,10 +5,15 @@ Each operator and method calls the NumPy function of the same name, which dispat
 
 import copy
 import operator
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
+from .recording import is_recording
+
+HANDLED_FUNCTIONS: dict[Any, Callable] = {}  # NumPy's function → ours, filled by the tables
 
 
 def method(function: Callable) -> Any:
@@ -23,8 +28,19 @@ def method(function: Callable) -> Any:
 
 
 def operators(ufunc: np.ufunc) -> tuple[Callable, Callable]:
-    """Make x ∘ y and its reflection y ∘ x, which Python calls when y is not a tensor."""
-    return lambda self, other: ufunc(self, other), lambda self, other: ufunc(other, self)
+    """Make x ∘ y and its reflection y ∘ x, which Python calls when y is not a tensor.
+
+    They go to the table directly; ufunc(x, y) arrives there as well, but takes a fifth longer.
+    """
+    return (
+        lambda self, other: HANDLED_FUNCTIONS[ufunc](self, other),
+        lambda self, other: HANDLED_FUNCTIONS[ufunc](other, self),
+    )
+
+
+def comparison(ufunc: np.ufunc) -> Callable:
+    """Make x ∘ y for a comparison, which gives plain arrays."""
+    return lambda self, other: ufunc(self, other)
 
 
 def of_data(function: Callable) -> Any:
@@ -39,6 +55,17 @@ def in_place_error(what: str) -> TypeError:
         "Write t = t + x for t += x, and np.where(mask, x, t) for t[mask] = x. "
         "Outside of a graph, write into t.data"
     )
+
+
+def warn_of_lost_graph(x: Any, what: str) -> None:
+    """Warn that a conversion loses the gradient, as PyTorch does."""
+    if x.requires_grad and is_recording.get():
+        warnings.warn(
+            f"{what} gives a plain number, and its gradient is lost. To compute with the gradient, "
+            "use NumPy's functions, such as np.exp for math.exp. For the number alone, write "
+            "tensor.item()",
+            stacklevel=3,
+        )
 
 
 class ArrayMethods:
@@ -61,9 +88,9 @@ class ArrayMethods:
     # // and % raise an error that names the missing derivative
     __floordiv__, __rfloordiv__ = operators(np.floor_divide)
     __mod__, __rmod__ = operators(np.remainder)
-    __lt__, __gt__ = operators(np.less)
-    __le__, __ge__ = operators(np.less_equal)
-    __eq__, __ne__ = operators(np.equal)[0], operators(np.not_equal)[0]
+    __lt__, __gt__ = comparison(np.less), comparison(np.greater)
+    __le__, __ge__ = comparison(np.less_equal), comparison(np.greater_equal)
+    __eq__, __ne__ = comparison(np.equal), comparison(np.not_equal)
     __neg__, __pos__, __abs__ = method(np.negative), method(np.positive), method(np.absolute)
 
     # Writing in place is refused
@@ -83,8 +110,19 @@ class ArrayMethods:
     ndim = property(operator.attrgetter("data.ndim"), doc="The number of axes.")
     size = property(operator.attrgetter("data.size"), doc="The number of elements.")
 
-    __len__, __bool__, __float__ = of_data(len), of_data(bool), of_data(float)
-    __int__, __index__ = of_data(int), of_data(operator.index)
+    __len__, __bool__, __index__ = of_data(len), of_data(bool), of_data(operator.index)
+
+    def __float__(self) -> float:
+        warn_of_lost_graph(self, "float(tensor)")
+        return float(self.data)
+
+    def __int__(self) -> int:
+        warn_of_lost_graph(self, "int(tensor)")
+        return int(self.data)
+
+    def __complex__(self) -> complex:
+        warn_of_lost_graph(self, "complex(tensor)")
+        return complex(self.data)
 
     def __contains__(self, x: Any) -> bool:
         return x in self.data
@@ -98,7 +136,17 @@ class ArrayMethods:
         return f"Tensor({values}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Return the values and drop the graph. np.stack keeps the graph; np.array drops it."""
+        """Return the values, for a tensor that takes part in no graph.
+
+        Raises TypeError while a gradient is recorded: the array would lose the graph.
+        """
+        if self.requires_grad and is_recording.get():
+            raise TypeError(
+                "a tensor that requires a gradient was to become a plain array, and its gradient "
+                "would be lost. To keep the gradient, call a NumPy function on the tensor itself: "
+                "X @ w for X.dot(w), np.stack([a, b]) for np.array([a, b]). If you need the values "
+                "alone, pass x.data or x.detach(), or compute under no_grad()"
+            )
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def numpy(self) -> np.ndarray:

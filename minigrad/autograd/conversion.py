@@ -1,9 +1,8 @@
 """Conversions to arrays, and their checks: the data of tensors, operands and options.
 
-Sorted by difficulty: unwrap, the dtypes, the conversions, what a node keeps of an operand.
+Sorted by difficulty: unwrap, the dtypes, the conversions.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from .array_methods import ArrayMethods
 
 FLOATS, INTEGERS = "fdg", "?bBhHiIlLqQ"  # the dtypes of tensors, as NumPy's characters
+PLAIN_TYPES = {np.ndarray, bool, int, float, complex, type(None), *np.sctypeDict.values()}
 
 
 def unwrap(x: Any) -> Any:
@@ -68,6 +68,28 @@ def to_float_array(who: str, data: Any, dtype: Any = np.float32) -> np.ndarray:
     return array.astype(dtype, copy=False)
 
 
+def is_array_like(x: Any) -> bool:
+    """Return whether NumPy would make an array of x: a list, or an array of another library."""
+    return isinstance(x, (list, tuple)) or hasattr(x, "__array__") or hasattr(x, "toarray")
+
+
+def plain_operands(who: str, operands: Sequence) -> list:
+    """Convert lists and arrays of other libraries to plain arrays; refuse those that cannot be."""
+    for x in operands:
+        if hasattr(x, "toarray") or isinstance(x, (np.ma.MaskedArray, np.matrix)):
+            raise TypeError(
+                f"{who}: an ordinary array is required beside a tensor, received a "
+                f"{type(x).__name__}; convert it with .toarray() if it is sparse, with .filled(0) "
+                "if it is masked, with np.asarray if it is a matrix"
+            )
+    return coerce_lists(who, [plain_array(x) if is_array_like(x) else x for x in operands])
+
+
+def plain_array(x: Any) -> Any:
+    """Convert an array of another library or a subclass; leave tensors and lists."""
+    return x if isinstance(x, (ArrayMethods, list, tuple)) else np.asarray(x)
+
+
 def coerce_lists(who: str, operands: Sequence) -> list:
     """Convert lists and Python floats among operands to the widest float dtype beside them."""
     floats = [x.dtype for x in operands if hasattr(x, "dtype") and x.dtype.kind == "f"]
@@ -86,14 +108,3 @@ def constant_options(who: str, options: dict) -> dict:
             raise TypeError(f"{who} has no derivative with respect to {name}; {advice}")
         constants[name] = x.data if isinstance(x, ArrayMethods) else x
     return constants
-
-
-class ShapeDtype:
-    """What a node keeps of an operand whose values no vjp reads."""
-
-    __slots__ = ("shape", "dtype", "node")
-    ndim = property(lambda self: len(self.shape))
-    size = property(lambda self: math.prod(self.shape))
-
-    def __init__(self, array: np.ndarray, node: Any):
-        self.shape, self.dtype, self.node = array.shape, array.dtype, node

@@ -71,10 +71,10 @@ def subgraph_to(keys: set, output: Tensor) -> set:
         node = stack.pop()
         if node and node not in nodes:
             nodes.add(node)
-            stack += [x.node for x, _ in node.needed_vjps()]
+            stack += [x.node for x in node.operands_that_need_grad()]
     subgraph = set(keys)
     for node in sorted(nodes, key=lambda node: node.order):  # operands before results
-        if any(grad_key(x) in subgraph for x, _ in node.needed_vjps()):
+        if any(grad_key(x) in subgraph for x in node.operands_that_need_grad()):
             subgraph.add(node)
     return subgraph
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from .array_methods import HANDLED_FUNCTIONS as HANDLED_FUNCTIONS
 from .array_methods import ArrayMethods, in_place_error
 from .conversion import unwrap
 
-HANDLED_FUNCTIONS: dict[Any, Callable] = {}  # NumPy's function → ours, filled by the tables
 NONDIFFERENTIABLE: set[Callable] = set()  # these run on the arrays and return plain arrays
 LAZY_TABLES: dict[str, Callable] = {}  # module name → loader of its table
 UFUNC_OPTIONS = dict(out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True)

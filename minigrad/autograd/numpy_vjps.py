@@ -33,7 +33,7 @@ from .tensor import Primitive, Tensor
 def defvjp(function: Callable, *vjps: Callable | None, forward: Callable | None = None) -> None:
     """Define the vjps of a NumPy function."""
     HANDLED_FUNCTIONS[function] = Primitive(
-        forward or function, *vjps, name=f"np.{function.__name__}"
+        forward or function, *vjps, name=f"np.{function.__name__}", is_numeric=True
     )
 
 

@@ -1,7 +1,6 @@
 """The engine: arrays that record how they were made, so that gradients flow back.
 
-Sorted by difficulty: Tensor, the backward pass, Node, Primitive; below the marker, which values a
-node keeps.
+Sorted by difficulty: Tensor, the backward pass, Node, Primitive.
 """
 
 from __future__ import annotations
@@ -9,8 +8,10 @@ from __future__ import annotations
 import heapq
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import update_wrapper
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,22 @@ import numpy.typing as npt
 from .array_methods import ArrayMethods
 from .conversion import (
     FLOATS,
-    ShapeDtype,
+    PLAIN_TYPES,
     check_dtype,
-    coerce_lists,
     constant_options,
+    is_array_like,
+    plain_operands,
     to_array,
     to_float_array,
     unwrap,
 )
 from .dispatch import HANDLED_FUNCTIONS, dispatch
+from .memory import Plan, dropped
 from .recording import anomaly_detector, is_recording, recording
 
-creation_order = itertools.count()
+creation_order = itertools.count(1)
+ACCUMULATING = Lock()  # backward passes of several threads may add to one .grad
+NO_OPTIONS: dict[str, Any] = {}  # shared by the nodes without options
 
 
 class Tensor(ArrayMethods):
@@ -51,7 +56,7 @@ class Tensor(ArrayMethods):
     As in PyTorch, `.grad` adds up over calls of `backward`. Unlike there, functions are NumPy's.
     """
 
-    __slots__ = ("data", "grad", "requires_grad", "node", "__weakref__")
+    __slots__ = ("data", "grad", "requires_grad", "node", "changed", "__weakref__")
 
     def __init__(self, data: npt.ArrayLike | ArrayMethods, requires_grad: bool = False):
         array = to_array("Tensor", data, requires_grad)
@@ -59,6 +64,7 @@ class Tensor(ArrayMethods):
         self.grad: np.ndarray | None = None
         self.requires_grad = requires_grad
         self.node: Node | None = None  # the operation that computed it; None for a leaf
+        self.changed = 0  # see version
 
     def backward(
         self, gradient: npt.ArrayLike | ArrayMethods | None = None, retain_graph: bool = False
@@ -69,17 +75,30 @@ class Tensor(ArrayMethods):
         needs none: it is the final result, and the gradient is 1.
         retain_graph: keep the graph for another backward pass. By default it is freed.
         """
-        for leaf, g in backward_pass(self, gradient, retain_graph=retain_graph).items():
-            leaf.grad = np.asarray(g if leaf.grad is None else leaf.grad + g)  # over several calls
+        grads = backward_pass(self, gradient, retain_graph=retain_graph)
+        with ACCUMULATING:
+            for leaf, g in grads.items():
+                leaf.grad = np.asarray(g if leaf.grad is None else leaf.grad + g)
 
     def detach(self) -> Tensor:
         """Share the array, drop the graph."""
         return Tensor(self.data)
 
-    # NumPy calls these two when one of its functions receives a tensor. `dispatch` finds our
-    # Primitive for the function in HANDLED_FUNCTIONS, the table of numpy_vjps.py, and calls it.
+    @property
+    def version(self) -> int:
+        """A number that grows when an optimizer, which adds 1 to it, changes the data."""
+        return self.changed
+
+    @version.setter
+    def version(self, _: int) -> None:
+        self.changed = next(creation_order)  # newer than every node that has read the data
+
+    # NumPy calls these two when one of its functions receives a tensor. HANDLED_FUNCTIONS, the
+    # table of numpy_vjps.py, has our Primitive for the function.
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
+        if method == "__call__" and not options and ufunc in HANDLED_FUNCTIONS:
+            return HANDLED_FUNCTIONS[ufunc](*operands)
         return dispatch(ufunc, operands, options, method)
 
     def __array_function__(self, function: Callable, types: Any, args: Any, kwargs: Any) -> Any:
@@ -125,14 +144,14 @@ def backward_pass(
         while heap:
             node = heapq.heappop(heap)
             g = grads[node] if node in retained else grads.pop(node)
-            for x, gx in node.operand_gradients(g, subgraph, create_graph):
-                key = grad_key(x)
+            for key, gx in node.operand_gradients(g, subgraph, create_graph):
                 if key in grads:
-                    grads[key] = grads[key] + gx  # several operations use x
-                    continue
-                grads[key] = gx
-                if x.node:
-                    heapq.heappush(heap, x.node)
+                    grads[key] = grads[key] + gx  # several operations use the operand
+                elif isinstance(key, Node):
+                    grads[key] = gx
+                    heapq.heappush(heap, key)
+                else:  # `.grad` of a leaf must own its memory; np.add passes the same g twice
+                    grads[key] = gx.copy() if not create_graph and node.shares(gx, g) else gx
             if not retain_graph:
                 node.free()
     return grads
@@ -140,7 +159,7 @@ def backward_pass(
 
 def grad_key(x: Any) -> Any:
     """Return the key under which the gradients of x add up: its node, or x itself for a leaf."""
-    return x if x.node is None else x.node
+    return x if isinstance(x, Node) else x.node or x
 
 
 def initial_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
@@ -195,60 +214,89 @@ def unbroadcast(gx: Any, x: Any, node: Node) -> Any:
 
 
 class Node:
-    """One recorded operation: the primitive, its operands and options, and its result."""
+    """One recorded operation: the primitive, its operands and options, and its result.
 
-    __slots__ = ("order", "primitive", "operands", "options", "needs_grad", "out")
+    An operand whose values no vjp reads is replaced by its node, which has its shape and dtype.
+    """
 
-    def __init__(
-        self, primitive: Primitive, operands: Any, options: Any, needs_grad: tuple, out: Any
-    ):
+    __slots__ = ("order", "primitive", "plan", "operands", "options", "out", "shape", "dtype")
+    node = property(lambda self: self)
+    ndim = property(lambda self: len(self.shape))
+    size = property(lambda self: math.prod(self.shape))
+
+    def __init__(self, primitive: Primitive, plan: Plan, operands: Any, options: Any, out: Any):
         self.order = next(creation_order)
-        self.primitive, self.operands, self.options = primitive, operands, options
-        self.needs_grad, self.out = needs_grad, out
+        self.primitive, self.plan, self.operands, self.options = primitive, plan, operands, options
+        self.out = out if plan.reads_out else None
+        self.shape, self.dtype = out.shape, out.dtype
 
     def __lt__(self, other: Node) -> bool:
         return self.order > other.order  # the heap of the backward pass gives the newest first
 
     def operand_gradients(self, g: Any, subgraph: Any, create_graph: bool) -> Iterator[Any]:
-        """Yield (operand, its gradient) for each operand that needs one; g is the result's."""
-        needed, detector = self.needed_vjps(), anomaly_detector.get()
-        operands, out = self.saved_values(create_graph)
-        for x, vjp in needed:
-            if subgraph is not None and grad_key(x) not in subgraph:
+        """Yield (key, gradient) for each operand that needs one; g is the gradient of the result."""
+        detector = anomaly_detector.get()
+        out, operands = self.saved_values(create_graph)
+        arguments = (g, out, *operands)
+        for i, vjp in self.plan.vjps:
+            x = key = self.operands[i]
+            if type(x) is not Node:
+                key = x.node or x
+                if key is x and x.changed > self.order:
+                    self.check_version(x)
+            if subgraph is not None and key not in subgraph:
                 continue
             try:
-                gx = unbroadcast(vjp(g, out, *operands, **self.options), x, self)
+                gx = vjp(*arguments, **self.options)
+                if type(gx) is not np.ndarray or gx.shape != x.shape or gx.dtype != x.dtype:
+                    gx = unbroadcast(gx, x, self)
             except ValueError as error:
                 error.add_note(f"This happened in the backward pass of {self.primitive.name}.")
                 raise
             if detector:
                 detector.backward(self, g, gx)
-            if x.node is None and not create_graph and is_shared(gx, (g, out, *operands)):
-                gx = gx.copy()  # `.grad` must own its memory; np.add passes the same g twice
-            yield x, gx
+            yield key, gx
 
-    def needed_vjps(self) -> list[tuple[Any, Any]]:
-        """Return (operand, vjp) for each operand that needs a gradient."""
+    def operands_that_need_grad(self) -> list[Any]:
+        """Return the operands whose gradients the backward pass computes."""
+        _, operands = self.saved_values(as_tensors=True)
+        return [operands[i] for i, _ in self.plan.vjps]
+
+    def saved_values(self, as_tensors: bool) -> tuple[Any, Sequence]:
+        """Return the result and the operands in the form that the vjps need."""
         if self.operands is None:
             raise RuntimeError(
                 "backward: the graph was already freed; recompute, or pass retain_graph=True first"
             )
-        vjps = self.primitive.vjps
-        return [(x, vjp) for x, vjp, needed in zip(self.operands, vjps, self.needs_grad) if needed]
+        if as_tensors:
+            return None if self.out is None else wrap(self.out, self), self.operands
+        if not self.plan.read:
+            return self.out, self.operands
+        return self.out, [x.data if isinstance(x, Tensor) else x for x in self.operands]
 
-    def saved_values(self, as_tensors: bool) -> tuple[Sequence, Any]:
-        """Return the operands and the result in the form that the vjps need."""
-        if not as_tensors:
-            return [x.data if isinstance(x, Tensor) else x for x in self.operands], self.out
-        if self.out is None:
-            return self.operands, None
-        out = wrap(self.out)
-        out.requires_grad, out.node = True, self
-        return self.operands, out
+    def check_version(self, leaf: Tensor) -> None:
+        """Raise RuntimeError if a vjp reads the values of this changed leaf."""
+        if any(self.operands[i] is leaf for i in self.plan.read):
+            raise RuntimeError(
+                f"backward: {self.primitive.name} used a parameter that an optimizer has changed "
+                "since; call backward() before step(), or compute the loss again"
+            )
+
+    def shares(self, gx: np.ndarray, g: np.ndarray) -> bool:
+        """Return whether gx is a view, g, or one of the arrays that this node keeps."""
+        kept = (g, self.out, *map(unwrap, self.operands))
+        return gx.base is not None or any(gx is x for x in kept)
 
     def free(self) -> None:
         """Drop the references to operands and result, so that their memory can be freed."""
         self.operands = self.options = self.out = None
+
+    def __del__(self) -> None:
+        """Drop a long chain of nodes in a loop: Python drops it in a recursion, which can crash."""
+        if self.operands is not None:
+            dropped.waiting.append(self.operands)
+            self.operands = None
+            dropped.run()
 
 
 class Primitive:
@@ -263,13 +311,14 @@ class Primitive:
     Use the decorator `primitive` to make a Primitive from a function of your own.
     """
 
-    def __init__(self, forward: Callable, *vjps: Callable | None, name: str | None = None):
+    def __init__(self, forward: Callable, *vjps: Callable | None, name: str | None = None,
+                 is_numeric: bool = False):  # fmt: skip
         update_wrapper(self, forward, ("__module__", "__doc__", "__qualname__"), ())
-        self.forward, self.vjps = forward, vjps
+        self.forward, self.vjps, self.is_numeric = forward, vjps, is_numeric
         self.name = name or forward.__name__
         parameters = inspect.signature(vjps[0]).parameters.values() if vjps[0] else ()
         self.option_names = [p.name for p in parameters if p.default is not p.empty]
-        self.unused: dict[tuple, tuple] = {}  # by needs_grad, see unused_operands
+        self.plans: dict[tuple, Plan] = {}  # by needs_grad
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -285,11 +334,11 @@ class Primitive:
                 has_tensor = True
                 arrays.append(x.data)
                 needs_grad.append(x.requires_grad)
-            elif type(x) is list or type(x) is tuple:
-                return self(*coerce_lists(self.name, operands), **options)
-            else:
+            elif type(x) in PLAIN_TYPES or not is_array_like(x):
                 arrays.append(x)
                 needs_grad.append(False)
+            else:
+                return self(*plain_operands(self.name, operands), **options)
         if options:
             options = constant_options(self.name, options)
         try:
@@ -299,31 +348,25 @@ class Primitive:
             raise ValueError(f"{self.name} of shapes {shapes}: {error}") from error
         if not has_tensor:
             return out
-        result = wrap(out)
-        if result.data.dtype.char not in FLOATS:
-            check_dtype(self.name, result.data)
+        if not isinstance(out, np.ndarray):
+            out = np.asarray(out)
+        if out.dtype.char not in FLOATS:
+            check_dtype(self.name, out)
         elif True in needs_grad and is_recording.get():
-            result.requires_grad = True
-            result.node = self.record(operands, options, tuple(needs_grad), result.data)
+            node = self.record(operands, options, tuple(needs_grad), out)
             if detector := anomaly_detector.get():
-                detector.forward(result.node, arrays, result.data)
-        return result
+                detector.forward(node, arrays, out)
+            return wrap(out, node)
+        return wrap(out)
 
     def record(self, operands: tuple, options: dict, needs_grad: tuple, out: np.ndarray) -> Node:
         """Make the node of this call; keep only the values that the needed vjps read."""
-        if needs_grad not in self.unused:
-            self.unused[needs_grad] = (needs_grad, *unused_operands(self, needs_grad))
-        needs_grad, unused, reads_out = self.unused[needs_grad]  # all nodes share one tuple
-        if unused:
-            kept = list(operands)
-            for i in unused:
-                x = operands[i]
-                if isinstance(x, Tensor) and x.node:  # a leaf stays, to receive its gradient
-                    kept[i] = ShapeDtype(x.data, x.node)
-                elif isinstance(x, np.ndarray):
-                    kept[i] = ShapeDtype(x, None)
-            operands = tuple(kept)
-        return Node(self, operands, options or NO_OPTIONS, needs_grad, out if reads_out else None)
+        plan = self.plans.get(needs_grad)
+        if plan is None:
+            plan = self.plans[needs_grad] = Plan(self, needs_grad)
+        if plan.unread or plan.constants:
+            operands = plan.keep(operands, out.dtype)
+        return Node(self, plan, operands, options or NO_OPTIONS, out)
 
 
 def primitive(*vjps: Callable | None) -> Callable[[Callable], Primitive]:
@@ -342,55 +385,15 @@ def primitive(*vjps: Callable | None) -> Callable[[Callable], Primitive]:
     return lambda forward: Primitive(forward, *vjps)
 
 
-def wrap(out: Any) -> Tensor:
+def wrap(out: Any, node: Node | None = None) -> Tensor:
     """Wrap a result, skipping validation."""
     result = Tensor.__new__(Tensor)
-    result.data = out if isinstance(out, np.ndarray) else np.asarray(out)
-    result.grad = result.node = None
-    result.requires_grad = False
+    result.data, result.grad, result.changed = out, None, 0
+    result.node, result.requires_grad = node, node is not None
     return result
 
 
 # ---- For advanced readers ----
-
-NO_OPTIONS: dict[str, Any] = {}  # shared by the nodes without options
-OUT = -1  # the position of `out`: it stands before the operands 0, 1, …
-
-
-def unused_operands(primitive: Primitive, needs_grad: tuple) -> tuple[list[int], bool]:
-    """Return the operands that no needed vjp reads, by index, and whether one reads `out`."""
-    n, read = len(needs_grad), set()
-    for i, needed in enumerate(needs_grad):
-        if not needed:
-            continue
-        vjp = primitive.vjps[i] if i < len(primitive.vjps) else None
-        if vjp is None:
-            who = f"{primitive.name} has no derivative with respect to argument {i}"
-            raise TypeError(f"{who}; pass its .detach()")
-        read |= positions_read(vjp, n)
-    return [i for i in range(n) if i not in read], OUT in read
-
-
-def positions_read(vjp: Callable, n: int) -> set[int]:
-    """Return the positions whose values vjp(g, out, *operands) reads: OUT, and 0 … n − 1.
-
-    A name that begins with _ is not read; a variadic *operands reads all that remain.
-    """
-    read: set[int] = set()
-    position = OUT - 1  # g stands before `out`
-    for p in inspect.signature(vjp).parameters.values():
-        if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) or position >= n:  # the options begin here
-            break
-        if not p.name.startswith("_"):
-            last = n - 1 if p.kind is p.VAR_POSITIONAL else position
-            read.update(range(position, last + 1))
-        position += 1
-    return read
-
-
-def is_shared(gx: np.ndarray, arrays: Sequence) -> bool:
-    """Return whether gx is a view or one of these arrays."""
-    return gx.base is not None or id(gx) in map(id, arrays)
 
 
 def make_leaf(data: np.ndarray, requires_grad: bool, grad: np.ndarray | None) -> Tensor:

@@ -1,13 +1,17 @@
 """The engine: tensors, the backward pass, and the errors for bad input."""
 
 import copy
+import math
 import operator
 import pickle
+import sys
 import threading
 from fractions import Fraction
 
 import numpy as np
 import pytest
+import scipy.sparse
+from scipy.special import xlogy
 
 from minigrad import Tensor, grad, no_grad, primitive
 
@@ -290,10 +294,41 @@ def test_comparisons_are_plain_arrays():
 
 
 def test_conversion_to_an_array():
-    x = leaf([1.0, 2.0])
+    x = Tensor(np.array([1.0, 2.0]))
     assert np.asarray(x) is x.data and x.numpy() is x.data
     assert np.array(x) is not x.data and np.asarray(x, np.float32).dtype == np.float32
     np.testing.assert_allclose(x, [1, 2])
+
+
+def test_conversion_of_a_recorded_tensor_is_refused():
+    """The array would lose the graph. Without recording there is no graph to lose."""
+    x = leaf([1.0, 2.0])
+    for lose in (np.asarray, np.array, lambda x: np.array([x, x]), lambda x: X_.dot(x)):
+        with pytest.raises(TypeError, match=r"np\.stack.*\.data or x\.detach\(\).*no_grad\(\)"):
+            lose(x * 1)
+        with no_grad():
+            lose(x)
+        lose(x.detach())
+
+
+X_ = np.ones((3, 2))
+
+
+@pytest.mark.parametrize("convert", [float, int, complex, math.exp, math.floor])
+def test_a_python_number_warns(convert):
+    x = leaf(2.0)
+    with pytest.warns(UserWarning, match=r"tensor\.item\(\)") as caught:
+        convert(x)
+    assert caught[0].filename == __file__ or convert in (math.exp, math.floor)
+    with no_grad():
+        convert(x)
+    convert(x.detach())
+
+
+def test_comparing_printing_and_measuring_are_silent():
+    x = leaf([1.0, 2.0])
+    assert f"{x[0]:.1f} {x[0]} {x!r} {len(x)}" and bool(x[0] > 0) and 1.0 in x and x[0].item() == 1
+    assert (x > 1).tolist() == [False, True] and max(x[0], x[1]) == 2 and x.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -453,3 +488,121 @@ def test_nondifferentiable_functions_return_plain_arrays():
     assert np.shape(x) == (2, 2) and np.ndim(x) == 2 and np.size(x) == 4
     assert type(np.zeros_like(x)) is np.ndarray and np.allclose(x, x.data) and np.isfinite(x).all()
     assert np.where(x, 1.0, x).tolist() == [[1, 1], [1, 1]]
+
+
+# Constants beside tensors
+
+
+@pytest.mark.parametrize(
+    ("f", "slope"),
+    [
+        (lambda x: np.arctan2(np.array([20], np.int8), x), -20 / 401),  # 20² + 1 is no int8
+        (lambda x: x ** np.array([0], np.uint32), 0),  # 0 − 1 is no uint32
+        (lambda x: x ** np.uint8(0), 0),
+        (lambda x: np.array([3], np.uint8) ** x, 3 * math.log(3)),
+        (lambda x: xlogy(x, np.array([3], np.int8)), math.log(3)),
+        (lambda x: xlogy(x, Tensor(np.array([3], np.int8))), math.log(3)),
+    ],
+)
+def test_small_integers_do_not_overflow_in_a_vjp(f, slope):
+    """NumPy computes with int8 in int8, and takes its logarithm in float16."""
+    x = leaf([1.0])
+    np.sum(f(x)).backward()
+    np.testing.assert_allclose(x.grad, [slope], rtol=1e-12, atol=1e-15)
+
+
+def test_a_primitive_of_ones_own_keeps_its_integers():
+    """They can be indices, which a vjp needs as integers."""
+
+    def put_back(g, _out, x, index):
+        out = np.zeros(x.shape)
+        out[index] = g
+        return out
+
+    pick = primitive(put_back, None)(lambda x, index: x[index])
+    x = leaf([1.0, 2.0, 3.0])
+    np.sum(pick(x, np.array([2]))).backward()
+    assert x.grad.tolist() == [0, 0, 1]
+
+
+class Frame:
+    """Stand for an array of another library, such as a pandas Series."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype)
+
+
+def test_an_array_of_another_library_is_converted():
+    x = leaf([1.0, 2.0])
+    out = x * Frame([3.0, 4.0])
+    assert type(out.data) is np.ndarray
+    np.sum(out).backward()
+    assert x.grad.tolist() == [3, 4]
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: np.ma.array([1.0, 2.0], mask=[True, False]),
+        lambda: np.matrix([1.0, 2.0]),
+        lambda: scipy.sparse.csr_array([[1.0, 2.0]]),
+    ],
+)
+@pytest.mark.parametrize(
+    "combine",
+    [lambda x, y: x * y, lambda x, y: y * x, lambda x, y: np.add(x, y), lambda x, y: x @ y.T],
+)
+def test_masked_matrix_and_sparse_arrays_are_refused(other, combine):
+    """Alone they compute something else than an ordinary array does."""
+    with pytest.raises(TypeError, match=r"ordinary array is required|gradient would be lost"):
+        combine(leaf([1.0, 2.0]), other())
+
+
+# Several threads, and steps between forward and backward
+
+
+def test_backward_of_several_threads_loses_no_gradient():
+    x = leaf(np.zeros(1000))
+
+    def run():
+        for _ in range(500):
+            np.sum(x * 1).backward()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=run) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert x.grad.tolist() == [2000] * 1000
+
+
+def test_a_step_between_forward_and_backward_is_refused():
+    w, z = leaf(2.0), leaf(1.0)
+    first, second = w * z * 3, w * z * 3
+    w.data -= 1
+    w.version += 1  # as an optimizer does
+    with pytest.raises(RuntimeError, match=r"np\.multiply used a parameter.*before step\(\)"):
+        first.backward()
+    with pytest.raises(RuntimeError, match=r"np\.multiply used a parameter"):
+        grad(second, z)
+
+
+def test_a_step_is_allowed_where_no_vjp_reads_the_value():
+    """The gradient of w + z does not depend on w, nor that of w·c on w."""
+    w, z = leaf(2.0), leaf(1.0)
+    loss = w + z + w * 5.0
+    w.version += 1
+    loss.backward()
+    assert w.grad == 6 and z.grad == 1
+    again = w * z
+    again.backward()
+    assert z.grad == 3
