@@ -42,7 +42,28 @@ np.max(m, axis=0, where=MASK, initial=-3.0); np.amax(f, axis=0); np.min(m); np.m
 np.min(m, axis=0, where=MASK, initial=3.0); np.amin(c, axis=0); np.prod(m, axis=1); np.prod(t)
 np.prod(m * ZEROS, axis=1); np.prod(t, axis=(0, -1), keepdims=True); np.prod(e, axis=0)
 np.prod(m, where=MASK, initial=2.0); np.prod(s); np.prod(e, axis=-1)
-np.cumsum(m); np.cumsum(t, axis=-2); np.cumsum(e, axis=0); np.cumsum(s)
+np.sum(s, axis=0); np.max(s, axis=-1); np.prod(s, axis=0); np.min(s, 0, initial=5.0)
+np.max(e, axis=0, initial=1.0); np.std(m - m[:1], axis=1); np.std(m * 0); np.std(s)
+np.ptp(t); np.ptp(f, axis=(0, -1), keepdims=True); np.ptp(c, axis=-1)
+np.cumsum(m); np.cumsum(t, axis=-2); np.cumsum(e, axis=0); np.cumsum(s); np.cumsum(s, axis=-1)
+np.cumprod(m); np.cumprod(t, axis=1); np.cumprod(e, axis=1); np.cumprod(s); np.cumprod(s, axis=0)
+np.cumprod(m * ZEROS, axis=0); np.cumprod(m * ZEROS); np.cumprod(f, dtype=np.float64); np.cumprod(c)
+np.nansum(gaps(m)); np.nansum(t, axis=(0, -1), keepdims=True); np.nansum(gaps(m), 1, initial=2.0)
+np.nanmean(gaps(m)); np.nanmean(gaps(m), axis=0, where=MASK); np.nanmean(gaps(m), 1, keepdims=True)
+np.nanmean(s, axis=0); np.nanvar(gaps(m), axis=-1); np.nanvar(gaps(m), ddof=1); np.nanstd(t)
+np.nanstd(gaps(m), axis=0); np.nanprod(gaps(m), axis=0); np.nanprod(gaps(m)); np.nanmax(gaps(m))
+np.nanmax(gaps(m), axis=-1); np.nanmax(t, axis=(0, 2)); np.nanmin(gaps(m), axis=0, keepdims=True)
+np.nanmin(s, axis=0); np.nan_to_num(gaps(m)); np.nan_to_num(gaps(m, np.inf), posinf=2.0)
+np.nan_to_num(gaps(-m, -np.inf), nan=1.0, neginf=3.0)
+np.median(m); np.median(v); np.median(t, axis=(0, -1)); np.median(f, 0, keepdims=True); np.median(s)
+np.median(e, axis=1); np.quantile(m, 0.3); np.quantile(t, [0.0, 0.4, 1.0], axis=(0, -1))
+np.quantile(f, [[0.1, 0.7]], axis=0, keepdims=True); np.quantile(s, 0.5); np.quantile(q, 0.5, -1)
+np.quantile(e, 0.2, axis=1); np.percentile(t, 35, axis=1); np.percentile(c, [10, 50.0])
+np.percentile(m, 99.0, axis=(1, 0), keepdims=True)
+np.cov(m, dtype=np.float64); np.cov(v, w, dtype=np.float64); np.cov(s * v, ddof=0, dtype=np.float64)
+np.cov(f, rowvar=False, bias=True, dtype=np.float64); np.cov(m, v, dtype=np.float64)
+np.corrcoef(m, dtype=np.float64); np.corrcoef(v, w, dtype=np.float64)
+np.corrcoef(t[0], rowvar=False, dtype=np.float64)
 np.linalg.norm(m); np.linalg.norm(t, axis=-1); np.linalg.norm(v, 3); np.linalg.norm(m, 1, axis=0)
 np.linalg.norm(v, np.inf); np.linalg.norm(v, -np.inf, keepdims=True); np.linalg.norm(t, axis=(0, 2))
 np.linalg.norm(m, "fro"); np.copy(f); np.copy(s); np.reshape(t, (4, -1))
@@ -76,6 +97,21 @@ np.matmul(f, n); np.matmul(v, t[0].T @ t); np.dot(m, n); np.dot(s, m); np.dot(v,
 np.dot(m, t[0].T); np.dot(v, np.swapaxes(t, 1, 2)); np.outer(v, w); np.outer(m, v)
 np.tensordot(t, m); np.tensordot(t, m, ([2], [1])); np.tensordot(v, w, 0)
 np.tensordot(t, t, ((0, -1), (0, 2))); np.tensordot(q, e, ([0], [1]))
+np.inner(v, w); np.inner(t, m); np.inner(m, v); np.inner(s, m); np.inner(q, e); np.inner(s, s)
+np.vdot(v, w); np.vdot(m, f); np.vdot(s, s); np.vdot(t, np.flip(t)); np.vecdot(v, w)
+np.vecdot(t, v); np.vecdot(t, r, axis=-2); np.vecdot(t, q[:2, 0], axis=0); np.vecdot(m, t, axis=-1)
+np.kron(v, w); np.kron(m, n); np.kron(v, t); np.kron(t, q); np.kron(s, m); np.kron(e, d)
+np.kron(s, s); np.cross(q, r[:, 0]); np.cross(q, d); np.cross(r, t[0, :, :3], axis=0)
+np.cross(t, m, 1, 0, 0); np.cross(e, q[0]); np.diff(v); np.diff(t, 2, 1)
+np.diff(m, axis=0, prepend=d[:, :1] + m[:1])
+np.diff(s * v, 3, append=s); np.diff(f, prepend=1.0, append=c); np.diff(e, append=0)
+np.diff(m, 0); np.diff(v, 5); np.diff(e, axis=0, prepend=s, append=2)
+np.trapezoid(v); np.trapezoid(v, w)
+np.trapezoid(t, dx=0.3, axis=1); np.trapezoid(m, v); np.trapezoid(m, q[:, 0], axis=0)
+np.trapezoid(t, 2 * t, axis=0); np.trapezoid(f, m); np.trapezoid(e); np.trapezoid(v, dx=s)
+np.gradient(v); np.gradient(m)[1]; np.gradient(t, 2.0, axis=(0, -1))[0]; np.gradient(f, axis=-1)
+np.gradient(v, 0.5, edge_order=2); np.gradient(v, np.cumsum(w * w)); np.gradient(v, s)
+np.gradient(m, [1.0, 2.0, 4.0], s, edge_order=2)[1]; np.gradient(e, axis=1)
 np.einsum("ij,jk", m, n); np.einsum("ij->j", m); np.einsum("i,j->ij", v, w)
 np.einsum("...i->...", t); np.einsum("...ij,jk->...ik", t, n); np.einsum("ij,ij->", m, m)
 np.einsum("a,b->", v, w); np.einsum("bij,i,j->b", t, q[0], v); np.einsum("...,...", t, m)
@@ -114,6 +150,7 @@ NAMES = dict(  # what else the expressions use
     scipy=scipy,
     indexing=lambda x: x,
     astype=lambda x: x,
+    gaps=lambda x, gap=np.nan: np.where(NAMES["MASK"], x, gap),
     MASK=np.arange(12).reshape(3, 4) % 3 != 0,
     ZEROS=(np.arange(12).reshape(3, 4) % 5 != 0).astype(np.float32),
 )
@@ -131,7 +168,7 @@ def cases() -> dict[str, list[Case]]:
     """Map the name of each function to its cases."""
     found: dict[str, list[Case]] = {}
     for function in HANDLED_FUNCTIONS:
-        if isinstance(function, np.ufunc) and function is not np.matmul:
+        if isinstance(function, np.ufunc) and function.signature is None:
             name = name_of(function)
             operands = (UNARY if function.nin == 1 else BINARY).split()
             texts = [f"{name}({', '.join(letters)})" for letters in operands]

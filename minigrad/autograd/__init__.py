@@ -2,14 +2,14 @@
 
 tensor                    Tensor, the backward pass, Primitive
 numpy_vjps                NumPy functions with their derivatives: the table
-numpy_functions           reductions and products, composed of the table's rows
-shape_functions, einsum   more functions that are composed
+numpy_functions           reductions, products and differences, composed of the table's rows
+shape_functions, statistics, einsum    more functions that are composed
 scipy_vjps                SciPy functions with their derivatives
 differential_operators    grad, jacobian, hessian, …
 dispatch, conversion, array_methods, recording    what tensor.py is built on
 """
 
-from . import dispatch, einsum, numpy_functions, numpy_vjps, shape_functions
+from . import dispatch, einsum, numpy_functions, numpy_vjps, shape_functions, statistics
 from .differential_operators import (
     grad,
     hessian,
@@ -31,5 +31,5 @@ dispatch.LAZY_TABLES["scipy.special"] = load_scipy_table
 __all__ = [
     "Primitive", "Tensor", "einsum", "grad", "hessian", "hessian_vector_product", "jacobian",
     "largest_curvature", "no_grad", "numpy_functions", "numpy_vjps", "primitive",
-    "shape_functions",
+    "shape_functions", "statistics",
 ]  # fmt: skip

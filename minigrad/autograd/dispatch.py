@@ -64,7 +64,7 @@ def bind_arguments(
     Leave out options with NumPy's default value; raise TypeError for one that we lack.
     """
     defaults = parameters(function, implementation)
-    if function is np.einsum:  # its operands have no names
+    if function in (np.einsum, np.gradient):  # some of their operands have no names
         operands, named = list(args), options
     else:
         named = dict(zip(defaults, args)) | options

@@ -1,16 +1,17 @@
-"""NumPy's reductions and products, composed of the table's rows; they need no vjps of their own.
+"""NumPy's reductions, products and differences, composed of the table's rows.
 
 Each has NumPy's signature without the unsupported arguments. The result's dtype is NumPy's.
 """
 
 import math
+from functools import wraps
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .conversion import coerce_lists, unwrap
 from .dispatch import HANDLED_FUNCTIONS
-from .numpy_vjps import implements
+from .numpy_vjps import defvjp, extreme_vjp, implements
 
 # Reductions
 
@@ -19,7 +20,8 @@ def cast(a, dtype, at_least=None):
     """Convert a to dtype; without a dtype, widen integers to what the result needs at least."""
     if dtype is None and at_least and a.dtype.kind != "f":
         dtype = np.result_type(a.dtype, at_least)
-    return a if dtype is None else HANDLED_FUNCTIONS["astype"](a, dtype=dtype)
+    same = dtype is None or a.dtype == dtype
+    return a if same else HANDLED_FUNCTIONS["astype"](a, dtype=dtype)
 
 
 def masked(a, where, neutral):
@@ -45,6 +47,16 @@ def normalize_axes(a, axis):
     return normalize_axis_tuple(range(a.ndim) if axis is None else axis, a.ndim)
 
 
+def merge_axes(a, axis):
+    """Return a with the axes to reduce merged into the first, and their numbers."""
+    if a.ndim == 0 and axis in (0, -1):  # which NumPy permits
+        axis = None
+    axes = normalize_axes(a, axis)
+    rest = [n for i, n in enumerate(a.shape) if i not in axes]
+    moved = np.moveaxis(a, axes, range(len(axes)))
+    return np.reshape(moved, (reduced_size(a, axes, True), *rest)), axes
+
+
 _sum, _mean, _cumsum = map(HANDLED_FUNCTIONS.__getitem__, (np.sum, np.mean, np.cumsum))
 
 
@@ -52,7 +64,7 @@ _sum, _mean, _cumsum = map(HANDLED_FUNCTIONS.__getitem__, (np.sum, np.mean, np.c
 def sum(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     if dtype is not None or where is not True:
         a = masked(cast(a, dtype), where, 0)
-    total = _sum(a, axis=axis, keepdims=keepdims)
+    total = cast(_sum(a, axis=axis, keepdims=keepdims), dtype)
     return total if initial is None else total + initial_value(initial, total)
 
 
@@ -77,7 +89,10 @@ def var(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
 
 @implements(np.std)
 def std(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
-    return np.sqrt(var(a, axis, dtype, ddof, keepdims, where))
+    v = var(a, axis, dtype, ddof, keepdims, where)
+    if unwrap(v).all():
+        return np.sqrt(v)
+    return np.sqrt(v + (v == 0)) * (v != 0)  # of constants: derivative 0, as in PyTorch
 
 
 @implements(np.average)
@@ -97,7 +112,7 @@ def average(a, axis=None, weights=None, returned=False, keepdims=False):
     return (result, total) if returned else result
 
 
-def extreme(function, pairwise):
+def extreme(function):
     """Implement np.max or np.min with the options `initial` and `where`."""
     primitive = HANDLED_FUNCTIONS[function]
 
@@ -108,21 +123,27 @@ def extreme(function, pairwise):
         if initial is None:
             return primitive(a, axis=axis, keepdims=keepdims)
         initial = initial_value(initial, a)
-        return pairwise(primitive(masked(a, where, initial), axis=axis, keepdims=keepdims), initial)
+        x, axes = merge_axes(masked(a, where, initial), axis)
+        first = np.broadcast_to(initial, (1, *x.shape[1:]))
+        result = primitive(np.concatenate([first, x]), axis=0)
+        return np.expand_dims(result, axes) if keepdims else result
 
 
-extreme(np.max, np.maximum)
-extreme(np.min, np.minimum)
+extreme(np.max)
+extreme(np.min)
 HANDLED_FUNCTIONS |= {f: HANDLED_FUNCTIONS[g] for f, g in ((np.amax, np.max), (np.amin, np.min))}
+
+
+@implements(np.ptp)
+def ptp(a, axis=None, keepdims=False):
+    return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
 
 
 @implements(np.prod)
 def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     """Multiply in pairs, which halves the length each time; right even if an element is 0."""
-    a = masked(cast(a, dtype, int), where, 1)
-    axes = normalize_axes(a, axis)
-    rest = [n for i, n in enumerate(a.shape) if i not in axes]
-    x = np.reshape(np.moveaxis(a, axes, range(len(axes))), (reduced_size(a, axes, True), *rest))
+    a = cast(a, dtype, np.uint if a.dtype.kind == "u" else int)
+    x, axes = merge_axes(masked(a, where, 1), axis)
     while len(x) > 1:
         half = len(x) // 2
         x = np.concatenate([x[:half] * x[half : 2 * half], x[2 * half :]])
@@ -135,7 +156,43 @@ def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
 @implements(np.cumsum)
 def cumsum(a, axis=None, dtype=None):
     a = np.ravel(a) if axis is None else a
-    return _cumsum(cast(a, dtype), axis=axis or 0)
+    return cast(_cumsum(cast(a, dtype), axis=axis or 0), dtype)
+
+
+def cumprod_vjp(g, out, x, axis=None, dtype=None):
+    """Return out[i−1]·s[i] with s[i] = g[i] + x[i+1]·s[i+1]; right even if an element is 0."""
+    y, out, s = (np.moveaxis(z, axis or 0, 0) for z in (np.reshape(x, out.shape), out, g))
+    before = np.concatenate([np.ones_like(y[:1]), out[:-1]])
+    factor, k = y[1:], 1
+    while k < len(y):  # s[i] has k terms of its sum, factor[i] is x[i+1]·…·x[i+k]
+        s = np.concatenate([s[:-k] + factor * s[k:], s[-k:]])
+        factor, k = factor[:-k] * factor[k:], 2 * k
+    return np.reshape(np.moveaxis(before * s, 0, axis or 0), x.shape)
+
+
+defvjp(np.cumprod, cumprod_vjp)
+
+
+def skip_nan(plain):
+    """Make np.nansum of np.sum and so on: the gradient of an element that is NaN is 0."""
+
+    @wraps(plain)
+    def reduce(a, *args, where=True, **options):
+        where = ~np.isnan(a) & unwrap(where)
+        return plain(np.where(where, a, 0), *args, where=where, **options)
+
+    return reduce
+
+
+for _name in ("sum", "mean", "var", "std", "prod"):
+    implements(getattr(np, f"nan{_name}"))(skip_nan(HANDLED_FUNCTIONS[getattr(np, _name)]))
+defvjp(np.nanmax, extreme_vjp)
+defvjp(np.nanmin, extreme_vjp)
+
+
+@implements(np.nan_to_num)
+def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
+    return np.where(np.isfinite(x), x, np.nan_to_num(unwrap(x), True, nan, posinf, neginf))
 
 
 @implements(np.linalg.norm)
@@ -165,10 +222,15 @@ def outer(a, b):
     return np.reshape(a, (-1, 1)) * np.reshape(b, -1)
 
 
+def with_dtype(x):
+    """Give a Python number a dtype, which then takes part in the promotion, as in np.dot."""
+    return np.asarray(x) if isinstance(x, (int, float)) else x
+
+
 @implements(np.dot)
 def dot(a, b):
     if 0 in (np.ndim(a), np.ndim(b)):
-        return a * b
+        return with_dtype(a) * with_dtype(b)
     return np.matmul(a, b) if np.ndim(b) <= 2 else np.tensordot(a, b, (-1, -2))
 
 
@@ -191,3 +253,91 @@ def tensordot(a, b, axes=2):
     left = np.reshape(np.transpose(a, rows + of_a), (n, k))
     right = np.reshape(np.transpose(b, of_b + columns), (k, m))
     return np.reshape(left @ right, shape)
+
+
+@implements(np.inner)
+def inner(a, b):
+    return np.dot(a, b) if 0 in (np.ndim(a), np.ndim(b)) else np.tensordot(a, b, (-1, -1))
+
+
+@implements(np.vdot)
+def vdot(a, b):
+    a, b = coerce_lists("np.vdot", (with_dtype(a), with_dtype(b)))
+    return np.matmul(np.reshape(a, -1), np.reshape(b, -1))
+
+
+def vecdot_vjp(g, _out, _x, y, axis=-1):
+    gx = np.expand_dims(g, -1) * np.moveaxis(y, axis, -1)
+    return np.moveaxis(gx, -1, axis - _x.ndim if axis >= 0 else axis)
+
+
+defvjp(np.vecdot, vecdot_vjp, lambda g, _out, x, _y, axis=-1: vecdot_vjp(g, _out, _y, x, axis))
+
+
+@implements(np.kron)
+def kron(a, b):
+    """Multiply all pairs: each axis of a beside the same axis of b, then merged with it."""
+    a, b = coerce_lists("np.kron", (a, b))
+    n = max(np.ndim(a), np.ndim(b))
+    of_a, of_b = ((1,) * (n - np.ndim(x)) + np.shape(x) for x in (a, b))
+    a = np.reshape(a, [k for m in of_a for k in (m, 1)])
+    b = np.reshape(b, [k for m in of_b for k in (1, m)])
+    return np.reshape(a * b, [m * k for m, k in zip(of_a, of_b)])
+
+
+@implements(np.cross)
+def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
+    """Return Σ aᵢbⱼ·(eᵢ × eⱼ), where NumPy multiplies the unit vectors e."""
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
+    a, b = coerce_lists("np.cross", (a, b))
+    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    units = [np.eye(min(3, x.shape[-1]), x.shape[-1], dtype=x.dtype) for x in (a, b)]
+    table = np.cross(units[0][:, None], units[1])  # numbers instead of vectors for length 2
+    c = np.tensordot(np.expand_dims(a, -1) * np.expand_dims(b, -2), table, 2)
+    return c if table.ndim == 2 else np.moveaxis(c, -1, axisc)
+
+
+# Differences
+
+
+@implements(np.diff)
+def diff(a, n=1, axis=-1, prepend=None, append=None):
+    """Subtract neighbours, n times; a number to prepend or append stands for a whole slice."""
+    if n < 0:
+        raise ValueError(f"np.diff: n must be 0 or more, received {n}")
+    before, a, after = coerce_lists("np.diff", (prepend, a, append))
+    x = np.moveaxis(a, axis, -1)
+    column = np.zeros((*x.shape[:-1], 1), x.dtype)
+    parts = [y for y in (before, a, after) if y is not None]
+    parts = [np.moveaxis(y, axis, -1) if np.ndim(y) else column + y for y in parts]
+    x = np.concatenate(parts, -1) if n and len(parts) > 1 else x
+    for _ in range(n):
+        x = (np.not_equal if x.dtype == bool else np.subtract)(x[..., 1:], x[..., :-1])
+    return np.moveaxis(x, -1, axis)
+
+
+@implements(np.trapezoid)
+def trapezoid(y, x=None, dx=1.0, axis=-1):
+    y, x = coerce_lists("np.trapezoid", (y, x))
+    if x is not None:
+        dx = np.diff(x) if np.ndim(x) == 1 else np.moveaxis(np.diff(x, axis=axis), axis, -1)
+    y = np.moveaxis(y, axis, -1)
+    return np.sum(dx * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
+
+
+@implements(np.gradient)
+def gradient(f, *varargs, axis=None, edge_order=1):
+    """Return the mean of the slopes on both sides, each weighted with the other's width."""
+    np.gradient(unwrap(f), *map(unwrap, varargs), axis=axis, edge_order=edge_order)  # checks them
+    f, *spacings = coerce_lists("np.gradient", (f, *(varargs or (1.0,))))
+    f, axes, results = cast(f, None, float), normalize_axes(f, axis), []
+    for i, h in zip(axes, spacings if len(spacings) == len(axes) else spacings * len(axes)):
+        h = np.diff(cast(h, None, float)) if np.ndim(h) else np.broadcast_to(h, f.shape[i] - 1)
+        slope = np.diff(np.moveaxis(f, i, -1)) / h
+        middle = (h[1:] * slope[..., :-1] + h[:-1] * slope[..., 1:]) / (h[1:] + h[:-1])
+        first, last = slope[..., :1], slope[..., -1:]
+        if edge_order == 2:  # from the parabola through three points
+            first, last = 2 * first - middle[..., :1], 2 * last - middle[..., -1:]
+        along = np.concatenate([first, middle, last], -1)
+        results.append(cast(np.moveaxis(along, -1, i), f.dtype))
+    return results[0] if len(axes) == 1 else tuple(results)

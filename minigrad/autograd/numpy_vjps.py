@@ -88,7 +88,7 @@ defvjp(np.power, power_vjp_base, power_vjp_exponent, forward=operator.pow)
 
 def expand_reduced(g: Any, shape: tuple, axis: Any, keepdims: bool) -> Any:
     """Repeat g along the axes that were reduced."""
-    if axis is not None and not keepdims:
+    if shape and axis is not None and not keepdims:
         g = np.expand_dims(g, axis)
     return np.broadcast_to(g, shape)
 
