@@ -73,15 +73,36 @@ np.squeeze(t[:1]); np.squeeze(t[:, :1], axis=-2); np.transpose(t); np.transpose(
 np.transpose(s); np.swapaxes(t, 0, -1); np.moveaxis(t, 0, -1); np.moveaxis(t, (0, 1), (-1, 0))
 np.broadcast_to(v, (3, 4)); np.broadcast_to(s, (2, 2)); np.broadcast_to(m, (2, 3, 4))
 np.flip(t); np.flip(t, (0, -1)); np.roll(m, 5); np.roll(t, (1, -2), axis=(0, -1)); np.roll(m, -1, 0)
+np.flipud(t); np.fliplr(f); np.rot90(m); np.rot90(t, -1, (0, 2)); np.rollaxis(t, -1)
+np.matrix_transpose(t); np.real(c); np.resize(m, (5, 4)); np.resize(v, 2); np.resize(e, 3)
+np.delete(m, [0, 2], 1); np.delete(t, 3); np.insert(m, [1, 3], r, axis=1); np.insert(v, 2, s)
+np.insert(m, 0, v, axis=0); np.atleast_1d(s); np.atleast_1d(s, v)[1] * s; np.atleast_2d(v)
+np.atleast_3d(m); np.atleast_3d(v); np.broadcast_arrays(m, v, s)[1] + m * s
+np.meshgrid(v, w)[0] + w[:, None]; np.meshgrid(v, w[:2], s)[1] * s + v[:, None]
+np.meshgrid(v, w, indexing="ij", sparse=True)[1] * v
 np.tile(v, 3); np.tile(m, (2, 1, 2)); np.tile(t, 2); np.tile(s, 2); np.tile(e, (2, 2))
 np.repeat(m, 2); np.repeat(m, [1, 0, 2], axis=0); np.repeat(t, 3, axis=-1)
 np.pad(m, 1); np.pad(v, (2, 0), constant_values=3.0); np.pad(t, ((0, 1), (2, 0), (0, 0)))
-np.pad(e, 1); np.where(MASK, m, 1.0); np.where(MASK, 0.0, m); np.where(MASK, v, q[:, :1])
+np.pad(e, 1); np.pad(s, 1); np.pad(m, 2, "edge"); np.pad(t, 1, "reflect")
+np.pad(v, (1, 6), "symmetric"); np.pad(m, ((0, 5), (1, 0)), mode="wrap")
+np.where(MASK, m, 1.0); np.where(MASK, 0.0, m); np.where(MASK, v, q[:, :1])
 np.where(m > 0, m, s); np.clip(m, -0.5, 0.7); np.clip(m, None, s); np.clip(m, v - 1, 2.0)
 np.clip(m, a_max=None, a_min=0.1); indexing(m[0]); indexing(t[..., 1:, ::-2])
 indexing(m[[0, 0, 2]]); indexing(m[MASK]); indexing(v[-1]); indexing(m[:, None, [1, 1]])
 indexing(m[np.array([[0, 1], [2, 0]]), [1, 3]]); indexing(s[()]); astype((m * 2).astype(np.float64))
-np.take(m, [0, 5, 5]); np.take(t, [[1, 0], [1, 1]], axis=-1); np.take(v, 2)
+np.astype(m, np.float64); np.take(m, [0, 5, 5]); np.take(t, [[1, 0], [1, 1]], axis=-1)
+np.take(v, 2); np.take(s, [0, 0], axis=0); np.take(m, [7, -9], axis=1, mode="wrap")
+np.repeat(s, 2, axis=0); np.bincount([2, 0, 2, 1], v)
+np.select([MASK, m > 0], [m, f], s); np.select([m > 0], [v]) * m; np.full_like(m, s) * m
+np.piecewise(m, [m > 0, MASK], [np.exp, np.square, 3.0]); np.piecewise(m, [m > 0], [np.sum])
+np.partition(m, 1); np.partition(t, (0, 1), axis=0); np.partition(m, 5, axis=None); np.unique(m)
+np.unique(f, axis=1, return_index=True)[0]
+np.histogram(m, 4)[0].astype(np.float64) * v * m; np.linspace(v, w, 5); np.linspace(s, m, 4, False)
+np.linspace(m, 2.0, 1, axis=-1); np.linspace(s, 2.0, 3, retstep=True)[1]; np.polyval(v, m)
+np.polyval([2.0, -0.5], t); np.interp(m, np.sort(v), w); np.interp(m, v[:1], w[:1])
+np.interp(t, np.cumsum(v**2) - 1, w, s, 0.5)
+np.convolve(v, m[0]); np.convolve(v, q[0], "same"); np.convolve(s, v)
+np.convolve(v, w[:2], "same"); np.convolve(q[0], v, "valid"); np.convolve(v, w, "valid")
 np.take_along_axis(m, np.argsort(m, axis=0), axis=0)
 np.take_along_axis(t, np.argmax(t, 1)[:, None], 1); np.sort(m); np.sort(t, axis=0)
 np.sort(m, axis=None); np.diagonal(m); np.diagonal(t, 1, -1, 0); np.diagonal(m, -1)
@@ -91,7 +112,11 @@ np.concatenate([m, v], axis=None); np.concatenate([m[:, :1], m], axis=-1); np.co
 np.stack([v, w]); np.stack([v, w, v], axis=-1); np.stack([s, s]); np.hstack([v, w])
 np.hstack([m, q]); np.hstack([s, v]); np.vstack([v, m]); np.vstack([v, w])
 np.split(v, 2)[1]; np.split(t, [1, 2], axis=-1)[1]; np.array_split(v, 3)[0]
-np.array_split(m, 3, 1)[2]; np.matmul(m, n); np.matmul(t, n); np.matmul(m, v); np.matmul(v, n)
+np.array_split(m, 3, 1)[2]; np.hsplit(m, 2)[1]; np.hsplit(v, [1, 3])[1]; np.vsplit(m, 3)[1]
+np.dsplit(t, [1])[1]; np.dstack([m, f]); np.dstack([v, w]); np.column_stack([v, w])
+np.column_stack([r, q, s * v[:3]]); np.append(m, v); np.append(m, f, axis=0)
+np.block([[q, r], [d, s]]); np.block([v, w])
+np.matmul(m, n); np.matmul(t, n); np.matmul(m, v); np.matmul(v, n)
 np.matmul(v, w); np.matmul(q, t); np.matmul(t[:, None], n); np.matmul(t, v); np.matmul(e, q)
 np.matmul(f, n); np.matmul(v, t[0].T @ t); np.dot(m, n); np.dot(s, m); np.dot(v, w); np.dot(t, v)
 np.dot(m, t[0].T); np.dot(v, np.swapaxes(t, 1, 2)); np.outer(v, w); np.outer(m, v)
@@ -115,13 +140,18 @@ np.gradient(m, [1.0, 2.0, 4.0], s, edge_order=2)[1]; np.gradient(e, axis=1)
 np.einsum("ij,jk", m, n); np.einsum("ij->j", m); np.einsum("i,j->ij", v, w)
 np.einsum("...i->...", t); np.einsum("...ij,jk->...ik", t, n); np.einsum("ij,ij->", m, m)
 np.einsum("a,b->", v, w); np.einsum("bij,i,j->b", t, q[0], v); np.einsum("...,...", t, m)
-np.einsum("ij,jk,kl->il", q, q, m); np.einsum("ij,jk", m, n, optimize=True)
-np.einsum("...i,...i", t[:1], t); np.einsum("i->", e[:, 0]); F.relu(m)
-F.sigmoid(t); F.softmax(m); F.softmax(t, axis=0); F.log_softmax(m)
+np.einsum("ij,jk,kl->il", q, q, m); np.einsum("ii", q); np.einsum("ii->i", q)
+np.einsum("iij,j->i", t[:, :2], v); np.einsum("...ii->...", t[:, :, :3] @ q); np.einsum(m, [1, 0])
+np.einsum(m, [0, 1], n, [1, 2], [0, 2]); np.einsum(t, [..., 1], v, [1], [...])
+np.einsum("ij,jk", m, n, optimize=True); np.einsum("...i,...i", t[:1], t); np.einsum("i->", e[:, 0])
+F.relu(m); F.sigmoid(t); F.softmax(m); F.softmax(t, axis=0); F.log_softmax(m)
 F.logsumexp(m, axis=0); F.logsumexp(t, keepdims=True); F.linear(m, n, n[0]); F.linear(t, n, n[0])
 F.linear(v, n, n[0]); F.cross_entropy(m, [0, 3, 1]); F.cross_entropy(t, [[0, 1, 2], [3, 0, 0]])
 F.mean_squared_error(m, f); F.mean_absolute_error(m, f)
 """
+
+if hasattr(np, "unstack"):  # from NumPy 2.1
+    EXPRESSIONS += "np.unstack(t, axis=1)[0]; np.unstack(v)[2]"
 
 
 class Case(NamedTuple):

@@ -19,6 +19,11 @@ def unwrap(x: Any) -> Any:
     return x.data if isinstance(x, ArrayMethods) else x
 
 
+def unwrap_nested(x: Any) -> Any:
+    """Unwrap the tensors in nested lists, too."""
+    return type(x)(map(unwrap_nested, x)) if type(x) in (list, tuple) else unwrap(x)
+
+
 def is_recorded(x: Any) -> bool:
     """Return whether x is, or holds, a tensor that requires a gradient."""
     if isinstance(x, (list, tuple)):

@@ -14,9 +14,14 @@ import numpy as np
 
 from .array_methods import HANDLED_FUNCTIONS as HANDLED_FUNCTIONS
 from .array_methods import ArrayMethods, in_place_error
-from .conversion import unwrap
+from .conversion import unwrap_nested
 
 NONDIFFERENTIABLE: set[Callable] = set()  # these run on the arrays and return plain arrays
+IN_PLACE = {np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask}
+UNNAMED = {  # these take any number of operands, which have no names
+    np.einsum, np.gradient, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays,
+    np.meshgrid,
+}  # fmt: skip
 LAZY_TABLES: dict[str, Callable] = {}  # module name → loader of its table
 UFUNC_OPTIONS = dict(out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True)
 
@@ -30,15 +35,18 @@ def dispatch(function: Callable, args: Sequence, options: dict, method: str = "_
         if any(isinstance(x, ArrayMethods) for x in (out if isinstance(out, tuple) else (out,))):
             raise in_place_error(f"{name_of(function)}(..., out=tensor)")
     if function in NONDIFFERENTIABLE:
-        return function(*map(unwrap, args), **{name: unwrap(x) for name, x in options.items()})
-    implementation = HANDLED_FUNCTIONS.get(function) or find(function)
+        constants = {name: unwrap_nested(x) for name, x in options.items()}
+        return function(*map(unwrap_nested, args), **constants)
+    implementation = HANDLED_FUNCTIONS.get(function) or find(function, *args, *options.values())
     if options or len(args) > shared_arguments(function, implementation):
         args, options = bind_arguments(function, implementation, args, options)
     return implementation(*args, **options)
 
 
-def find(function: Callable) -> Callable:
-    """Load the lazy tables of imported modules, then look the function up."""
+def find(function: Callable, *args: Any) -> Callable:
+    """Load the lazy tables of imported modules, look the function up; refuse to write in place."""
+    if function in IN_PLACE and isinstance(args[0], ArrayMethods):
+        raise in_place_error(f"{name_of(function)}(tensor, ...)")
     for module, load in LAZY_TABLES.items():
         if module in sys.modules:
             load()
@@ -64,7 +72,7 @@ def bind_arguments(
     Leave out options with NumPy's default value; raise TypeError for one that we lack.
     """
     defaults = parameters(function, implementation)
-    if function in (np.einsum, np.gradient):  # some of their operands have no names
+    if function in UNNAMED:
         operands, named = list(args), options
     else:
         named = dict(zip(defaults, args)) | options

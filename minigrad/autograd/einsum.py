@@ -41,15 +41,16 @@ def contraction(n: int) -> Primitive:
 
 
 @implements(np.einsum)
-def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Tensor:
-    subscripts = explicit(subscripts, [np.ndim(x) for x in operands])
+def einsum(*operands: Any, optimize: Any = False) -> Tensor:
+    text, *arrays = operands if isinstance(operands[0], str) else from_lists(*operands)
+    left, out = explicit(text, [np.ndim(x) for x in arrays]).split("->")
+    operands, terms = zip(*map(diagonal_of, arrays, left.split(",")))
+    subscripts = f"{','.join(terms)}->{out}"
     return contraction(len(operands))(*operands, subscripts=subscripts, optimize=optimize)
 
 
 def explicit(subscripts: str, ranks: list[int]) -> str:
     """Replace '...' by letters and add a missing right side: '...i,i' becomes 'Ai,i->A'."""
-    if not isinstance(subscripts, str):
-        raise TypeError("np.einsum: a string is required first, such as 'ij,jk->ik'")
     left, arrow, out = subscripts.replace(" ", "").partition("->")
     terms = left.split(",")
     if len(terms) != len(ranks):
@@ -66,10 +67,32 @@ def explicit(subscripts: str, ranks: list[int]) -> str:
         )
     dots = [c for c in ascii_letters if c not in subscripts][:widest]
     terms = [t.replace("...", "".join(dots[widest - n :])) for t, n in zip(terms, hidden)]
-    for term in terms:
-        if len(set(term)) < len(term):
-            raise ValueError(
-                f"np.einsum: an index is repeated within one operand of {subscripts!r}; "
-                "take its diagonal first, with np.diagonal"
-            )
     return f"{','.join(terms)}->{out.replace('...', ''.join(dots))}"
+
+
+def from_lists(*operands: Any) -> tuple:
+    """Return (subscripts, *arrays) for np.einsum(a, [0, 1], b, [1, ...], [0]): 'AB,B...->A'."""
+    letters = dict(enumerate(sorted(ascii_letters))) | {Ellipsis: "..."}
+    try:
+        terms = ["".join(letters[i] for i in axes) for axes in (*operands[1::2], operands[-1])]
+    except (KeyError, TypeError):
+        raise TypeError(
+            "np.einsum: a string such as 'ij,jk->ik' is required first, or after each operand a "
+            f"list of its axes, numbers from 0 to {len(ascii_letters) - 1}"
+        ) from None
+    *terms, out = terms
+    arrow = f"->{out}" if len(operands) % 2 else ""
+    return ",".join(terms) + arrow, *operands[: 2 * len(terms) : 2]
+
+
+def diagonal_of(x: Any, term: str) -> tuple[Any, str]:
+    """Take the diagonal of the axes that share an index: 'iji' becomes 'ji'."""
+    for c in term:
+        i, j = term.index(c), term.rindex(c)
+        if i < j and len(term) == np.ndim(x):
+            if np.shape(x)[i] != np.shape(x)[j]:
+                raise ValueError(
+                    f"np.einsum: axes {i} and {j} have one index, but the shape is {np.shape(x)}"
+                )
+            x, term = np.diagonal(x, 0, i, j), term[:i] + term[i + 1 : j] + term[j + 1 :] + c
+    return x, term

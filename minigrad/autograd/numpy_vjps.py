@@ -320,9 +320,11 @@ NONDIFFERENTIABLE.update(
     getattr(np, name)
     for name in (
         "equal not_equal less less_equal greater greater_equal isnan isinf isfinite signbit "
+        "isposinf isneginf isreal iscomplex isrealobj iscomplexobj imag isin array_equiv "
         "logical_not logical_and logical_or logical_xor any all argmax argmin argsort argwhere "
-        "argpartition nonzero count_nonzero searchsorted unique shape ndim size allclose isclose "
-        "array_equal zeros_like ones_like full_like empty_like result_type array_repr array_str "
-        "array2string save shares_memory may_share_memory"
+        "argpartition nanargmax nanargmin nonzero flatnonzero count_nonzero searchsorted digitize "
+        "lexsort ix_ einsum_path shape ndim size allclose isclose array_equal zeros_like ones_like "
+        "empty_like result_type array_repr array_str array2string save shares_memory "
+        "may_share_memory"
     ).split()
 )

@@ -1,26 +1,78 @@
 """NumPy's functions that move, join, split and choose elements, composed of the table's rows.
 
-Sorted by difficulty. Each has NumPy's signature without the unsupported arguments.
+Sorted by difficulty; lines, polynomials and convolution come last. Each function has NumPy's
+signature without the unsupported arguments. Where elements only change places, NumPy moves their
+numbers 0, 1, 2, …, and the elements follow.
 """
 
 import operator
+from functools import partial
 
 import numpy as np
 
-from .conversion import coerce_lists, constant_options, unwrap
+from .conversion import coerce_lists, constant_options, unwrap, unwrap_nested
 from .numpy_functions import normalize_axes
 from .numpy_vjps import implements, scatter_add
+from .tensor import Primitive, Tensor
 
 # The same elements in another shape or order
 
-
 implements(np.ravel)(lambda a, order="C": np.reshape(a, -1, order=order))
+implements(np.flipud)(lambda m: np.flip(m, 0))
+implements(np.fliplr)(lambda m: np.flip(m, 1))
+implements(np.matrix_transpose)(lambda x: np.swapaxes(x, -1, -2))
+implements(np.real)(lambda val: val)
+implements(np.astype)(lambda x, dtype: x.astype(dtype))
 
 
 @implements(np.moveaxis)
 def moveaxis(a, source, destination):
     numbered = np.empty(range(a.ndim))  # shape (0, 1, 2, …): moved, it is the permutation
     return np.transpose(a, np.moveaxis(numbered, source, destination).shape)
+
+
+def numbers_of(a):
+    """Return the numbers 0, 1, 2, … of a's elements, in a's shape."""
+    return np.arange(np.size(a)).reshape(np.shape(a))
+
+
+def moved(a, function, *args, **options):
+    """Return function(a, …), which moves, drops or repeats elements of a."""
+    numbers = function(numbers_of(a), *map(unwrap, args), **options)
+    elements = np.ravel(a) if a.size else np.pad(np.ravel(a), (0, 1))  # np.resize fills with 0
+    return [elements[n] for n in numbers] if isinstance(numbers, list) else elements[numbers]
+
+
+implements(np.rot90)(lambda m, k=1, axes=(0, 1): moved(m, np.rot90, k, axes))
+implements(np.rollaxis)(lambda a, axis, start=0: moved(a, np.rollaxis, axis, start))
+implements(np.resize)(lambda a, new_shape: moved(a, np.resize, new_shape))
+implements(np.delete)(lambda arr, obj, axis=None: moved(arr, np.delete, obj, axis))
+
+
+def reshape_each(function, *arys):
+    """Return each array in the shape that NumPy's function gives it."""
+    arrays = coerce_lists(f"np.{function.__name__}", arys)
+    shapes = [function(np.broadcast_to(0, np.shape(x))).shape for x in arrays]
+    reshaped = [x if np.shape(x) == s else np.reshape(x, s) for x, s in zip(arrays, shapes)]
+    return tuple(reshaped) if len(arrays) > 1 else reshaped[0]
+
+
+for at_least in (np.atleast_1d, np.atleast_2d, np.atleast_3d):
+    implements(at_least)(partial(reshape_each, at_least))
+
+
+@implements(np.broadcast_arrays)
+def broadcast_arrays(*args):
+    shape = np.broadcast_shapes(*map(np.shape, args))
+    return tuple(np.broadcast_to(x, shape) for x in coerce_lists("np.broadcast_arrays", args))
+
+
+@implements(np.meshgrid)
+def meshgrid(*xi, sparse=False, indexing="xy"):
+    axes = coerce_lists("np.meshgrid", xi)
+    numbers = np.meshgrid(*map(numbers_of, axes), sparse=True, indexing=indexing)
+    grids = [np.reshape(x, n.shape) for x, n in zip(axes, numbers)]
+    return tuple(grids) if sparse else np.broadcast_arrays(*grids)
 
 
 @implements(np.tile)
@@ -34,17 +86,39 @@ def tile(A, reps):
 
 
 @implements(np.pad)
-def pad(array, pad_width, mode="constant", constant_values=0):
+def pad(array, pad_width, mode="constant", constant_values=None):
+    if isinstance(pad_width, dict):  # width by axis
+        by_axis = {normalize_axes(array, axis)[0]: width for axis, width in pad_width.items()}
+        pad_width = [np.broadcast_to(by_axis.get(i, 0), 2) for i in range(array.ndim)]
+    given = {} if constant_values is None else dict(constant_values=constant_values)
+    given, pad_width = constant_options("np.pad", given), unwrap(pad_width)
+    if mode in ("edge", "reflect", "symmetric", "wrap"):
+        return moved(array, np.pad, pad_width, mode, **given)
     if mode != "constant":
-        raise TypeError(f"np.pad: minigrad supports only mode='constant', received {mode!r}")
+        known = "'constant', 'edge', 'reflect', 'symmetric', 'wrap'"
+        raise TypeError(f"np.pad: minigrad supports the modes {known}, received mode={mode!r}")
+    frame = np.pad(np.zeros_like(array), pad_width, **given)
     widths = np.broadcast_to(pad_width, (array.ndim, 2)).tolist()
     inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, array.shape))
-    constant = constant_options("np.pad", dict(constant_values=constant_values))
-    frame = np.pad(np.zeros_like(array), widths, **constant)
     return scatter_add(array, index=inside, shape=frame.shape) + frame
 
 
 # Joining and splitting
+
+
+def joined(who, arrays, axis, shape):
+    """Join arrays along the axis; numbers and vectors are first given the shape."""
+    arrays = [np.reshape(x, shape) if np.ndim(x) < 2 else x for x in coerce_lists(who, arrays)]
+    return np.concatenate(arrays, axis)
+
+
+implements(np.vstack)(lambda tup: joined("np.vstack", tup, 0, (1, -1)))
+implements(np.column_stack)(lambda tup: joined("np.column_stack", tup, 1, (-1, 1)))
+
+
+@implements(np.dstack)
+def dstack(tup):
+    return np.concatenate([np.atleast_3d(x) for x in coerce_lists("np.dstack", tup)], 2)
 
 
 @implements(np.stack)
@@ -58,65 +132,99 @@ def hstack(tup):
     return np.concatenate(rows, 0 if np.ndim(rows[0]) == 1 else 1)
 
 
-@implements(np.vstack)
-def vstack(tup):
-    rows = coerce_lists("np.vstack", tup)
-    return np.concatenate([np.reshape(x, (1, -1)) if np.ndim(x) < 2 else x for x in rows])
+@implements(np.append)
+def append(arr, values, axis=None):
+    return np.concatenate(coerce_lists("np.append", (arr, values)), axis)
 
 
-@implements(np.array_split)
-def array_split(ary, indices_or_sections, axis=0):
-    sections = unwrap(indices_or_sections)
-    if np.ndim(sections) == 0 and operator.index(sections) < 1:
-        raise ValueError(f"np.array_split: at least 1 part is required, received {sections}")
-    parts = np.array_split(np.arange(ary.shape[axis]), sections)
-    return [index_axis(ary, axis, slice(p[0], p[-1] + 1) if len(p) else slice(0)) for p in parts]
+@implements(np.insert)
+def insert(arr, obj, values, axis=None):
+    arr, values = coerce_lists("np.insert", (arr, values))
+    values = np.broadcast_to(values, np.shape(values)).astype(arr.dtype)
+    new = arr.size + numbers_of(values)
+    return np.append(arr, values)[np.insert(numbers_of(arr), unwrap(obj), new, axis)]
 
 
-@implements(np.split)
-def split(ary, indices_or_sections, axis=0):
-    pieces = array_split(ary, indices_or_sections, axis)
-    if np.ndim(indices_or_sections) == 0 and len({x.shape for x in pieces}) > 1:
-        raise ValueError(
-            f"np.split: axis {axis} of length {ary.shape[axis]} cannot be split into "
-            f"{indices_or_sections} equal parts; np.array_split makes unequal parts"
-        )
-    return pieces
+@implements(np.block)
+def block(arrays):
+    leaves = []
 
+    def number(x):
+        if isinstance(x, (list, tuple)):
+            return type(x)(map(number, x))
+        leaves.append(x)
+        return sum(map(np.size, leaves[:-1])) + numbers_of(x)
+
+    numbers = np.block(number(arrays))
+    return np.concatenate(coerce_lists("np.block", leaves), None)[numbers]
+
+
+def pieces(function, ary, indices_or_sections, axis=None):
+    """Return the slices into which NumPy's function cuts ary."""
+    name, where = f"np.{function.__name__}", unwrap(indices_or_sections)
+    if np.ndim(where) == 0 and operator.index(where) < 1:
+        raise ValueError(f"{name}: at least 1 part is required, received {where}")
+    try:
+        numbers = function(numbers_of(ary), where, **({} if axis is None else dict(axis=axis)))
+    except ValueError as error:
+        advice = "np.array_split makes unequal parts"
+        raise ValueError(f"{name}: {error}, shape {ary.shape}; {advice}") from error
+    first = [np.unravel_index(n.flat[0], ary.shape) if n.size else (0,) * n.ndim for n in numbers]
+    return [ary[tuple(map(slice, i, np.add(i, n.shape)))] for i, n in zip(first, numbers)]
+
+
+for cut in (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit):
+    implements(cut)(partial(pieces, cut))
+if hasattr(np, "unstack"):  # from NumPy 2.1
+    implements(np.unstack)(lambda x, axis=0: tuple(np.moveaxis(x, axis, 0)))
 
 # Choosing among elements
 
 
-def index_axis(a, axis, index):
-    """Return a[:, …, index, …, :] with the index on that axis."""
-    return a[(slice(None),) * normalize_axes(a, axis)[0] + (index,)]
+def chosen(a, axis, choose):
+    """Return a[:, …, choose([0, 1, 2, …]), …, :] with the index on that axis."""
+    a, axis = (np.reshape(a, -1), axis or 0) if axis is None or a.ndim == 0 else (a, axis)
+    axis = normalize_axes(a, axis)[0]
+    return a[(slice(None),) * axis + (choose(np.arange(a.shape[axis])),)]
 
 
 @implements(np.take)
-def take(a, indices, axis=None):
-    indices = np.asarray(unwrap(indices))
-    return np.ravel(a)[indices] if axis is None else index_axis(a, axis, indices)
+def take(a, indices, axis=None, mode="raise"):
+    return chosen(a, axis, lambda numbers: np.take(numbers, unwrap(indices), mode=mode))
 
 
 @implements(np.repeat)
 def repeat(a, repeats, axis=None):
-    a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
-    return index_axis(a, axis, np.repeat(np.arange(a.shape[axis]), repeats))
+    return chosen(a, axis, lambda numbers: np.repeat(numbers, unwrap(repeats)))
 
 
 @implements(np.take_along_axis)
 def take_along_axis(arr, indices, axis=-1):
-    if axis is None:
-        return np.ravel(arr)[unwrap(indices)]
+    arr, axis = (np.ravel(arr), 0) if axis is None else (arr, axis)
+    if np.ndim(indices) != arr.ndim:
+        who = f"np.take_along_axis of shape {arr.shape}"
+        raise ValueError(f"{who}: as many axes are required, received {np.shape(indices)}")
     index = list(np.ogrid[tuple(map(slice, arr.shape))])
-    index[axis] = unwrap(indices)
+    index[normalize_axes(arr, axis)[0]] = unwrap(indices)
     return arr[tuple(index)]
 
 
 @implements(np.sort)
 def sort(a, axis=-1, kind=None, stable=None):
-    a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
-    return take_along_axis(a, np.argsort(a, axis, kind=kind, stable=stable), axis)
+    return np.take_along_axis(a, np.argsort(a, axis, kind=kind, stable=stable), axis)
+
+
+@implements(np.partition)
+def partition(a, kth, axis=-1, kind="introselect"):
+    return np.take_along_axis(a, np.argpartition(a, kth, axis, kind), axis)
+
+
+@implements(np.unique)
+def unique(ar, return_index=False, return_inverse=False, return_counts=False, axis=None):
+    """Return the first of equal elements; it receives the gradient."""
+    _, index, *others = np.unique(unwrap(ar), True, return_inverse, return_counts, axis)
+    results = [np.take(ar, index, axis), *[index] * return_index, *others]
+    return tuple(results) if len(results) > 1 else results[0]
 
 
 @implements(np.diagonal)
@@ -131,5 +239,115 @@ def trace(a, offset=0, axis1=0, axis2=1, dtype=None):
     return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
-implements(np.tril)(lambda m, k=0: np.where(np.tril(np.ones(m.shape[-2:], bool), k), m, 0))
-implements(np.triu)(lambda m, k=0: np.where(np.triu(np.ones(m.shape[-2:], bool), k), m, 0))
+implements(np.tril)(lambda m, k=0: np.where(np.tril(np.ones(m.shape[-2:], bool), k), m, False))
+implements(np.triu)(lambda m, k=0: np.where(np.triu(np.ones(m.shape[-2:], bool), k), m, False))
+
+
+@implements(np.full_like)
+def full_like(a, fill_value, dtype=None, shape=None):
+    """Return a plain array, as np.zeros_like does, unless the fill value is a tensor."""
+    if not isinstance(fill_value, Tensor):
+        return np.full_like(unwrap(a), fill_value, dtype, shape=shape)
+    filled = np.broadcast_to(fill_value, a.shape if shape is None else shape)
+    return filled.astype(a.dtype if dtype is None else dtype)
+
+
+@implements(np.select)
+def select(condlist, choicelist, default=0):
+    which = np.select(unwrap_nested(condlist), [*range(len(choicelist))], len(choicelist))
+    choices = coerce_lists("np.select", [*choicelist, default])
+    result = np.zeros((), np.result_type(*choices))
+    for i, x in enumerate(choices):
+        result = np.where(which == i, x, result)
+    return result
+
+
+@implements(np.piecewise)
+def piecewise(x, condlist, funclist):
+    numbers = range(1, len(funclist) + 1)
+    which = np.piecewise(np.zeros(x.shape, int), unwrap_nested(condlist), [*numbers])
+    y = Tensor(np.zeros_like(x))
+    for number, f in zip(numbers, funclist):
+        part = x[which == number]
+        if part.size:
+            values = np.broadcast_to(f(part) if callable(f) else f, part.shape).astype(x.dtype)
+            y = y + scatter_add(values, index=which == number, shape=x.shape)
+    return y
+
+
+# Counting: the counts are constants
+
+
+@implements(np.bincount)
+def bincount(x, weights=None, minlength=0):
+    sums = np.bincount(unwrap(x), unwrap(weights), minlength)
+    if not isinstance(weights, Tensor):
+        return sums
+    return scatter_add(1.0 * weights, index=np.asarray(unwrap(x)), shape=sums.shape)
+
+
+@implements(np.histogram)
+def histogram(a, bins=10, range=None, density=None):
+    return np.histogram(unwrap(a), unwrap(bins), range, density)
+
+
+# Lines, polynomials, convolution
+
+
+@implements(np.linspace)
+def linspace(start, stop, num=50, endpoint=True, retstep=False, axis=0):
+    start, stop = (1.0 * x for x in coerce_lists("np.linspace", (start, stop)))
+    steps = num - 1 if endpoint else num
+    step = (stop - start) / max(steps, 1)
+    number = np.linspace(0, num, num, endpoint=False, dtype=step.dtype)  # 0, 1, 2, …
+    number = np.expand_dims(number, tuple(range(1, step.ndim + 1)))
+    y = np.where(number == max(steps, 1), stop, start + number * step)
+    y = np.moveaxis(y, 0, axis)
+    return (y, step if steps > 0 else np.nan) if retstep else y
+
+
+@implements(np.interp)
+def interp(x, xp, fp, left=None, right=None):
+    """Return fp[i] + (x − xp[i])·slope, where x lies between xp[i] and xp[j], j = i + 1."""
+    x, xp, fp = coerce_lists("np.interp", (x, xp, fp))
+    if np.ndim(xp) != 1 or np.shape(xp) != np.shape(fp) or np.size(xp) == 0:
+        received = f"received the shapes {np.shape(xp)} and {np.shape(fp)}"
+        raise ValueError(f"np.interp: xp and fp must be vectors of equal length, {received}")
+    right_of = np.searchsorted(xp, x, "right")
+    i, j = np.maximum(right_of - 1, 0), np.minimum(right_of, len(xp) - 1)
+    slope = (fp[j] - fp[i]) / np.where(i < j, xp[j] - xp[i], 1)  # 0 outside of the points
+    y = fp[i] + np.where((i < j) | np.isnan(x), x - xp[i], 0) * slope
+    y = y if left is None else np.where(x < xp[0], left, y)
+    return y if right is None else np.where(x > xp[-1], right, y)
+
+
+@implements(np.polyval)
+def polyval(p, x):
+    """Return (…(p₀·x + p₁)·x + …)·x + pₙ, by Horner's rule."""
+    p, x = coerce_lists("np.polyval", (p, x))
+    y = 0 * x
+    for coefficient in p:
+        y = y * x + coefficient
+    return y
+
+
+convolution = Primitive(  # of a longer and a shorter vector
+    np.convolve,
+    lambda g, _out, _a, v, mode="full": np.convolve(
+        g, v[::-1], "valid" if mode == "full" else "full"
+    ),
+    lambda g, _out, a, _v, mode="full": np.convolve(g, a[::-1], "valid"),
+    name="np.convolve",
+)
+
+
+@implements(np.convolve)
+def convolve(a, v, mode="full"):
+    """Return Σⱼ a[i−j]·v[j]; 'same' is the middle of 'full', as long as the longer operand."""
+    if mode not in ("full", "same", "valid"):
+        raise ValueError(f"np.convolve: mode must be 'full', 'same' or 'valid', received {mode!r}")
+    short, long = sorted(map(np.atleast_1d, coerce_lists("np.convolve", (a, v))), key=np.size)
+    first = (short.size - 1) // 2
+    if mode == "same":
+        return convolution(long, short, mode="full")[first : first + long.size]
+    return convolution(long, short, mode=mode)
