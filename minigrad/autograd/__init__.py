@@ -4,12 +4,21 @@ tensor                    Tensor, the backward pass, Primitive
 numpy_vjps                NumPy functions with their derivatives: the table
 numpy_functions           reductions, products and differences, composed of the table's rows
 shape_functions, statistics, einsum    more functions that are composed
+linalg_vjps               np.linalg with its derivatives
 scipy_vjps                SciPy functions with their derivatives
 differential_operators    grad, jacobian, hessian, …
 dispatch, conversion, array_methods, recording    what tensor.py is built on
 """
 
-from . import dispatch, einsum, numpy_functions, numpy_vjps, shape_functions, statistics
+from . import (
+    dispatch,
+    einsum,
+    linalg_vjps,
+    numpy_functions,
+    numpy_vjps,
+    shape_functions,
+    statistics,
+)
 from .differential_operators import (
     grad,
     hessian,
@@ -30,6 +39,6 @@ dispatch.LAZY_TABLES["scipy.special"] = load_scipy_table
 
 __all__ = [
     "Primitive", "Tensor", "einsum", "grad", "hessian", "hessian_vector_product", "jacobian",
-    "largest_curvature", "no_grad", "numpy_functions", "numpy_vjps", "primitive",
+    "largest_curvature", "linalg_vjps", "no_grad", "numpy_functions", "numpy_vjps", "primitive",
     "shape_functions", "statistics",
 ]  # fmt: skip

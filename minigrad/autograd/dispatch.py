@@ -22,6 +22,7 @@ UNNAMED = {  # these take any number of operands, which have no names
     np.einsum, np.gradient, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays,
     np.meshgrid,
 }  # fmt: skip
+REFUSED: dict[Any, str] = {}  # functions that cannot have a derivative here, and why
 LAZY_TABLES: dict[str, Callable] = {}  # module name → loader of its table
 UFUNC_OPTIONS = dict(out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True)
 
@@ -51,7 +52,7 @@ def find(function: Callable, *args: Any) -> Callable:
         if module in sys.modules:
             load()
     if function not in HANDLED_FUNCTIONS:
-        raise no_derivative(name_of(function))
+        raise no_derivative(name_of(function), REFUSED.get(function, ""))
     return HANDLED_FUNCTIONS[function]
 
 
@@ -119,8 +120,8 @@ def parameters(function: Any, implementation: Any = None) -> dict[str, Any]:
     return {"shape" if name == "newshape" else name: x for name, x in defaults.items()}
 
 
-def no_derivative(name: str) -> TypeError:
+def no_derivative(name: str, reason: str = "") -> TypeError:
     return TypeError(
-        f"{name} has no derivative in minigrad. If you need its value alone, leave the graph on "
-        "purpose: pass x.data or x.detach()"
+        f"{name} has no derivative in minigrad{reason and ': ' + reason}. If you need its value "
+        "alone, leave the graph on purpose: pass x.data or x.detach()"
     )

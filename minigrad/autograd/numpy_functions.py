@@ -195,24 +195,6 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
     return np.where(np.isfinite(x), x, np.nan_to_num(unwrap(x), True, nan, posinf, neginf))
 
 
-@implements(np.linalg.norm)
-def norm(x, ord=None, axis=None, keepdims=False):
-    """(Σ|x|ᵖ)^(1/p) for vectors, ord = p; Frobenius for matrices. The derivative at 0 is NaN."""
-    x = cast(x, None, float)
-    of_vectors = np.ndim(axis) == 0 and (axis is not None or x.ndim == 1)
-    if ord in (None, 2 if of_vectors else "fro"):
-        return np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims))
-    if not of_vectors or isinstance(ord, str) or ord == 0:
-        raise TypeError(
-            f"np.linalg.norm: minigrad does not support ord={ord!r} for this axis; supported: "
-            "None, p and ±inf for vectors (axis an integer), None and 'fro' for matrices"
-        )
-    if np.isinf(ord):
-        return (np.max if ord > 0 else np.min)(np.abs(x), axis=axis, keepdims=keepdims)
-    p = float(ord)
-    return np.sum(np.abs(x) ** p, axis=axis, keepdims=keepdims) ** (1 / p)
-
-
 # Products
 
 

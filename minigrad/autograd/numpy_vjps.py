@@ -26,14 +26,14 @@ from typing import Any
 import numpy as np
 
 from .conversion import unwrap
-from .dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE
+from .dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE, name_of
 from .tensor import Primitive, Tensor
 
 
 def defvjp(function: Callable, *vjps: Callable | None, forward: Callable | None = None) -> None:
     """Define the vjps of a NumPy function."""
     HANDLED_FUNCTIONS[function] = Primitive(
-        forward or function, *vjps, name=f"np.{function.__name__}", is_numeric=True
+        forward or function, *vjps, name=name_of(function), is_numeric=True
     )
 
 

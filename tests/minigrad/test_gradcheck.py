@@ -117,7 +117,7 @@ def test_the_table_shows_two_orders_for_every_function():
     assert done.returncode == 0, done.stderr
     *rows, last = done.stdout.splitlines()[1:]
     assert all(row.split()[1:3] == ["1,", "2"] for row in rows), done.stdout
-    assert len(rows) > 85 and last.startswith("7")
+    assert len(rows) > 110 and int(last.split()[0]) >= 100
 
 
 def test_the_table_shows_which_orders_pass(monkeypatch, capsys):

@@ -421,7 +421,7 @@ REFUSED = [
     (lambda: np.tensordot(X, np.ones(3), 1), ValueError, r"np\.tensordot of \(2,\) and \(3,\)"),
     (lambda: np.average(X, weights=np.ones((2, 2))), TypeError, r"np\.average: weights must have"),
     (lambda: np.fft.fft(X), TypeError, r"np\.fft\.fft has no derivative.*x\.data"),
-    (lambda: np.linalg.svd(X), TypeError, r"np\.linalg\.svd has no derivative.*x\.data"),
+    (lambda: np.linalg.lstsq(X, X), TypeError, r"np\.linalg\.lstsq has no derivative.*x\.data"),
     (lambda: X % 2, TypeError, r"np\.remainder has no derivative"),
     (lambda: np.add.reduce(X), TypeError, r"np\.add\.reduce has no derivative"),
     (lambda: np.sum(X, out=np.ones(())), TypeError, r"np\.sum: .*argument out; supported: a, axis"),
@@ -444,7 +444,7 @@ REFUSED = [
     ),
     (lambda: np.einsum("ii->i", leaf(np.ones((2, 3)))), ValueError, r"np\.einsum: axes.* \(2, 3\)"),
     (lambda: np.pad(X, 1, mode="mean"), TypeError, r"np\.pad: .*'mean'"),
-    (lambda: np.linalg.norm(X, ord="nuc"), TypeError, r"np\.linalg\.norm: .*'nuc'"),
+    (lambda: np.linalg.norm(X, ord="nuc"), ValueError, r"np\.linalg\.norm: .*'nuc'"),
     (lambda: np.split(X[[0, 1, 1]], 2), ValueError, r"np\.split: .*array_split"),
     (lambda: np.max(X, where=[True, False]), ValueError, r"np\.max: where= needs initial="),
 ]
