@@ -20,8 +20,8 @@ from .autograd import (
 __version__ = "0.2.0"
 
 __all__ = [
-    "Primitive", "Tensor", "anomaly", "autograd", "callbacks", "checkpoint", "detect_anomaly",
-    "functional", "grad", "gradcheck", "graph", "hessian", "hessian_vector_product",
-    "initializers", "jacobian", "largest_curvature", "layers", "losses", "models", "no_grad",
-    "plotting", "primitive", "trainer", "training_state", "utils",
+    "Primitive", "Tensor", "activations", "anomaly", "autograd", "callbacks", "checkpoint",
+    "detect_anomaly", "functional", "grad", "gradcheck", "graph", "hessian",
+    "hessian_vector_product", "initializers", "jacobian", "largest_curvature", "layers", "losses",
+    "models", "no_grad", "plotting", "primitive", "trainer", "training_state", "utils",
 ]  # fmt: skip

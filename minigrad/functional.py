@@ -3,18 +3,23 @@
 Sorted by difficulty. Each takes and returns tensors, or plain arrays, in float32 or float64.
 """
 
-from typing import Any, TypeAlias
+import warnings
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from .activations import elu, gelu, layer_norm, leaky_relu, rms_norm, silu, softplus
 from .autograd import Tensor, primitive
-from .autograd.conversion import check_dtype, to_float_array
+from .autograd.conversion import unwrap
 from .autograd.numpy_vjps import expand_reduced
-from .utils import one_hot
+from .utils import TensorLike, TensorOrArray, as_dtype, as_float, one_hot
 
-TensorLike: TypeAlias = Tensor | npt.ArrayLike
-TensorOrArray: TypeAlias = Any  # a Tensor if an argument is a Tensor, otherwise an array
+__all__ = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "elu",
+    "gelu", "hinge", "huber_loss", "kl_divergence_with_logits", "layer_norm", "leaky_relu",
+    "linear", "log_softmax", "logsumexp", "mean_absolute_error", "mean_squared_error", "nll_loss",
+    "relu", "rms_norm", "sigmoid", "silu", "softmax", "softplus",
+]  # fmt: skip
 
 # Activations
 
@@ -118,7 +123,7 @@ def row_count(z: Any) -> int:
 def _cross_entropy(z: Any, t: Any) -> Any:
     z = z - z.max(axis=-1, keepdims=True)  # the largest eᶻ is 1, so nothing overflows
     log_total = np.log(np.exp(z).sum(axis=-1, keepdims=True))
-    return (t * (log_total - z)).sum() / row_count(z)
+    return (t * np.where(t == 0, 0, log_total - z)).sum() / row_count(z)  # z may be −∞ where t is 0
 
 
 def cross_entropy(logits: TensorLike, labels: TensorLike) -> TensorOrArray:
@@ -127,28 +132,15 @@ def cross_entropy(logits: TensorLike, labels: TensorLike) -> TensorOrArray:
     labels: integers (...), or for each row of logits a row of probabilities, such as one-hot rows.
     It expects logits, like PyTorch's function and unlike Keras's default. A tensor that `softmax`
     returned (over the last axis) also works: its logits are used, because the logarithm of a
-    probability that rounds to 0 is infinite.
+    probability that rounds to 0 is infinite. Other rows that are probabilities cause a warning.
     Raises ValueError for fewer than 2 classes, for labels of another shape or out of range.
 
     >>> z = Tensor([[2.0, 0.0], [0.0, 2.0]])
     >>> cross_entropy(z, [0, 1]), cross_entropy(softmax(z), [[1.0, 0.0], [0.0, 1.0]])
     (Tensor(0.12692805), Tensor(0.12692805))
     """
-    z = as_float(logits.logits if isinstance(logits, Probabilities) else logits)
-    t: Any = labels if isinstance(labels, Tensor) else np.asarray(labels)
-    if z.ndim == 0 or z.shape[-1] < 2:
-        raise ValueError(
-            f"cross_entropy: logits (…, classes) of 2 or more classes are required, received shape "
-            f"{z.shape}; for two classes, let the last layer have 2 units"
-        )
-    if t.dtype.kind in "iub" and t.shape == z.shape[:-1]:
-        t = one_hot("cross_entropy", t, z.shape[-1], z.dtype)
-    if t.shape != z.shape:
-        raise ValueError(
-            f"cross_entropy: logits of shape {z.shape} need integer labels of shape "
-            f"{z.shape[:-1]} or rows of shape {z.shape}; received shape {t.shape}, {t.dtype}"
-        )
-    return _cross_entropy(z, as_dtype(t, z.dtype))
+    z = logits_of("cross_entropy", logits)
+    return _cross_entropy(z, rows_of_labels("cross_entropy", z, labels))
 
 
 def mean_squared_error(prediction: TensorLike, target: TensorLike) -> TensorOrArray:
@@ -161,32 +153,24 @@ def mean_squared_error(prediction: TensorLike, target: TensorLike) -> TensorOrAr
     return np.mean(np.square(y_hat - y))
 
 
-def as_float(x: TensorLike) -> Any:
-    """Convert lists and integers to float32; keep float32 and float64."""
-    array = x if isinstance(x, (Tensor, np.ndarray)) else to_float_array("minigrad.functional", x)
-    check_dtype("minigrad.functional", array)
-    return array if array.dtype.kind == "f" else array.astype(np.float32)
-
-
-def as_dtype(x: TensorLike, dtype: npt.DTypeLike) -> Any:
-    """Convert to a dtype, without a copy if x has it."""
-    array = x if isinstance(x, Tensor) else np.asarray(x)
-    return array if array.dtype == dtype else array.astype(dtype)
-
-
 def same_shape(who: str, prediction: TensorLike, target: TensorLike) -> tuple[Any, Any]:
     """Return both in the dtype of the prediction; raise ValueError if their shapes differ."""
     y_hat = as_float(prediction)
     y = as_dtype(target, y_hat.dtype)
     if y.shape != y_hat.shape:
+        rows = ", ".join(map(str, (-1, *y_hat.shape[1:])))
+        advice = f". Reshape the target: y.reshape({rows})" if y.size == y_hat.size else ""
         raise ValueError(
             f"{who}: prediction and target need the same shape; received {y_hat.shape} and "
-            f"{y.shape}. Reshape the target, for instance with y.reshape({y_hat.shape})"
+            f"{y.shape}{advice}"
         )
     return y_hat, y
 
 
 # ---- For advanced readers ----
+
+
+# Losses, means over all elements
 
 
 def mean_absolute_error(prediction: TensorLike, target: TensorLike) -> TensorOrArray:
@@ -199,6 +183,122 @@ def mean_absolute_error(prediction: TensorLike, target: TensorLike) -> TensorOrA
     return np.mean(np.abs(y_hat - y))
 
 
+def huber_loss(prediction: TensorLike, target: TensorLike, delta: float = 1.0) -> TensorOrArray:
+    """d²/2 where |d| ≤ δ, otherwise δ·(|d| − δ/2), with d = ŷ − y."""
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be greater than 0, received {delta!r}")
+    y_hat, y = same_shape("huber_loss", prediction, target)
+    d = y_hat - y
+    near = np.clip(d, -delta, delta)
+    return np.mean(near * (d - near / 2))
+
+
+def hinge(prediction: TensorLike, target: TensorLike) -> TensorOrArray:
+    """max(0, 1 − t·ŷ), labels t of −1 and 1. Labels of 0 and 1 are converted, as in Keras."""
+    y_hat, t = same_shape("hinge", prediction, target)
+    if np.isin(unwrap(t), (0, 1)).all():
+        t = 2 * t - 1
+    if not np.isin(unwrap(t), (-1, 1)).all():
+        required = "hinge: labels of −1 and 1, or of 0 and 1, are required"
+        raise ValueError(f"{required}; received {unwrap(t)!r:.80}")
+    return np.mean(np.maximum(0, 1 - t * y_hat))
+
+
+@primitive(
+    lambda g, _out, p, t: g / p.size * (p - t) / np.maximum(p * (1 - p), 1e-12),
+    lambda g, _out, p, _t: g / p.size * (np.log1p(-p) - np.log(p)),
+)
+def _binary_cross_entropy(p: Any, t: Any) -> Any:
+    with np.errstate(divide="ignore"):
+        log_p, log_q = np.maximum(np.log(p), -100), np.maximum(np.log1p(-p), -100)
+    return -np.mean(t * log_p + (1 - t) * log_q)
+
+
+def binary_cross_entropy(prediction: TensorLike, target: TensorLike) -> TensorOrArray:
+    """−t·log p − (1 − t)·log(1 − p), p the probability of label 1, t from 0 to 1.
+
+    As in PyTorch, a logarithm below −100 counts as −100. The function of logits has no such limit.
+    """
+    p, t = same_shape("binary_cross_entropy", prediction, target)
+    if not np.all((p >= 0) & (p <= 1)):
+        required = "binary_cross_entropy: probabilities from 0 to 1 are required"
+        received = f"received {unwrap(p)!r:.80}"
+        raise ValueError(f"{required}, {received}; or call binary_cross_entropy_with_logits")
+    return _binary_cross_entropy(p, t)
+
+
+def binary_cross_entropy_with_logits(
+    prediction: TensorLike, target: TensorLike, pos_weight: Any = 1
+) -> TensorOrArray:
+    """−w·t·log p − (1 − t)·log(1 − p), p = sigmoid(ŷ), w = pos_weight: a number, or an array."""
+    z, t = same_shape("binary_cross_entropy_with_logits", prediction, target)
+    return np.mean(as_dtype(pos_weight, z.dtype) * t * softplus(-z) + (1 - t) * softplus(z))
+
+
+# Losses, means over the rows
+
+
+def nll_loss(log_probabilities: TensorLike, labels: TensorLike) -> TensorOrArray:
+    """−Σ t·log p, with labels t as in cross_entropy: that is nll_loss of log_softmax(z)."""
+    log_p = as_float(log_probabilities)
+    t = rows_of_labels("nll_loss", log_p, labels)
+    return -np.sum(t * np.where(t == 0, 0, log_p)) / row_count(log_p)
+
+
+def kl_divergence_with_logits(logits: TensorLike, target: TensorLike) -> TensorOrArray:
+    """Σ t·log(t / p), the divergence KL(t ‖ p) of p = softmax(z) from rows of probabilities t.
+
+    It is PyTorch's kl_div(log_softmax(z), t, reduction="batchmean"). For p instead of logits, take
+    the sum of scipy.special.rel_entr(t, p).
+    """
+    from scipy.special import entr
+
+    who = "kl_divergence_with_logits"
+    z, t = same_shape(who, logits_of(who, logits), target)
+    return _cross_entropy(z, t) - np.sum(entr(t)) / row_count(z)
+
+
+def logits_of(who: str, x: TensorLike) -> Any:
+    """Return the logits of a result of softmax, anything else as it is; warn of probabilities."""
+    if isinstance(x, Probabilities):
+        return x.logits
+    z = as_float(x)
+    if are_probabilities(unwrap(z)):
+        warnings.warn(
+            f"{who}: logits are required, the numbers before the softmax; received probabilities "
+            "(each row sums to 1). Leave out the softmax, or pass its result as it is. For "
+            'probabilities there is the loss "categorical_crossentropy"',
+            stacklevel=3,
+        )
+    return z
+
+
+def are_probabilities(z: np.ndarray) -> bool:
+    """Return whether the rows sum to 1 and are ≥ 0; one-hot rows may be logits. Fast for logits."""
+    if not z.size or not abs(z[(0,) * (z.ndim - 1)].sum() - 1) < 1e-3 or z.min() < 0:
+        return False
+    return bool(np.allclose(z.sum(axis=-1), 1, atol=1e-3) and np.any(z % 1))
+
+
+def rows_of_labels(who: str, z: Any, labels: TensorLike) -> Any:
+    """Return labels as rows with the shape and dtype of z: integers as one-hot rows."""
+    t: Any = labels if isinstance(labels, Tensor) else np.asarray(labels)
+    if z.ndim == 0 or z.shape[-1] < 2:
+        required = f"{who}: rows of 2 or more classes are required, received shape {z.shape}"
+        raise ValueError(f"{required}; for two classes, let the last layer have 2 units")
+    if t.dtype.kind in "iub" and t.shape == z.shape[:-1]:
+        return one_hot(who, unwrap(t), z.shape[-1], z.dtype)
+    if t.shape != z.shape:
+        raise ValueError(
+            f"{who}: rows of shape {z.shape} need integer labels of shape {z.shape[:-1]} "
+            f"or rows of shape {z.shape}; received shape {t.shape}, {t.dtype}"
+        )
+    return as_dtype(t, z.dtype)
+
+
+# Logarithms of sums; dropout
+
+
 @primitive(
     lambda g, _out, x, axis=-1, keepdims=False: (
         expand_reduced(g, x.shape, axis, keepdims) * _softmax(x, axis=axis)
@@ -206,7 +306,9 @@ def mean_absolute_error(prediction: TensorLike, target: TensorLike) -> TensorOrA
 )
 def _logsumexp(x: Any, axis: Any = -1, keepdims: bool = False) -> Any:
     top = np.max(x, axis=axis, keepdims=True)
-    out = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    top = np.where(np.isfinite(top), top, 0)  # ∞ − ∞ would be NaN
+    with np.errstate(divide="ignore", over="ignore"):
+        out = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
     return out if keepdims else np.squeeze(out, axis)
 
 
@@ -214,6 +316,8 @@ def logsumexp(
     x: TensorLike, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False
 ) -> TensorOrArray:
     """log Σ eˣ along an axis, several axes, or all (None), without overflow.
+
+    The logarithm of a sum of zeros, all x being −∞, is −∞; its gradient is NaN, as in PyTorch.
 
     >>> logsumexp(Tensor([1000.0, 1000.0]))
     Tensor(1000.6932)

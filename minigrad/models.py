@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from . import checkpoint, losses, optimizers
 from .autograd import Tensor, no_grad
+from .autograd.conversion import unwrap
 from .callbacks import Callback, CallbackList
 from .datasets import batches
 from .layers import Layer
@@ -19,7 +20,7 @@ from .trainer import History, Trainer
 from .training_state import RunningMeans, TrainingState, checksum
 from .utils import finite_array
 
-Metrics: TypeAlias = Any  # a name or a function (prediction, target), or a list of them
+Metrics: TypeAlias = Any  # a name or a function, or a list of them: see losses.get_metric
 Numbers: TypeAlias = Any  # a float, or with metrics a list of floats
 
 
@@ -126,15 +127,20 @@ class Sequential(Layer):
         self, optimizer: str | type[optimizers.Optimizer] | optimizers.Optimizer = "rmsprop",
         loss: str | Callable | None = None, metrics: Metrics = (),
     ) -> None:  # fmt: skip
-        """Set optimizer, loss and metrics, as names or objects: see optimizers.get and losses."""
+        """Set optimizer, loss and metrics, as names or objects: see optimizers.get and losses.
+
+        A loss or metric of your own is called f(y_true, y_pred), as in Keras and scikit-learn. A
+        metric receives arrays. minigrad's own functions may be passed as they are.
+        """
         if loss is None:
             raise ValueError('compile: a loss is required, such as loss="categorical_crossentropy"')
         metrics = [metrics] if isinstance(metrics, str) or callable(metrics) else metrics or ()
         metrics_by_name: dict[str, Callable] = {}
         for metric in metrics:
-            name = metric if isinstance(metric, str) else getattr(metric, "__name__", repr(metric))
+            name = metric if isinstance(metric, str) else losses.name_of(metric)
             if name in metrics_by_name or name == "loss":
-                raise ValueError(f"compile: each metric needs its own name; {name!r} is taken")
+                required = "compile: each metric needs its own name (its __name__)"
+                raise ValueError(f"{required}; {name!r} is taken")
             metrics_by_name[name] = losses.get_metric(metric)
         self.optimizer, self.loss = optimizers.get(optimizer), losses.get_loss(loss)
         self.metrics = metrics_by_name
@@ -152,7 +158,7 @@ class Sequential(Layer):
 
     def compute_metrics(self, loss: Tensor, prediction: Tensor, y: object) -> dict[str, float]:
         with no_grad():
-            metrics = {name: float(f(prediction, y)) for name, f in self.metrics.items()}
+            metrics = {name: float(unwrap(f(prediction, y))) for name, f in self.metrics.items()}
         return {"loss": loss.item()} | metrics
 
     def fit(self, x: npt.ArrayLike, y: npt.ArrayLike, batch_size: int = 32, epochs: int = 1,
@@ -184,7 +190,7 @@ class Sequential(Layer):
         if validation_data is not None:
             validation_split = 0.0
             test = self.validate_data("fit: validation_data", validation_data, batch_size)
-        n, loss = len(train[0]), getattr(self.loss, "__name__", type(self.loss).__name__)
+        n, loss = len(train[0]), losses.name_of(self.loss)
         logged = ["loss", *self.metrics]
         if validation_split or test is not None:
             logged += [f"val_{name}" for name in logged]

@@ -1,11 +1,30 @@
-"""Helpers that several modules share: checks, lookup by name, one-hot labels."""
+"""Helpers that several modules share: conversions, checks, lookup by name, one-hot labels."""
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from .autograd import Tensor
+from .autograd.conversion import check_dtype, to_float_array
+
+TensorLike: TypeAlias = Tensor | npt.ArrayLike
+TensorOrArray: TypeAlias = Any  # a Tensor if an argument is a Tensor, otherwise an array
+
+
+def as_float(x: TensorLike) -> Any:
+    """Convert lists and integers to float32; keep float32 and float64."""
+    array = x if isinstance(x, (Tensor, np.ndarray)) else to_float_array("minigrad.functional", x)
+    check_dtype("minigrad.functional", array)
+    return array if array.dtype.kind == "f" else array.astype(np.float32)
+
+
+def as_dtype(x: TensorLike, dtype: npt.DTypeLike) -> Any:
+    """Convert to a dtype, without a copy if x has it."""
+    array = x if isinstance(x, Tensor) else np.asarray(x)
+    return array if array.dtype == dtype else array.astype(dtype)
 
 
 def positive_int(what: str, n: Any) -> int:

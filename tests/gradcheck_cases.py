@@ -27,7 +27,9 @@ SHAPES = dict(
 )  # fmt: skip
 UNARY = "s v e f c t"
 BINARY = "mf sm ms vm mv rv cf ts ed"
-POSITIVE = "np.log np.log2 np.log10 np.log1p np.sqrt np.power scipy.special.xlogy".split()
+POSITIVE = """np.log np.log2 np.log10 np.log1p np.sqrt np.power scipy.special.xlogy
+scipy.special.beta scipy.special.betaln scipy.special.entr scipy.special.erfcinv
+scipy.special.kl_div scipy.special.logit scipy.special.ndtri scipy.special.rel_entr""".split()
 
 EXPRESSIONS = """
 np.sum(t); np.sum(t, axis=(0, -1)); np.sum(f, axis=-2, keepdims=True); np.sum(s); np.sum(e, axis=0)
@@ -180,6 +182,14 @@ F.relu(m); F.sigmoid(t); F.softmax(m); F.softmax(t, axis=0); F.log_softmax(m)
 F.logsumexp(m, axis=0); F.logsumexp(t, keepdims=True); F.linear(m, n, n[0]); F.linear(t, n, n[0])
 F.linear(v, n, n[0]); F.cross_entropy(m, [0, 3, 1]); F.cross_entropy(t, [[0, 1, 2], [3, 0, 0]])
 F.mean_squared_error(m, f); F.mean_absolute_error(m, f)
+F.huber_loss(m, f); F.huber_loss(m, f, 0.6); F.hinge(m, MASK); F.hinge(m, 2.0 * MASK - 1)
+F.binary_cross_entropy(m**2, f**2); F.binary_cross_entropy_with_logits(m, f**2)
+F.binary_cross_entropy_with_logits(m, MASK, v); F.nll_loss(m, [0, 3, 1]); F.nll_loss(m, f)
+F.kl_divergence_with_logits(m, F.softmax(f)); F.gelu(m); F.gelu(t, "tanh"); F.silu(m); F.elu(m)
+F.elu(t, 0.3); F.leaky_relu(m); F.leaky_relu(t, 0.3); F.softplus(m); F.layer_norm(m, 4)
+F.layer_norm(t, (3, 4), m, f, 0.1); F.rms_norm(m, 4); F.rms_norm(t, (3, 4), m, 0.1)
+F.dropout(m, 0.5, np.random.default_rng(0))
+scipy.special.jv(2, m); scipy.special.jv(0.5, v**2); scipy.special.iv(2, m)
 """
 
 if hasattr(np, "unstack"):  # from NumPy 2.1
@@ -231,6 +241,8 @@ def cases() -> dict[str, list[Case]]:
     found: dict[str, list[Case]] = {}
     for function in HANDLED_FUNCTIONS:
         if isinstance(function, np.ufunc) and function.signature is None:
+        is_elementwise = isinstance(function, np.ufunc) and function is not np.matmul
+        if is_elementwise and None not in getattr(HANDLED_FUNCTIONS[function], "vjps", ()):
             name = name_of(function)
             operands = (UNARY if function.nin == 1 else BINARY).split()
             texts = [f"{name}({', '.join(letters)})" for letters in operands]
@@ -244,11 +256,8 @@ def cases() -> dict[str, list[Case]]:
 def missing() -> set[str]:
     """Return the names of functions that have a derivative but no case."""
     named = {x if isinstance(x, str) else name_of(x) for x in HANDLED_FUNCTIONS}
-    ours = {
-        f"functional.{k.strip('_')}"
-        for k, x in vars(functional).items()
-        if isinstance(x, Primitive)
-    }
+    primitives = {k.strip("_") for k, x in vars(functional).items() if isinstance(x, Primitive)}
+    ours = {f"functional.{name}" for name in primitives | {*functional.__all__}}
     return {name.replace("getitem", "indexing") for name in named | ours} - cases().keys()
 
 

@@ -1,19 +1,85 @@
 """The table for SciPy's special functions; loaded once a program that imported SciPy needs it.
 
-SciPy's softmax and logsumexp convert tensors to arrays; use those of minigrad.functional.
+Sorted by subject. The formulas are those of NIST's Digital Library of Mathematical Functions
+(dlmf.nist.gov), chapters 5, 7 and 10.
+
+SciPy's softmax, log_softmax and logsumexp and the distributions of scipy.stats convert a tensor to
+an array. Use minigrad.functional's functions of these names, and ndtr for scipy.stats.norm.cdf.
 """
 
 from math import pi, sqrt
+from typing import Any
 
 import numpy as np
-from scipy.special import erf, expit, xlogy
+import scipy.special as sp
 
 from .numpy_vjps import defvjp
+from .tensor import Primitive
 
-defvjp(expit, lambda g, out, _x: g * out * (1 - out))
-defvjp(erf, lambda g, _out, x: g * (2 / sqrt(pi)) * np.exp(-x * x))
+# The error function and the normal distribution
+
+defvjp(sp.erf, lambda g, _out, x: g * (2 / sqrt(pi)) * np.exp(-x * x))
+defvjp(sp.erfc, lambda g, _out, x: -g * (2 / sqrt(pi)) * np.exp(-x * x))
+defvjp(sp.erfcx, lambda g, out, x: g * (2 * x * out - 2 / sqrt(pi)))
+defvjp(sp.erfinv, lambda g, out, _x: g * (sqrt(pi) / 2) * np.exp(out * out))
+defvjp(sp.erfcinv, lambda g, out, _x: -g * (sqrt(pi) / 2) * np.exp(out * out))
+defvjp(sp.ndtr, lambda g, _out, x: g / sqrt(2 * pi) * np.exp(-x * x / 2))
+defvjp(sp.log_ndtr, lambda g, _out, x: g * sqrt(2 / pi) / sp.erfcx(-x / sqrt(2)))
+defvjp(sp.ndtri, lambda g, out, _x: g * sqrt(2 * pi) * np.exp(out * out / 2))
+
+# Logarithms and entropies
+
+
+def ratio(x: Any, y: Any) -> Any:
+    """Return x / y, and 0 where x is 0: 0·log 0 counts as 0."""
+    return x / np.where(x == 0, 1, y)
+
+
+defvjp(sp.expit, lambda g, out, _x: g * out * (1 - out))
+defvjp(sp.log_expit, lambda g, _out, x: g * sp.expit(-x))
+defvjp(sp.logit, lambda g, _out, x: g / (x * (1 - x)))
+defvjp(sp.xlogy, lambda g, _out, _x, y: g * np.log(y), lambda g, _out, x, y: g * ratio(x, y))
 defvjp(
-    xlogy,
-    lambda g, _out, _x, y: g * np.log(y),
-    lambda g, _out, x, y: g * x / np.where(x == 0, 1, y),
+    sp.xlog1py,
+    lambda g, _out, _x, y: g * np.log1p(y),
+    lambda g, _out, x, y: g * ratio(x, 1 + y),
 )
+defvjp(sp.entr, lambda g, _out, x: -g * (np.log(x) + 1))
+defvjp(
+    sp.rel_entr,
+    lambda g, _out, x, y: g * (np.log(x / y) + 1),
+    lambda g, _out, x, y: -g * ratio(x, y),
+)
+defvjp(
+    sp.kl_div, lambda g, _out, x, y: g * np.log(x / y), lambda g, _out, x, y: g * (1 - ratio(x, y))
+)
+
+# Gamma functions; ψ = sp.digamma, and Hurwitz's ζ(s, x) = Σ (x + k)⁻ˢ over k = 0, 1, …
+
+hurwitz_zeta: Primitive = Primitive(
+    lambda x, s: sp.zeta(s, x),
+    lambda g, _out, x, s=2: -g * s * hurwitz_zeta(x, s=s + 1),
+    name="scipy.special.zeta",
+)
+defvjp(sp.gamma, lambda g, out, x: g * out * sp.digamma(x))
+defvjp(sp.gammaln, lambda g, _out, x: g * sp.digamma(x))
+defvjp(sp.digamma, lambda g, _out, x: g * hurwitz_zeta(x, s=2))
+defvjp(
+    sp.beta,
+    lambda g, out, a, b: g * out * (sp.digamma(a) - sp.digamma(a + b)),
+    lambda g, out, a, b: g * out * (sp.digamma(b) - sp.digamma(a + b)),
+)
+defvjp(
+    sp.betaln,
+    lambda g, _out, a, b: g * (sp.digamma(a) - sp.digamma(a + b)),
+    lambda g, _out, a, b: g * (sp.digamma(b) - sp.digamma(a + b)),
+)
+
+# Bessel functions; jv and iv have no derivative with respect to the order v
+
+defvjp(sp.j0, lambda g, _out, x: -g * sp.j1(x))
+defvjp(sp.j1, lambda g, _out, x: g * (sp.j0(x) - sp.jv(2, x)) / 2)
+defvjp(sp.jv, None, lambda g, _out, v, x: g * (sp.jv(v - 1, x) - sp.jv(v + 1, x)) / 2)
+defvjp(sp.i0, lambda g, _out, x: g * sp.i1(x))
+defvjp(sp.i1, lambda g, _out, x: g * (sp.i0(x) + sp.iv(2, x)) / 2)
+defvjp(sp.iv, None, lambda g, _out, v, x: g * (sp.iv(v - 1, x) + sp.iv(v + 1, x)) / 2)

@@ -226,7 +226,7 @@ def test_names_of_hooks_and_monitors_ignore_case():
     fit(make_model(), LambdaCallback(ON_epoch_End=lambda epoch, logs: epochs.append(epoch)))
     assert epochs == [0, 1]
 
-    def F1(prediction, y):
+    def F1(y_true, y_pred):
         return 0.5
 
     model = make_model()

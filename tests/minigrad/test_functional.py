@@ -1,4 +1,10 @@
-"""Values against scipy.special and direct formulas; derivatives against finite differences."""
+"""Values against scipy.special, PyTorch and formulas; derivatives against finite differences."""
+
+import copy
+import json
+import pickle
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,6 +197,204 @@ def test_cross_entropy_needs_two_classes(logits):
 def test_cross_entropy_takes_narrow_labels_of_many_classes():
     z = Tensor(np.zeros((1, 300)))
     assert functional.cross_entropy(z, np.array([7], np.uint8)).item() == pytest.approx(np.log(300))
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "functional.json"
+CASES = json.loads(GOLDEN.read_text(encoding="utf-8"))["cases"]
+
+
+def weighted(x):
+    return np.sum(x * np.cos(np.arange(x.size, dtype=x.dtype)).reshape(x.shape))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['name']}-{case['dtype']}")
+def test_values_and_derivatives_are_those_of_pytorch(case):
+    exact = (
+        dict(rtol=1e-8, atol=1e-14) if case["dtype"] == "float64" else dict(rtol=4e-6, atol=4e-8)
+    )
+    operands = [np.array(x, int if x == [2, 0] else case["dtype"]) for x in case["operands"]]
+    n = len(case["first"])
+    leaves = [Tensor(x, requires_grad=True) for x in operands[:n]]
+    arguments = dict(zip(("x", "weight", "bias"), leaves)) if "norm" in case["name"] else {}
+    function = getattr(functional, case["name"])
+    value = function(
+        *(() if arguments else (*leaves, *operands[n:])), **arguments, **case["options"]
+    )
+    assert value.dtype == case["dtype"]
+    np.testing.assert_allclose(value.data, case["value"], **exact)
+    first = grad(weighted(value), leaves, create_graph=True)
+    for g, expected in zip(first, case["first"], strict=True):
+        np.testing.assert_allclose(g.data, expected, **exact)
+    if case["second"] is not None:
+        second = grad(weighted(first[0]), leaves[0]).data if first[0].requires_grad else 0
+        np.testing.assert_allclose(second, case["second"], **exact)
+
+
+ACTIVATIONS = ["gelu", "silu", "elu", "leaky_relu", "softplus"]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_take_arrays_and_lists(name):
+    f = getattr(functional, name)
+    x = np.float32([-1.5, 0.5])
+    for same in (f(x), f(x.tolist()), f(Tensor(x)).data):
+        assert isinstance(same, np.ndarray) and same.dtype == np.float32
+        np.testing.assert_array_equal(same, f(x))
+    assert f(np.array([-2, 2])).dtype == np.float32
+    with pytest.raises(TypeError, match="numbers is required"):
+        f(["one"])
+
+
+def derivatives_at(f, x):
+    x = Tensor(np.float64(x), requires_grad=True)
+    first = grad(f(x), x, create_graph=True)
+    return first.item(), grad(first, x).item()
+
+
+def test_derivatives_where_two_formulas_meet():
+    assert derivatives_at(functional.elu, 0.0) == (1, 1)
+    assert derivatives_at(lambda x: functional.huber_loss(x, 0.0), 0.0) == (0, 1)
+    assert derivatives_at(lambda x: functional.huber_loss(x, 0.0, 0.5), 0.5)[0] == 0.5
+    x = Tensor(0.0, requires_grad=True)
+    assert grad(functional.leaky_relu(x), x).item() == np.float32(0.01)
+
+
+def test_a_small_loss_keeps_its_digits():
+    """Where the sign of a large logit is right, the loss is e⁻ᶻ."""
+    z = Tensor(np.float32([20, -30]), requires_grad=True)
+    loss = functional.binary_cross_entropy_with_logits(z, [1.0, 0.0])
+    assert loss.item() == pytest.approx((np.exp(-20.0) + np.exp(-30.0)) / 2, rel=1e-6)
+
+
+def test_losses_of_logits_agree_with_losses_of_probabilities():
+    z, t = X, rng.uniform(size=X.shape)
+    one = functional.binary_cross_entropy_with_logits(z, t)
+    assert one == pytest.approx(functional.binary_cross_entropy(scipy.special.expit(z), t))
+    weights = rng.uniform(1, 2, 5)
+    weighted_one = functional.binary_cross_entropy_with_logits(z, t, weights)
+    log_p, log_q = scipy.special.log_expit(z), scipy.special.log_expit(-z)
+    assert weighted_one == pytest.approx(-np.mean(weights * t * log_p + (1 - t) * log_q))
+    t, p = (scipy.special.softmax(x, -1) for x in (t, z))
+    divergence = scipy.special.rel_entr(t, p).sum() / len(t)
+    for logits in (z, functional.softmax(Tensor(z)), scipy.special.log_softmax(z, -1)):
+        found = functional.kl_divergence_with_logits(logits, t)
+        np.testing.assert_allclose(np.asarray(found), divergence, rtol=1e-12)
+    assert functional.kl_divergence_with_logits(z, p) == pytest.approx(0, abs=1e-15)
+    one_hot = np.eye(5)[LABELS]
+    assert functional.kl_divergence_with_logits(z, one_hot) == pytest.approx(truth(z), rel=1e-12)
+    assert functional.nll_loss(scipy.special.log_softmax(z, -1), LABELS) == pytest.approx(truth(z))
+
+
+def test_hinge_takes_labels_of_both_kinds():
+    scores = Tensor([0.5, -2.0, 3.0])
+    for labels in ([1, -1, -1], [1, 0, 0], np.array([True, False, False])):
+        assert functional.hinge(scores, labels).item() == pytest.approx((0.5 + 0 + 4) / 3)
+    for labels in ([1, 2, 0], [1, 0, -1]):
+        with pytest.raises(ValueError, match="labels of −1 and 1, or of 0 and 1, are required"):
+            functional.hinge(scores, labels)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: functional.binary_cross_entropy([0.5, 1.5], [0, 1]), "from 0 to 1 .*_with_logits"),
+        (lambda: functional.binary_cross_entropy([np.nan], [0]), "from 0 to 1 are required"),
+        (
+            lambda: functional.huber_loss([1.0], [1.0], 0),
+            "delta must be greater than 0, received 0",
+        ),
+        (lambda: functional.kl_divergence_with_logits(X, LABELS), r"same shape; received \(4, 5\)"),
+        (lambda: functional.gelu(X, approximate="sigmoid"), '"none" or "tanh", received'),
+        (lambda: functional.layer_norm(X, 4), r"layer_norm: .* lengths \(4,\), received \(4, 5\)"),
+        (lambda: functional.layer_norm(X, (2, 4, 5)), r"lengths \(2, 4, 5\), received \(4, 5\)"),
+        (lambda: functional.rms_norm(X, (5, 5)), r"rms_norm: .* lengths \(5, 5\), received"),
+        (lambda: functional.nll_loss(X, [0, 1, 5, 2]), "nll_loss: labels must lie in 0 … 4"),
+    ],
+)
+def test_wrong_arguments_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("labels", [[0, 0], np.eye(3)[[0, 0]]])
+def test_cross_entropy_of_classes_that_are_excluded(labels):
+    """Logits of −∞; numbers of torch 2.13, for integer labels: for one-hot rows it gives NaN."""
+    z = Tensor([[1.0, -np.inf, 2.0], [1.0, -np.inf, 2.0]], requires_grad=True)
+    loss = functional.cross_entropy(z, labels)
+    assert loss.item() == pytest.approx(1.3132617)
+    loss.backward()
+    np.testing.assert_allclose(2 * z.grad, 2 * [[-0.7310586, 0, 0.7310586]], rtol=1e-6)
+    log_p = functional.log_softmax(z)
+    assert functional.nll_loss(log_p, labels).item() == pytest.approx(1.3132617)
+    np.testing.assert_array_equal(functional.softmax(z).data[:, 1], 0)
+    assert functional.cross_entropy(z, [1, 1]).item() == np.inf
+
+
+def test_logsumexp_of_infinities():
+    rows = [[-np.inf, -np.inf], [np.inf, 1000.0], [-np.inf, 3.0], [1000.0, 1000.0]]
+    expected = [-np.inf, np.inf, 3.0, 1000 + np.log(2)]
+    for dtype in (np.float32, np.float64):
+        x = np.array(rows, dtype)
+        np.testing.assert_allclose(functional.logsumexp(x), expected, rtol=1e-6)
+    x = Tensor(rows[2], requires_grad=True)
+    functional.logsumexp(x).backward()
+    np.testing.assert_array_equal(x.grad, [0, 1])
+
+
+Z3 = Tensor([[2.0, -1.0, 0.5], [-0.3, 0.4, 1.1]], requires_grad=True)
+LOST = [  # probabilities that have lost their logits
+    lambda p: p + 1e-9,
+    lambda p: np.clip(p, 1e-7, 1 - 1e-7),
+    lambda p: p[:1],
+    lambda p: np.reshape(p, (2, 3)),
+    lambda p: p.detach(),
+    lambda p: p.data,
+    lambda p: pickle.loads(pickle.dumps(p)),
+    lambda p: copy.copy(p),
+    lambda p: p.data.tolist(),
+]
+
+
+@pytest.mark.parametrize("lose", LOST)
+def test_cross_entropy_warns_of_probabilities(lose):
+    p = lose(functional.softmax(Z3))
+    with pytest.warns(UserWarning, match="cross_entropy: logits are required.*probabilities"):
+        functional.cross_entropy(p, [0] * len(p))
+    with pytest.warns(UserWarning, match="kl_divergence_with_logits: logits are required"):
+        functional.kl_divergence_with_logits(p, np.full(np.shape(getattr(p, "data", p)), 1 / 3))
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [
+        functional.softmax(Z3),
+        Z3,
+        [[0.25, 0.75], [0.5, 0.75]],  # only the first row sums to 1
+        [[2.0, -1.0], [0.5, 0.5]],
+        [[1.0, 0.0], [0.0, 1.0]],  # whole numbers
+    ],
+)
+def test_cross_entropy_does_not_warn_of_logits(logits):
+    functional.cross_entropy(logits, [0, 0])  # a warning is an error in the tests
+
+
+def test_the_warning_names_the_line_of_the_user_and_comes_once():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            functional.cross_entropy([[0.25, 0.75]], [0])
+    assert [x.filename for x in caught] == [__file__]
+
+
+@pytest.mark.parametrize(
+    ("shape", "target", "advice"),
+    [((3, 1), (3,), r"y\.reshape\(-1, 1\)"), ((3,), (3, 1), r"y\.reshape\(-1\)")],
+)
+def test_the_advice_for_a_target_holds_for_the_whole_data(shape, target, advice):
+    with pytest.raises(ValueError, match=rf"received .*\. Reshape the target: {advice}$"):
+        functional.mean_squared_error(np.zeros(shape), np.zeros(target))
+    with pytest.raises(ValueError, match=r"received \(3, 2\) and \(3,\)$"):
+        functional.mean_squared_error(np.zeros((3, 2)), np.zeros(3))
 
 
 @pytest.mark.parametrize("function", [functional.softmax, functional.log_softmax])

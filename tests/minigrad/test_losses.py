@@ -1,9 +1,15 @@
-"""Losses and metrics: lookup by name, and accuracy."""
+"""Losses and metrics: lookup by name, the order of the arguments, Keras's formulas, accuracy."""
+
+import pickle
+from functools import partial
 
 import numpy as np
 import pytest
+import scipy.special
 
-from minigrad import Tensor, losses
+from minigrad import Tensor, functional, losses, optimizers
+from minigrad.layers import Dense, Flatten
+from minigrad.models import Sequential
 
 
 def test_accuracy_of_integer_and_one_hot_labels():
@@ -14,22 +20,29 @@ def test_accuracy_of_integer_and_one_hot_labels():
         losses.accuracy(p, [1, 0])
 
 
+def test_accuracy_takes_what_a_model_returned(monkeypatch):
+    def refuse(*_, **__):
+        raise TypeError("this tensor would leave the graph")
+
+    monkeypatch.setattr(Tensor, "__array__", refuse)
+    p = functional.softmax(Tensor([[0.2, 0.8], [0.9, 0.1]], requires_grad=True))
+    assert losses.accuracy(p, Tensor([1, 1])) == 0.5
+
+
 def test_a_loss_may_be_a_name_a_class_an_object_or_a_function():
     prediction, target = Tensor([[1.0], [2.0]]), np.array([[0.0], [0.0]])
     for loss in ("MSE", losses.MeanSquaredError, losses.MeanSquaredError()):
         assert losses.get_loss(loss)(prediction, target).item() == 2.5
     assert losses.get_loss(losses.cross_entropy) is losses.cross_entropy
-    logits = Tensor([[0.0, 1.0]])
-    assert (
-        losses.get_loss("categorical_crossentropy")(logits, [1]).item()
-        == losses.CategoricalCrossentropy()(logits, [[0.0, 1.0]]).item()
-    )
+    with pytest.raises(TypeError, match="a loss must be a name, a function or an object"):
+        losses.get_loss(dict)
 
 
 @pytest.mark.parametrize(
     ("get", "name", "message"),
     [
         (losses.get_loss, "mean_squared_eror", "unknown loss .* did you mean 'mean_squared_error'"),
+        (losses.get_loss, "binary_crossentropy", "did you mean 'binary_cross_entropy'"),
         (losses.get_metric, "acuracy", "unknown metric .* did you mean 'accuracy'"),
         (losses.get_loss, 3, "unknown loss 3"),
     ],
@@ -43,3 +56,140 @@ def test_unknown_names_get_a_suggestion(get, name, message):
 def test_accuracy_needs_two_classes(prediction):
     with pytest.raises(ValueError, match="2 or more classes is required"):
         losses.accuracy(prediction, prediction)
+
+
+# Under Keras's names
+
+
+rng = np.random.default_rng(1)
+Z = rng.normal(size=(6, 3)).astype(np.float32)
+LABELS = np.array([0, 2, 1, 1, 0, 2])
+OUTPUTS = {
+    "linear": Z,
+    "sigmoid": scipy.special.expit(Z),
+    "softmax": scipy.special.softmax(Z, axis=-1),
+    "certain": np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 0, 2]],
+}
+
+
+def keras_crossentropy(labels, output):
+    """The formula in keras/src/backend/numpy/nn.py of Keras 3, for integer labels."""
+    p = output / output.sum(axis=-1, keepdims=True)
+    return -np.mean(np.log(np.clip(p, 1e-7, 1 - 1e-7))[np.arange(len(p)), labels])
+
+
+@pytest.mark.parametrize("output", OUTPUTS.values(), ids=OUTPUTS)
+@pytest.mark.parametrize("name", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
+def test_crossentropy_under_keras_names_takes_probabilities(name, output):
+    expected = keras_crossentropy(LABELS, np.float64(output))
+    p = Tensor(output, requires_grad=True)
+    for labels in (LABELS, np.eye(3)[LABELS]):
+        for loss in (losses.get_loss(name), losses.get_metric(name)):
+            assert loss(p, labels).item() == pytest.approx(expected, rel=1e-5)
+        for by_class in (losses.CategoricalCrossentropy, losses.SparseCategoricalCrossentropy):
+            assert by_class()(labels, p).item() == pytest.approx(expected, rel=1e-5)
+            assert losses.get_loss(by_class)(p, labels).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_crossentropy_of_keras_uses_the_logits_where_it_has_them():
+    z = Tensor([[200.0, 0.0, 0.0]], requires_grad=True)
+    keras = losses.CategoricalCrossentropy()
+    assert keras([1], functional.softmax(z)).item() == 200
+    assert keras([1], functional.softmax(z).data) == pytest.approx(-np.log(1e-7))
+    logits = losses.CategoricalCrossentropy(from_logits=True)
+    assert logits([1], z).item() == 200
+    with pytest.raises(ValueError, match="CategoricalCrossentropy: rows of shape"):
+        keras([[1]], functional.softmax(z).data)
+
+
+@pytest.mark.parametrize("layers", [[Dense(3, "softmax")], [Dense(3, "softmax"), Flatten()]])
+def test_a_network_with_softmax_trains_on_minus_log_p(layers):
+    """A layer after the softmax hides the logits from the loss; the loss stays −log p."""
+    model = Sequential([Dense(8, "tanh", input_shape=(3,)), *layers], seed=0)
+    model.compile(optimizers.SGD(lr=1.0), "categorical_crossentropy", ["categorical_crossentropy"])
+    by_fit = model.fit(Z, LABELS, epochs=60, batch_size=6, verbose=0).history["loss"]
+    loss, metric = model.evaluate(Z, LABELS)
+    p = model.predict(Z)
+    expected = -np.mean(np.log(p[np.arange(6), LABELS]))
+    assert loss == pytest.approx(expected, rel=1e-5) and metric == loss
+    assert losses.CategoricalCrossentropy()(LABELS, p) == pytest.approx(expected, rel=1e-5)
+    assert loss < 0.2 < 1 < by_fit[0]
+
+
+def test_cross_entropy_of_a_hidden_softmax_warns_in_fit():
+    model = Sequential([Dense(3, "softmax"), Flatten()], seed=0)
+    model.compile("sgd", "cross_entropy")
+    with pytest.warns(UserWarning, match='the loss "categorical_crossentropy"'):
+        model.evaluate(Z, LABELS)
+    model.compile("sgd", "categorical_crossentropy")
+    model.evaluate(Z, LABELS)
+
+
+# The order of the arguments
+
+
+def pinball(y_true, y_pred):
+    d = y_true - y_pred
+    return np.mean(np.maximum(0.9 * d, -0.1 * d))
+
+
+def test_a_loss_of_the_user_receives_the_target_first():
+    """The loss is least where 90 % of the targets lie below."""
+    y = rng.uniform(size=(1000, 1)).astype(np.float32)
+    model = Sequential([Dense(1, input_shape=(1,))], seed=0)
+    model.compile(optimizers.SGD(lr=0.1), pinball, [pinball])
+    model.fit(np.zeros((1000, 1)), y, epochs=60, batch_size=100, verbose=0)
+    assert np.mean(y < model.predict([[0.0]])) == pytest.approx(0.9, abs=0.03)
+    loss, metric = model.evaluate(np.zeros((1000, 1)), y)
+    assert metric == pytest.approx(loss, rel=1e-5)
+
+
+def test_a_metric_of_the_user_receives_arrays_target_first():
+    received = []
+
+    def metric(y_true, y_pred):
+        received.append((y_true, y_pred))
+        return np.float64(3)
+
+    class Score:
+        __call__ = staticmethod(metric)
+
+    model = Sequential([Dense(1, input_shape=(1,))], seed=0)
+    model.compile("sgd", "mse", [metric, Score()])
+    numbers = model.train_on_batch(np.ones((2, 1)), [[5.0], [6.0]])
+    assert numbers["metric"] == numbers["Score"] == 3
+    for y_true, y_pred in received:
+        assert type(y_true) is type(y_pred) is np.ndarray
+        assert y_true.tolist() == [[5], [6]] and y_pred.dtype == np.float32
+
+
+def test_our_functions_keep_their_order_with_options_too():
+    prediction, target = Tensor([3.0, 0.0]), [0.0, 0.0]
+    huber = partial(functional.huber_loss, delta=2.0)
+    assert losses.get_loss(huber) is huber and losses.get_metric(huber) is huber
+    assert losses.name_of(huber) == "huber_loss(delta=2.0)"
+    for name in losses.LOSSES:
+        loss = losses.get_loss(name)
+        assert losses.get_loss(loss) is loss, "what get_loss returned is not wrapped twice"
+    assert losses.get_loss("hinge")(prediction, [1, 0]).item() == 0.5
+    assert losses.get_loss("mse")(prediction, target).item() == 4.5
+
+
+@pytest.mark.parametrize("name", losses.METRICS)
+def test_a_loss_is_a_metric_too(name):
+    assert losses.get_metric(name) is losses.METRICS[name]
+
+
+def test_a_compiled_loss_can_be_pickled():
+    for loss in ("categorical_crossentropy", losses.MeanSquaredError(), pinball):
+        compiled = losses.get_loss(loss)
+        assert losses.name_of(pickle.loads(pickle.dumps(compiled))) == losses.name_of(compiled)
+
+
+def test_a_sigmoid_unit_trains_with_binary_cross_entropy():
+    y = (Z[:, :1] > 0).astype(np.float32)
+    for activation, loss in (("sigmoid", ""), (None, "_with_logits")):
+        model = Sequential([Dense(1, activation)], seed=0)
+        model.compile(optimizers.SGD(lr=5.0), "binary_cross_entropy" + loss)
+        history = model.fit(Z, y, epochs=100, batch_size=6, verbose=0).history["loss"]
+        assert history[-1] < 0.05 < history[0]

@@ -230,7 +230,7 @@ def test_other_metrics_and_losses_are_refused(tmp_path):
     model.compile("rmsprop", loss="cross_entropy")
     with pytest.raises(CheckpointError, match="logged="):
         model.fit(X, Y, verbose=0, resume=tmp_path / "file.npz")
-    model.compile("rmsprop", loss=lambda p, y: cross_entropy(p, y), metrics=["accuracy"])
+    model.compile("rmsprop", loss=lambda y, p: cross_entropy(p, y), metrics=["accuracy"])
     with pytest.raises(CheckpointError, match="loss='cross_entropy', this one has '<lambda>'"):
         model.fit(X, Y, verbose=0, resume=tmp_path / "file.npz")
 

@@ -1,0 +1,83 @@
+"""More activations, and normalization; minigrad.functional has all of them as well.
+
+Each takes and returns tensors, or plain arrays, in float32 or float64.
+"""
+
+from math import pi, sqrt
+
+import numpy as np
+
+from .utils import TensorLike, TensorOrArray, as_float
+
+
+def gelu(x: TensorLike, approximate: str = "none") -> TensorOrArray:
+    """x·Φ(x), Φ the cumulative normal distribution; approximate="tanh" for GPT-2's formula."""
+    from scipy.special import expit, ndtr  # importing SciPy takes 0.2 s
+
+    z = as_float(x)
+    if approximate == "tanh":  # (1 + tanh u) / 2 is expit(2u), the sigmoid
+        return z * expit(2 * sqrt(2 / pi) * (z + 0.044715 * z**3))
+    if approximate != "none":
+        raise ValueError(f'gelu: approximate must be "none" or "tanh", received {approximate!r}')
+    return z * ndtr(z)
+
+
+def silu(x: TensorLike) -> TensorOrArray:
+    """x / (1 + e⁻ˣ) = x·sigmoid(x), also called swish."""
+    from scipy.special import expit
+
+    z = as_float(x)
+    return z * expit(z)
+
+
+def elu(x: TensorLike, alpha: float = 1.0) -> TensorOrArray:
+    """x where x > 0, otherwise α·(eˣ − 1)."""
+    z = as_float(x)
+    return np.where(z > 0, z, alpha * np.expm1(np.where(z > 0, 0, z)))
+
+
+def leaky_relu(x: TensorLike, negative_slope: float = 0.01) -> TensorOrArray:
+    """x where x > 0, otherwise negative_slope·x. The default is PyTorch's; Keras's is 0.2."""
+    z = as_float(x)
+    return np.where(z > 0, z, negative_slope * z)
+
+
+def softplus(x: TensorLike) -> TensorOrArray:
+    """log(1 + eˣ), without overflow."""
+    return np.logaddexp(as_float(x), 0)
+
+
+# Normalization over the last axes, whose lengths are `normalized_shape`, as in PyTorch
+
+
+def layer_norm(
+    x: TensorLike, normalized_shape: int | tuple[int, ...], weight: TensorLike | None = None,
+    bias: TensorLike | None = None, eps: float = 1e-5,
+) -> TensorOrArray:  # fmt: skip
+    """(x − μ) / √(σ² + ε) · weight + bias, with mean μ and variance σ². Keras's ε is 1e-3."""
+    z = as_float(x)
+    centered = z - np.mean(z, axis=last_axes("layer_norm", z, normalized_shape), keepdims=True)
+    out = rms_norm(centered, normalized_shape, weight, eps)
+    return out if bias is None else out + bias
+
+
+def rms_norm(
+    x: TensorLike, normalized_shape: int | tuple[int, ...], weight: TensorLike | None = None,
+    eps: float | None = None,
+) -> TensorOrArray:  # fmt: skip
+    """x / √(mean(x²) + ε) · weight; ε is the machine epsilon of the dtype if eps is None."""
+    z = as_float(x)
+    axes = last_axes("rms_norm", z, normalized_shape)
+    eps = float(np.finfo(z.dtype).eps) if eps is None else eps
+    out = z / np.sqrt(np.mean(np.square(z), axis=axes, keepdims=True) + eps)
+    return out if weight is None else out * weight
+
+
+def last_axes(
+    who: str, z: TensorOrArray, normalized_shape: int | tuple[int, ...]
+) -> tuple[int, ...]:
+    """Return the axes −1, −2, … with these lengths."""
+    shape = tuple(np.ravel(normalized_shape).tolist())
+    if z.shape[-len(shape) :] != shape:
+        raise ValueError(f"{who}: the last axes must have the lengths {shape}, received {z.shape}")
+    return tuple(range(-len(shape), 0))

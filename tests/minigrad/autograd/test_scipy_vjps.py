@@ -1,0 +1,76 @@
+"""Derivatives of SciPy's functions: exact values, high orders, the ends of their domains.
+
+tests/gradcheck_cases.py compares all of them with finite differences.
+"""
+
+import numpy as np
+import pytest
+import scipy.special
+from scipy.special import polygamma
+
+from minigrad import Tensor, grad
+from minigrad.autograd import scipy_vjps as scipy_vjps
+from minigrad.autograd.dispatch import HANDLED_FUNCTIONS
+
+OF_SCIPY = [f for f in HANDLED_FUNCTIONS if isinstance(f, np.ufunc) and not hasattr(np, f.__name__)]
+
+
+def derivatives(f, x, orders):
+    """Return f(x), f'(x), …, as numbers."""
+    x = Tensor(np.float64(x), requires_grad=True)
+    found = [f(x)]
+    for _ in range(orders):
+        found.append(grad(found[-1], x, create_graph=True))
+    return [y.item() for y in found]
+
+
+@pytest.mark.parametrize("x", [1.0, 0.3, 7.5, -0.6])
+def test_gammaln_has_derivatives_of_any_order(x):
+    expected = [float(polygamma(n, x)) for n in range(5)]
+    assert derivatives(scipy.special.gammaln, x, 5)[1:] == pytest.approx(expected, rel=1e-12)
+
+
+def test_known_derivatives():
+    gamma, zeta3 = 0.5772156649015329, 1.2020569031595943  # Euler's and Apéry's constants
+    of_psi = [-gamma, np.pi**2 / 6, -2 * zeta3]
+    assert derivatives(scipy.special.digamma, 1.0, 2) == pytest.approx(of_psi, rel=1e-14)
+    of_gamma = [1.0, -gamma, gamma**2 + np.pi**2 / 6]
+    assert derivatives(scipy.special.gamma, 1.0, 2) == pytest.approx(of_gamma, rel=1e-14)
+    of_j0 = [1, 0, -1 / 2, 0, 3 / 8]  # the series of J₀ at 0, times n!
+    assert derivatives(scipy.special.j0, 0.0, 4) == pytest.approx(of_j0, abs=1e-15)
+    of_i1 = [0, 1 / 2, 0, 3 / 8]
+    assert derivatives(scipy.special.i1, 0.0, 3) == pytest.approx(of_i1, abs=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_slope_of_log_ndtr_far_out(dtype):
+    """φ/Φ at −x is x + 1/x − 2/x³ + …; exp(−x²/2 − log Φ) would lose the digits."""
+    x = Tensor(np.array([-1000, -30, 0, 1000], dtype), requires_grad=True)
+    np.sum(scipy.special.log_ndtr(x)).backward()
+    expected = [1000.000999998, 30.03325966, np.sqrt(2 / np.pi), 0]
+    np.testing.assert_allclose(x.grad, expected, rtol=max(1e-9, 4 * np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize(
+    ("name", "y", "expected"),
+    [("xlogy", 0.0, 0.0), ("xlog1py", -1.0, 0.0), ("rel_entr", 0.0, 0.0), ("kl_div", 0.0, 1.0)],
+)
+def test_zero_times_the_logarithm_of_zero_is_zero(name, y, expected):
+    y = Tensor(np.float64(y), requires_grad=True)
+    out = getattr(scipy.special, name)(0.0, y)
+    out.backward()
+    assert (out.item(), y.grad) == (0, expected)
+
+
+@pytest.mark.parametrize("f", OF_SCIPY, ids=lambda f: f.__name__)
+def test_float32_stays_float32(f):
+    n = f.nin - (None in HANDLED_FUNCTIONS[f].vjps)
+    operands = [Tensor(np.float32([0.25, 0.5]), requires_grad=True) for _ in range(n)]
+    out = f(*([2] if n < f.nin else []), *operands)
+    slopes = grad(np.sum(out), operands, create_graph=True)
+    assert {x.dtype for x in (out, *slopes)} == {np.dtype(np.float32)}
+
+
+def test_the_order_of_a_bessel_function_has_no_derivative():
+    with pytest.raises(TypeError, match=r"scipy\.special\.jv has no derivative .* argument 0"):
+        scipy.special.jv(Tensor(2.0, requires_grad=True), 1.0)
