@@ -9,12 +9,15 @@ Proxies are read from the environment variables `http_proxy`, `https_proxy` and 
 import hashlib
 import os
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 CACHES = {"win32": ("LOCALAPPDATA", "~/AppData/Local"), "darwin": ("", "~/Library/Caches")}
 PAUSES = (0.0, 1.0, 2.0)  # seconds before each try of a mirror
@@ -109,12 +112,41 @@ def _download(path: Path, mirrors: Sequence[str], digests: Mapping[str, int]) ->
     raise DownloadError("\n  ".join([f"cannot download {path.name}:", *failures]) + f"\n{advice}")
 
 
+class _NoFTP(urllib.request.FTPHandler):
+    def ftp_open(self, req: Any) -> Any:
+        raise ValueError(f"redirects to {req.full_url}; http or https is required")
+
+
 def _request(url: str, digests: Mapping[str, int]) -> bytearray:
+    """Run _receive in a thread; raise TimeoutError at the limit, whatever the server does.
+
+    A socket's own limit begins anew with each byte. A thread left behind ends with the connection.
+    """
+    limit = TIMEOUT + max(digests.values()) / MIN_SPEED
+    future: Future[bytearray] = Future()
+    threading.Thread(target=_receive, args=(future, url, digests, limit), daemon=True).start()
+    try:
+        return future.result(limit)
+    except TimeoutError:
+        raise TimeoutError(f"timed out: not complete after {limit:.0f} s") from None
+    finally:
+        del future  # its exception refers to this frame; a cycle would keep the socket open
+
+
+def _receive(future: Future[bytearray], url: str, digests: Mapping[str, int], limit: float) -> None:
+    try:
+        future.set_result(_read(url, digests, time.monotonic() + limit))
+    except Exception as error:
+        future.set_exception(error)
+    finally:
+        del future
+
+
+def _read(url: str, digests: Mapping[str, int], deadline: float) -> bytearray:
     sizes = list(digests.values())
-    deadline = time.monotonic() + TIMEOUT + max(sizes) / MIN_SPEED
     request = urllib.request.Request(url, headers={"User-Agent": "minigrad"})
     content = bytearray()
-    with urllib.request.build_opener().open(request, timeout=TIMEOUT) as response:
+    with urllib.request.build_opener(_NoFTP).open(request, timeout=TIMEOUT) as response:
         declared, kind = response.length, response.headers.get_content_type()
         if declared not in (None, *sizes):
             raise ValueError(f"offers {declared} bytes of {kind}; required: {sizes}")

@@ -7,9 +7,12 @@ the changes of the others.
         on_epoch_begin(epoch, logs)          skipped when training resumes inside an epoch
             on_batch_begin(batch, logs)
             on_batch_end(batch, logs)        logs: loss and metrics of this batch
+        on_test_begin(logs)                  before and after the validation, if there is one
+        on_test_end(logs)                    logs: loss and metrics, without val_
         on_epoch_end(epoch, logs)            logs: means over the epoch, val_…, lr
     on_train_end(logs)                       logs: those of the last complete epoch
 
+on_train_batch_begin and on_train_batch_end are other names of on_batch_begin and on_batch_end.
 Epochs and batches count from 0. `self.model.stop_training = True` stops the training after this
 batch or epoch. Names and meanings are Keras's; the classes say where they differ.
 """
@@ -49,13 +52,24 @@ class Callback:
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None: ...
     def on_batch_begin(self, batch: int, logs: Logs) -> None: ...
     def on_batch_end(self, batch: int, logs: Logs) -> None: ...
+    def on_test_begin(self, logs: Logs) -> None: ...
+    def on_test_end(self, logs: Logs) -> None: ...
     def on_epoch_end(self, epoch: int, logs: Logs) -> None: ...
     def on_train_end(self, logs: Logs) -> None: ...
+
+    def on_train_batch_begin(self, batch: int, logs: Logs) -> None:
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        self.on_batch_end(batch, logs)
 
     def state_dict(self) -> dict[str, Any]:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+HOOKS = {name: name for name in vars(Callback) if name.startswith("on_")}
 
 
 class LambdaCallback(Callback):
@@ -66,9 +80,8 @@ class LambdaCallback(Callback):
     """
 
     def __init__(self, **functions: Callable):
-        hooks = {name: name for name in vars(Callback) if name.startswith("on_")}
         for name, function in functions.items():
-            setattr(self, lookup("hook", name, hooks), function)
+            setattr(self, lookup("hook", name, HOOKS), function)
 
 
 class TerminateOnNaN(Callback):
@@ -107,7 +120,7 @@ class Monitor(Callback):
     """
 
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0, patience: int = 1):
-        modes = {"auto": "acc" in str(monitor), "min": False, "max": True}
+        modes = {"auto": "acc" in str(monitor).lower(), "min": False, "max": True}
         self.maximize = lookup(f"mode for {type(self).__name__}", mode, modes)
         self.monitor = monitor
         self.watched = f"{'max' if self.maximize else 'min'} of {monitor}"  # checked by a resume
@@ -144,13 +157,13 @@ class Monitor(Callback):
 class EarlyStopping(Monitor):
     """Stop the training after `patience` epochs without improvement.
 
-    restore_best_weights: load the weights of the best epoch when the training ends. (In Keras:
-    False by default, and only if this callback stopped the training.) The last epoch's weights are
-    in the files of ModelCheckpoint.
+    restore_best_weights: load the weights of the best epoch when the training ends. (In Keras only
+    if this callback stopped the training.) The last epoch's weights are in the files of
+    ModelCheckpoint.
     """
 
     def __init__(self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0,
-                 mode: str = "auto", restore_best_weights: bool = True):  # fmt: skip
+                 mode: str = "auto", restore_best_weights: bool = False):  # fmt: skip
         super().__init__(monitor, mode, min_delta, patience)
         self.restore_best_weights = restore_best_weights
         self.weights: dict[str, np.ndarray] = {}
@@ -212,7 +225,9 @@ class ModelCheckpoint(Monitor):
     """Save all that `fit(…, resume=path)` needs after each epoch and when the training stops.
 
     A state whose loss is not finite is not saved.
-    path: a folder, which keeps the newest `keep` files; or a file such as best.npz.
+    path: a folder, which keeps the newest `keep` files; or a file such as best.npz; or a file for
+    each save, such as "w-{epoch:02d}-{val_loss:.3f}.npz". Here epochs count from 1, as in Keras. A
+    number that is not measured yet is nan.
     save_freq: "epoch", or a number of batches.
     save_best_only: save only after epochs in which `monitor` improved; needs save_freq="epoch".
     Raises before the training starts if the folder cannot be written, or if it holds a later
@@ -226,29 +241,40 @@ class ModelCheckpoint(Monitor):
             save_freq = positive_int('ModelCheckpoint: save_freq, if not "epoch",', save_freq)
             if save_best_only:
                 raise ValueError('ModelCheckpoint: save_best_only needs save_freq="epoch"')
-        self.path, self.save_best_only = Path(path).absolute(), save_best_only
+        self.folder, self.path, self.save_best_only = Path.cwd(), str(path), save_best_only
         self.save_freq, self.keep = save_freq, positive_int("ModelCheckpoint: keep", keep)
 
     def on_train_begin(self, logs: Logs) -> None:
         if self.save_best_only:
             super().on_train_begin(logs)
         state = self.model.training_state
-        folder = checkpoint.checkpoint_path(self.path, state.epoch, state.batch).parent
+        path = self.file_or_folder(state.epoch + 1, {})
+        folder = checkpoint.checkpoint_path(path, state.epoch, state.batch).parent
         folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()  # raise now if the folder cannot be written
 
     def on_batch_end(self, batch: int, logs: Logs) -> None:
         due = self.save_freq != "epoch" and (batch + 1) % int(self.save_freq) == 0
         if due or (self.model.stop_training and not self.save_best_only):
-            self.save(logs)
+            self.save(self.model.training_state.epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         if not self.save_best_only or self.improved(logs):
-            self.save(logs)
+            self.save(epoch, logs)
 
-    def save(self, logs: Logs) -> None:
+    def save(self, epoch: int, logs: Logs) -> None:
         if math.isfinite(logs["loss"]):
-            self.model.save(self.path, keep=self.keep)
+            self.model.save(self.file_or_folder(epoch + 1, logs), keep=self.keep)
+
+    def file_or_folder(self, number: int, logs: Logs) -> Path:
+        """Return the path; fill in its fields, the number of the epoch and the logs."""
+        logged = dict.fromkeys(self.model.training_state.logged, math.nan)
+        fields = {"epoch": number} | logged | logs
+        try:
+            return self.folder / self.path.format_map(fields)
+        except Exception as error:
+            who = f"ModelCheckpoint: cannot fill in {self.path!r}: {error!r}"
+            raise ValueError(f"{who}; the fields are {', '.join(fields)}") from error
 
 
 class CallbackList:
@@ -261,6 +287,9 @@ class CallbackList:
             if not isinstance(callback, Callback):
                 raise TypeError(f"fit: a callback such as CSVLogger(…) is needed, not {callback!r}")
             callback.model, name = model, type(callback).__name__
+            for hook in dir(type(callback)):
+                if hook.lower().startswith("on_") and hook not in HOOKS:  # never called
+                    lookup(f"hook of {name}", f"{hook}()", HOOKS)
             number = sum(type(other).__name__ == name for other in self.callbacks_by_name.values())
             self.callbacks_by_name[f"{name}.{number}"] = callback
 

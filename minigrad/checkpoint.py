@@ -9,7 +9,7 @@ import glob
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +19,9 @@ import numpy as np
 
 from .layers import Layer
 from .utils import positive_int
+
+if POSIX := os.name == "posix":
+    import fcntl
 
 FORMAT = 1
 INDEX = "checkpoint.json"
@@ -43,8 +46,8 @@ def save(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None,
     progress: plain values (numbers, strings, lists, dicts) such as epoch=3; `load` returns them.
 
     The old file stays until the new one is complete and on the disk, even if the power fails.
-    torch.save does not guarantee that, and it pickles. Of two processes that save to the same path
-    at once, one may get an error, but the file is whole.
+    torch.save does not guarantee that, and it pickles. Several processes may save to one path at
+    once: the last one wins.
 
     >>> import tempfile
     >>> from minigrad.layers import Dense
@@ -62,9 +65,12 @@ def save(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None,
     file = checkpoint_path(path, progress.get("epoch", 0), progress.get("batch", 0))
     write(file, content | {"progress": progress})
     pattern = glob.escape(file.name) if file == Path(path) else PATTERN
-    surplus = sorted(file.parent.glob(pattern))[:-keep]
-    for useless in [*surplus, *file.parent.glob(f"{pattern}.*.part")]:  # .part: of a killed process
-        useless.unlink(missing_ok=True)
+    for surplus in sorted(file.parent.glob(pattern))[:-keep]:
+        surplus.unlink(missing_ok=True)
+    if POSIX:
+        with suppress(OSError), locked_folder(file.parent, alone=True):  # nobody else saves
+            for part in file.parent.glob(f"{pattern}.*.part"):  # of a killed process
+                part.unlink(missing_ok=True)
     return file
 
 
@@ -85,6 +91,7 @@ def latest(folder: str | Path) -> Path | None:
 
 def checkpoint_path(path: str | Path, epoch: int, batch: int) -> Path:
     """Return the file to save to; raise if its folder holds a later checkpoint."""
+    refuse_other_format(path)
     if Path(path).suffix and not Path(path).is_dir():
         return Path(path)
     file, newest = Path(path) / f"checkpoint-{epoch:08d}-{batch:08d}.npz", latest(path)
@@ -94,6 +101,12 @@ def checkpoint_path(path: str | Path, epoch: int, batch: int) -> Path:
         held = f"the folder {path} holds a later checkpoint of another training, {newest.name}"
         raise FileExistsError(f"{held}; resume that training or choose another folder")
     return file
+
+
+def refuse_other_format(path: str | Path) -> None:
+    """Raise ValueError for a suffix that promises the format of Keras."""
+    if Path(path).suffix in (".h5", ".hdf5", ".keras"):
+        raise ValueError(f"{path}: its suffix is that of Keras's format; the one here is .npz")
 
 
 def restore(content: Content, model: Layer, optimizer: Any = None, rng: Rng = None,
@@ -190,26 +203,38 @@ def write(path: Path, content: Content) -> None:
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a file that replaces `path` once it is complete and on the disk."""
-    path = path.resolve()  # a symbolic link stays a link
-    if path.exists() and not path.is_file():
-        raise FileExistsError(f"{path} is a folder or device; a file is required")
+    path = Path(os.path.realpath(path))  # a symbolic link stays a link
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise FileExistsError(f"{path} is a folder, device or loop of links; a file is required")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")
-    try:
-        with open(part, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # Windows cannot open a folder; there the rename must suffice
-        folder = os.open(path.parent, os.O_RDONLY)
+    with locked_folder(path.parent) if POSIX else nullcontext() as folder:
         try:
+            with open(part, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        if folder is not None:  # Windows cannot open a folder; there the rename must suffice
             os.fsync(folder)
-        finally:
-            os.close(folder)
+
+
+@contextmanager
+def locked_folder(folder: Path, alone: bool = False) -> Iterator[int]:
+    """Yield a folder's descriptor, locked together with others who save, or alone.
+
+    The lock of a killed process ends with it. Raises OSError if it cannot be locked alone.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with nullcontext() if alone else suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def read(path: str | Path) -> Content:
@@ -218,6 +243,8 @@ def read(path: str | Path) -> Content:
     if not files:
         raise FileNotFoundError(f"no checkpoint ({PATTERN}) in the folder {path}")
     *older, newest = files
+    if newest.exists() and not newest.is_file():  # a device has no end, a pipe waits
+        raise CheckpointError(f"{newest} is a folder, device or pipe; a file is required")
     advice = f" (delete it to resume from {older[-1].name})" if older else ""
     with open(newest, "rb") as file, checkpoint_errors(f"the checkpoint {newest}{advice}"):
         return unpack(file, os.fstat(file.fileno()).st_size)

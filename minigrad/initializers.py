@@ -24,6 +24,16 @@ def ones(shape: Shape, rng: np.random.Generator) -> np.ndarray:
     return np.ones(shape, np.float32)
 
 
+def random_normal(shape: Shape, rng: np.random.Generator) -> np.ndarray:
+    """W ~ N(0, 0.05²)."""
+    return (rng.standard_normal(shape) * 0.05).astype(np.float32)
+
+
+def random_uniform(shape: Shape, rng: np.random.Generator) -> np.ndarray:
+    """W ~ U(−0.05, 0.05)."""
+    return rng.uniform(-0.05, 0.05, shape).astype(np.float32)
+
+
 def glorot_uniform(shape: Shape, rng: np.random.Generator) -> np.ndarray:
     """W ~ U(−a, a) with a = √(6 / (inputs + outputs)).
 
@@ -54,8 +64,11 @@ def he_normal(shape: Shape, rng: np.random.Generator) -> np.ndarray:
     return (rng.standard_normal(shape) * sigma).astype(np.float32)
 
 
-BUILT_IN = (zeros, ones, glorot_uniform, glorot_normal, he_uniform, he_normal)
-INITIALIZERS = {function.__name__: function for function in BUILT_IN}
+INITIALIZERS: dict[str, Initializer] = dict(
+    zeros=zeros, ones=ones, random_normal=random_normal, random_uniform=random_uniform,
+    normal=random_normal, uniform=random_uniform, glorot_uniform=glorot_uniform,
+    glorot_normal=glorot_normal, he_uniform=he_uniform, he_normal=he_normal,
+)  # fmt: skip
 
 
 def get_initializer(initializer: str | Initializer) -> Initializer:

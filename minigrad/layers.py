@@ -7,18 +7,21 @@ A layer finds its parameters in its attributes, lists and dicts, in the order th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .autograd import Tensor
+from .autograd.conversion import unwrap
 from .functional import check_rate, dropout, linear, relu, sigmoid, softmax
-from .initializers import get_initializer, glorot_uniform
+from .initializers import get_initializer, glorot_uniform, random_uniform
 from .utils import lookup, positive_int
 
 Shape: TypeAlias = tuple[int, ...]
 Output: TypeAlias = Any  # a Tensor, or what the forward method of a user's layer returns
+is_inference: ContextVar[bool] = ContextVar("is_inference", default=False)
 
 
 def identity(x: Tensor) -> Tensor:
@@ -52,10 +55,14 @@ class Layer:
     If the shape of a parameter depends on the input, make the parameter in `build(input_shape)`.
     It is called once, before the first `forward`, with the shape of one example. A model
     with a known input shape builds all its layers at once.
+
+    With `trainable = False` no optimizer gets its parameters, nor those of the layers inside it.
+    np.random.seed has no effect: Sequential(seed=…) fixes the parameters of its layers; for a layer
+    of your own, set `rng` before the first call.
     """
 
     input_shape: Shape | None = None
-    training = True
+    trainable = True
     built = False
     rng: Any = None  # a numpy.random.Generator; a model gives its own to all its layers
 
@@ -78,6 +85,10 @@ class Layer:
             self.built = True
         return self.forward(x, *state)
 
+    def __getattr__(self, name: str) -> Any:
+        hint = "" if self.built else "; it may be made in build, at the first call of the layer"
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
+
     def build(self, input_shape: Shape) -> None:
         """Make the parameters for examples of this shape."""
 
@@ -91,15 +102,31 @@ class Layer:
 
     def named_parameters(self) -> list[tuple[str, Tensor]]:
         """Return (name, parameter) pairs with names like `layers.0.kernel`, each parameter once."""
-        return [(name, x) for name, x in self.named_tensors().items() if x.requires_grad]
+        fixed = [layer.named_tensors() for layer in self.sublayers() if not layer.trainable]
+        ids = {id(x) for tensors in fixed for x in tensors.values()}
+        every = self.named_tensors().items()
+        return [(name, x) for name, x in every if x.requires_grad and id(x) not in ids]
 
     def named_tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name: the parameters and the constants."""
-        return {name: x for name, x in named_members(self) if isinstance(x, Tensor)}
+        pairs = [(name, x) for name, x in named_members(self) if isinstance(x, Tensor)]
+        if len(tensors := dict(pairs)) < len(pairs):
+            twice = {name for name, x in pairs if tensors[name] is not x}
+            raise ValueError(f"{type(self).__name__}: two tensors have the same name, {twice}")
+        return tensors
 
     def parameters(self) -> list[Tensor]:
         """Return the tensors that an optimizer trains."""
         return [x for _, x in self.named_parameters()]
+
+    @property
+    def training(self) -> bool:
+        """True in training mode (enables dropout); inside `predict` and `evaluate` False."""
+        return vars(self).get("training", True) and not is_inference.get()
+
+    @training.setter
+    def training(self, training: bool) -> None:
+        vars(self)["training"] = training
 
     def train(self, training: bool = True) -> Self:
         """Set training mode (enables dropout)."""
@@ -118,15 +145,17 @@ class Layer:
     def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
         """Write the arrays of a `state_dict` into this layer's tensors.
 
-        Raises ValueError, and changes nothing, if a name or a shape does not fit.
+        Raises ValueError, and changes nothing, if a name, a shape or a kind of number does not fit.
         """
-        own, arrays = self.named_tensors(), {k: np.asarray(a) for k, a in state.items()}
+        own, arrays = self.named_tensors(), {k: np.asarray(unwrap(a)) for k, a in state.items()}
         problems = [f"{name} is missing" for name in own if name not in arrays]
         for name, array in arrays.items():
             if name not in own:
                 problems.append(f"{name} is unknown")
             elif array.shape != own[name].shape:
                 problems.append(f"{name} needs shape {own[name].shape}, received {array.shape}")
+            elif not np.can_cast(array.dtype, own[name].dtype, "same_kind"):
+                problems.append(f"{name} needs {own[name].dtype}, received {array.dtype}")
         if problems:
             raise ValueError(
                 f"load_state_dict: this state does not fit {type(self).__name__}: "
@@ -141,7 +170,7 @@ def named_members(
 ) -> Iterator[tuple[str, Any]]:
     """Yield (dotted name, member) for each layer and tensor in a layer, list or dict, each once."""
     seen = {id(container)} if seen is None else seen
-    for name, member in named_children(container, prefix):
+    for name, member in named_children(container):
         if isinstance(member, (Tensor, Layer, list, tuple, dict)) and id(member) not in seen:
             seen.add(id(member))
             if isinstance(member, (Tensor, Layer)):
@@ -150,17 +179,12 @@ def named_members(
                 yield from named_members(member, f"{prefix}{name}.", seen)
 
 
-def named_children(container: Any, where: str) -> list[tuple[str, Any]]:
-    """Return (name, value) pairs: a dict's entries, a list's elements, a layer's attributes."""
+def named_children(container: Any) -> list[tuple[str, Any]]:
+    """Return (name, value) pairs: a list's elements, a dict's entries, a layer's attributes."""
     if isinstance(container, (list, tuple)):
         return [(str(i), value) for i, value in enumerate(container)]
-    if not isinstance(container, dict):
-        return list(vars(container).items())
-    pairs = [(str(key), value) for key, value in container.items()]
-    if len(dict(pairs)) < len(pairs):
-        who = where or "a dict of layers"
-        raise ValueError(f"{who}: two keys of {list(container)} have the same name as text")
-    return pairs
+    entries = container if isinstance(container, dict) else vars(container)
+    return [(str(key), value) for key, value in entries.items()]
 
 
 class Dense(Layer):
@@ -302,8 +326,8 @@ class Embedding(Layer):
         self.output_dim = positive_int("Embedding: output_dim", output_dim)
 
     def build(self, input_shape: Shape) -> None:
-        table = self.rng.uniform(-0.05, 0.05, (self.input_dim, self.output_dim))
-        self.embeddings = Tensor(table.astype(np.float32), requires_grad=True)
+        table = random_uniform((self.input_dim, self.output_dim), self.rng)
+        self.embeddings = Tensor(table, requires_grad=True)
 
     def forward(self, x: Tensor) -> Output:
         with np.errstate(invalid="ignore"):  # NaN becomes an integer that differs from it
@@ -357,9 +381,9 @@ class SimpleRNN(Layer):
             required = f"input of shape (batch, time, {inputs}) is required"
             raise ValueError(f"SimpleRNN({self.units}): {required}, received {x.shape}")
         h = np.zeros((len(x), self.units), self.kernel.dtype) if h is None else h
-        if h.shape != (len(x), self.units):
+        if np.shape(h) != (len(x), self.units):
             required = f"a state of shape {(len(x), self.units)} is required"
-            raise ValueError(f"SimpleRNN({self.units}): {required}, received {h.shape}")
+            raise ValueError(f"SimpleRNN({self.units}): {required}, received {np.shape(h)}")
         x_projected = linear(x.astype(self.kernel.dtype), self.kernel, self.bias)
         states = []
         for t in range(x.shape[1]):

@@ -15,7 +15,7 @@ from .autograd import Tensor, no_grad
 from .autograd.conversion import unwrap
 from .callbacks import Callback, CallbackList
 from .datasets import batches
-from .layers import Layer
+from .layers import Layer, is_inference
 from .trainer import History, Trainer
 from .training_state import RunningMeans, TrainingState, checksum
 from .utils import finite_array
@@ -24,11 +24,23 @@ Metrics: TypeAlias = Any  # a name or a function, or a list of them: see losses.
 Numbers: TypeAlias = Any  # a float, or with metrics a list of floats
 
 
+@contextmanager
+def inference_mode() -> Iterator[None]:
+    """Within this context, in this thread: no layer is in training mode, nothing is recorded."""
+    token = is_inference.set(True)
+    try:
+        with no_grad():
+            yield
+    finally:
+        is_inference.reset(token)
+
+
 class Sequential(Layer):
     """A stack of layers: the output of each is the input of the next. The API is Keras's.
 
     layers: layers can also be added later with `add`.
     seed: fixes initial parameters, shuffling and dropout; the same seed gives the same bits.
+    `np.random.seed` has no effect on them.
 
     >>> from minigrad.layers import Dense
     >>> x = np.linspace(-1, 1, 64)[:, None]
@@ -41,6 +53,8 @@ class Sequential(Layer):
 
     def __init__(self, layers: Iterable[Layer] = (), seed: int | None = None):
         super().__init__()
+        if isinstance(layers, Layer):
+            raise TypeError("Sequential: a list of layers is required; write Sequential([a, b, …])")
         self.rng = np.random.default_rng(seed)
         self.layers: list[Layer] = []
         self.optimizer: Any = None
@@ -49,8 +63,6 @@ class Sequential(Layer):
         self.training_state: TrainingState | None = None  # of the last training
         self.callbacks: CallbackList | None = None  # of the last training
         self.stop_training = False
-        if isinstance(layers, Layer):
-            raise TypeError(f"Sequential: a list of layers is required; write [{layers!r}]")
         for layer in layers:
             self.add(layer)
 
@@ -75,22 +87,11 @@ class Sequential(Layer):
     def output_shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Return the output shape of each layer for one example of this shape."""
         x, shapes = Tensor(np.zeros((1, *input_shape), np.float32)), []
-        with self.inference_mode():
+        with inference_mode():
             for layer in self.layers:
                 x = layer(x)
                 shapes.append(x.shape[1:])
         return shapes
-
-    @contextmanager
-    def inference_mode(self) -> Iterator[None]:
-        """Set evaluation mode and record no gradients inside the block."""
-        training = self.training
-        self.eval()
-        try:
-            with no_grad():
-                yield
-        finally:
-            self.train(training)
 
     @contextmanager
     def rollback_on_error(self) -> Iterator[None]:
@@ -115,11 +116,16 @@ class Sequential(Layer):
         """Print and return a table of the layers, their output shapes and parameter counts."""
         if self.input_shape is None:
             raise RuntimeError("summary: give input_shape=… to the first layer, or call the model")
+
+        def size(layer: Layer) -> int:
+            return sum(x.size for x in layer.named_tensors().values() if x.requires_grad)
+
         lines = [f"{'layer':<16}{'output':<20}{'parameters':>12}"]
         for layer, shape in zip(self.layers, self.output_shapes(self.input_shape)):
-            size = sum(p.size for p in layer.parameters())
-            lines.append(f"{type(layer).__name__:<16}{('N', *shape)!s:<20}{size:>12,}")
-        lines.append(f"{'total':<36}{sum(p.size for p in self.parameters()):>12,}")
+            lines.append(f"{type(layer).__name__:<16}{('N', *shape)!s:<20}{size(layer):>12,}")
+        lines.append(f"{'total':<36}{size(self):>12,}")
+        if fixed := size(self) - sum(p.size for p in self.parameters()):
+            lines.append(f"{'of these not trainable':<36}{fixed:>12,}")
         print(text := "\n".join(lines))
         return text
 
@@ -147,8 +153,9 @@ class Sequential(Layer):
 
     def train_on_batch(self, x: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, float]:
         """Take one optimizer step; return the loss and metrics from before the step."""
+        self.require_compiled("train_on_batch")
         prediction = self(x)
-        if not self.optimizer.parameters:
+        if not (self.callbacks and self.callbacks.running):  # `fit` has bound them
             self.optimizer.bind(self.named_parameters())
         loss = self.loss(prediction, y)
         loss.backward()
@@ -170,8 +177,9 @@ class Sequential(Layer):
 
         x, y: examples and targets, (N, …) each, finite numbers.
         verbose: 1 for a progress bar, or lines if there is no terminal; 2 for lines; 0 for none.
-        validation_split: this share of the examples, drawn at random, is kept for validation after
-        each epoch. validation_data=(x, y) gives other examples for that.
+        validation_split: the last rows, this share of the examples, are kept for validation after
+        each epoch, as in Keras: shuffle sorted data before. validation_data=(x, y) gives other
+        examples for that.
         callbacks: see minigrad.callbacks.
         resume: a checkpoint, or a folder of them, of a training with the same arguments. It
         continues, up to `epochs` in total, with the same bits as without the interruption. The
@@ -199,18 +207,20 @@ class Sequential(Layer):
         state = TrainingState(n, batch_size, shuffle, validation_split, loss, data, logged)
         self.dry_run(train, test or train)
         callback_list = self.begin_training(state, callbacks, resume)
-        if state.validation_size:
-            order = state.rng(0).permutation(n)
-            held_out, kept = map(np.sort, np.split(order, [state.validation_size]))
-            test, train = [a[held_out] for a in train], [a[kept] for a in train]
+        if split := state.validation_size:
+            test, train = [a[-split:] for a in train], [a[:-split] for a in train]
         make_batches = partial(batches, train[0], train[1], batch_size, shuffle=shuffle)
         Trainer(self, state, callback_list, make_batches, test, verbose).train(epochs)
         return History(state.history)
 
-    def validate_data(self, who: str, data: Any, batch_size: Any) -> Any:
-        """Return the pair (x, y) as arrays: finite numbers, same length, right for batch_size."""
+    def require_compiled(self, who: str) -> None:
+        """Raise RuntimeError if there is no layer, optimizer or loss yet."""
         if self.optimizer is None or self.loss is None or not self.layers:
             raise RuntimeError(f"{who}: first add layers and call compile(optimizer=…, loss=…)")
+
+    def validate_data(self, who: str, data: Any, batch_size: Any) -> Any:
+        """Return the pair (x, y) as arrays: finite numbers, same length, right for batch_size."""
+        self.require_compiled(who)
         if not isinstance(data, (tuple, list)) or len(data) != 2:
             raise ValueError(f"{who} must be a pair (x, y)")
         x, y = finite_array(f"{who}: x", data[0]), finite_array(f"{who}: y", data[1])
@@ -247,7 +257,7 @@ class Sequential(Layer):
     def evaluate_batches(self, data: tuple[Any, Any], batch_size: int) -> dict[str, float]:
         """Return the mean loss and metrics on these examples, in evaluation mode."""
         means = RunningMeans()
-        with self.inference_mode():
+        with inference_mode():
             for x, y in batches(*data, batch_size, shuffle=False):
                 prediction = self(x)
                 loss = self.loss(prediction, y)
@@ -266,7 +276,7 @@ class Sequential(Layer):
 
     def predict(self, x: npt.ArrayLike, batch_size: int = 512) -> np.ndarray:
         """Return the model's output for each example, an array (N, …). NaN in x gives NaN."""
-        with self.inference_mode():
+        with inference_mode():
             parts = [self(rows).data for rows in batches(x, None, batch_size, shuffle=False)]
         return np.concatenate(parts)
 
@@ -292,6 +302,7 @@ class Sequential(Layer):
 
     def save_weights(self, path: str | Path) -> None:
         """Save only the parameters, as an .npz file."""
+        checkpoint.refuse_other_format(path)
         checkpoint.write(Path(path), {"model": self.state_dict()})
 
     def load_weights(self, path: str | Path) -> None:

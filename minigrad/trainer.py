@@ -70,14 +70,14 @@ class Trainer:
         hide = not self.show_bar
         with tqdm(total=len(batches), initial=state.batch, desc=title, disable=hide) as bar:
             for x, y in islice(batches, state.batch, None):
-                self.callbacks("on_batch_begin", state.batch, {})
+                self.callbacks("on_train_batch_begin", state.batch, {})
                 logs = model.train_on_batch(x, y)
                 state.means.add(logs, len(x))
                 state.batch += 1
                 if self.show_bar:
                     bar.set_postfix(state.means.means(), refresh=False)
                     bar.update()
-                self.callbacks("on_batch_end", state.batch - 1, logs)
+                self.callbacks("on_train_batch_end", state.batch - 1, logs)
                 if model.stop_training:
                     break
         return state.batch == len(batches)
@@ -86,7 +86,9 @@ class Trainer:
         """Evaluate, print and record a complete epoch; return its logs."""
         epoch, logs = self.state.epoch, self.state.means.means()
         if self.validation_data is not None:
+            self.callbacks("on_test_begin", {})
             numbers = self.model.evaluate_batches(self.validation_data, self.state.batch_size)
+            self.callbacks("on_test_end", numbers)
             logs |= {f"val_{name}": number for name, number in numbers.items()}
         if self.show_lines:
             line = ", ".join(f"{name} {number:.4f}" for name, number in logs.items())

@@ -11,7 +11,8 @@ import numpy as np
 
 from .checkpoint import CheckpointError, checkpoint_errors
 
-MUST_MATCH = ("examples", "batch_size", "shuffle", "validation_split", "loss", "data", "logged")
+MUST_MATCH = ("examples", "batch_size", "shuffle", "validation_split", "validation_rows", "loss",
+              "data", "logged")  # fmt: skip
 
 
 def checksum(*arrays: np.ndarray) -> int:
@@ -51,16 +52,19 @@ class TrainingState:
     batch: int = 0  # number of batches done in the next epoch
     means: RunningMeans = field(default_factory=RunningMeans)  # over these batches
     history: dict[str, list[float]] = field(default_factory=dict)
+    validation_rows: str | None = None  # before version 0.3, they were drawn at random
 
     def __post_init__(self) -> None:
         share, n = self.validation_split, self.examples
-        if share and not (isinstance(share, Real) and 0.5 < share * n < n - 0.5):
+        is_share = not share or (isinstance(share, Real) and 0 < share < 1)
+        if not is_share or (share and not 0 < self.validation_size < n):
             required = f"leave some of {n} examples for training and some for validation"
             raise ValueError(f"fit: validation_split must {required}; received {share!r}")
+        self.validation_rows = "the last" if share else None
 
     @property
     def validation_size(self) -> int:
-        return round(self.validation_split * self.examples)
+        return self.examples - int(self.examples * (1 - self.validation_split))  # as in Keras
 
     def rng(self, i: int) -> np.random.Generator:
         """Return generator i of this training, the same in a resumed training."""

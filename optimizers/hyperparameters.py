@@ -48,6 +48,15 @@ def unknown_hyperparameter(owner: str, name: str, known: Iterable[str]) -> str:
     return f"{owner} has no hyperparameter {name!r}{hint} (it has: {', '.join(known)})"
 
 
+def undeclared_hyperparameter(cls: Any, name: str) -> str:
+    """Return that message for a class; tell the author of the class how to declare it."""
+    message = unknown_hyperparameter(cls.__name__, name, cls.defaults)
+    if cls.__module__.startswith("minigrad."):
+        return message
+    declaration = f"{name}: float = {vars(cls).get(name, '…')}"
+    return f"{message}. Declare it: {declaration} in the class, {name}=… in a function"
+
+
 def check_hyperparameter(
     owner: str, name: str, value: Any, default: Any, t: int | None = 0
 ) -> Number | str | None:
@@ -81,15 +90,15 @@ def check_hyperparameter(
 
 
 def required_keywords(owner: Any, function: Callable[..., Any]) -> list[str]:
-    """Return the names of the keyword parameters; every hyperparameter and t for **hyper."""
+    """Return the names of the keyword parameters; all and t for **hyper, but not for **_hyper."""
     names = []
     for p in inspect.signature(function).parameters.values():
-        if p.kind is p.VAR_KEYWORD:
+        if p.kind is p.VAR_KEYWORD and not p.name.startswith("_"):
             return [*owner.defaults, "t"]
         if p.kind is p.KEYWORD_ONLY or p.default is not p.empty:
             names.append(p.name)
     for name in set(names) - {*owner.defaults, "t"}:
-        raise TypeError(unknown_hyperparameter(owner.__name__, name, owner.defaults))
+        raise TypeError(undeclared_hyperparameter(owner, name))
     return names
 
 

@@ -19,6 +19,7 @@ from .hyperparameters import (
     Number,
     check_hyperparameter,
     required_keywords,
+    undeclared_hyperparameter,
     unknown_hyperparameter,
 )
 from .parameters import Group, Params, collect_groups
@@ -85,14 +86,15 @@ class Optimizer:
 
     # ---- One step ----
 
-    def init(self, w: np.ndarray, *_: Any, **hyper: Any) -> Slots:
+    def init(self, w: np.ndarray, *_: Any, **_hyper: Any) -> Slots:
         """Return the slots, arrays by name, of a parameter before its first update."""
         return {}
 
-    def direction(self, g: np.ndarray, slots: Slots, *_: Any, **hyper: Any) -> np.ndarray:
+    def direction(self, g: np.ndarray, slots: Slots, *_: Any, **_hyper: Any) -> np.ndarray:
         """Return u, where w ← w − lr·u. It may write into the slots, never into g."""
         raise NotImplementedError(f"{type(self).__name__} must define direction(self, g, slots)")
 
+    @np.errstate(all="ignore")  # an error of NumPy in the middle would leave half a step
     def step(self) -> None:
         """Update parameters that have gradients; leave others and their state unchanged.
 
@@ -111,11 +113,14 @@ class Optimizer:
             for name in group.names:
                 if name not in gradients:
                     continue
-                self.updates[name] += 1
-                h["t"] = self.updates[name]
-                w, g, slots = self.parameters[name].data, gradients[name], self.slots[name]
+                h["t"] = self.updates[name] + 1
+                parameter, g, slots = self.parameters[name], gradients[name], self.slots[name]
+                w = parameter.data
+                if hasattr(parameter, "version"):  # the engine then notices that w has changed
+                    parameter.version += 1
                 for w_block, g_block, slots_block in self._blocks(w, self.clip(g, h), slots):
                     self.update(w_block, g_block, slots_block, h)
+                self.updates[name] += 1
                 # keep subnormals if ε = 0: a v of 0 would give 0 / √0 = NaN
                 if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:
                     flush_subnormals(slots.values())
@@ -130,9 +135,11 @@ class Optimizer:
             g = g + decay * w
         hyper = {name: h[name] for name in self.required_hyperparameters["direction"]}
         change = self.direction(g, slots, **hyper)
+        if h["t"] == 1:
+            self.check_direction(change, g)
         if h["lr_in_momentum"]:  # lr enters once: here or after the momentum
             change = lr * change
-        if "momentum_buffer" in slots:
+        if h["momentum"] != 0:
             change = self.apply_momentum(change, slots["momentum_buffer"], h)
         if not h["lr_in_momentum"]:
             change = lr * change
@@ -214,7 +221,7 @@ class Optimizer:
         """
         collected = collect_groups(type(self).__name__, params)
         named = {name: p for members, _ in collected for name, p in members.items()}
-        same = [*map(id, named.values())] == [*map(id, self.parameters.values())]
+        same = {*map(id, named.values())} == {*map(id, self.parameters.values())}
         if same and not any(overrides for _, overrides in collected):
             return self
         if self.parameters:
@@ -268,6 +275,13 @@ class Optimizer:
             block = slice(start, start + BLOCK)
             yield w[block], g[block], {k: a[block] for k, a in zip(slots, flat_slots)}
 
+    def check_direction(self, u: Any, g: Any) -> None:
+        """Raise TypeError if u, the result of direction, is not like g."""
+        required, received = (getattr(x, "shape", type(x).__name__) for x in (g, u))
+        if received != required:
+            who = f"{type(self).__name__}: direction must return an array of shape {required}"
+            raise TypeError(f"{who}, as g has; it returned {received}")
+
     # How a subclass gets its keyword arguments, and how hyperparameters are checked
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -292,7 +306,7 @@ class Optimizer:
         if len(args) > 1:
             raise TypeError(f"{cls.__name__}: only params is positional; write lr={args[1]!r}")
         for name in hyper.keys() - {*cls.defaults, "params"}:
-            raise TypeError(unknown_hyperparameter(cls.__name__, name, cls.defaults))
+            raise TypeError(undeclared_hyperparameter(cls, name))
         return super().__new__(cls)
 
     def __post_init__(self, params: Any) -> None:
@@ -317,7 +331,7 @@ class Optimizer:
                 for overrides in [group.data for group in self.groups] or [{}]:
                     self.refuse_contradictions(ChainMap(overrides, {name: value}, vars(self)))
         elif name not in self.__dataclass_fields__:
-            raise AttributeError(unknown_hyperparameter(type(self).__name__, name, self.defaults))
+            raise AttributeError(undeclared_hyperparameter(type(self), name))
         super().__setattr__(name, value)
         if name in self.defaults and name != "lr":  # momentum, centered and amsgrad add slots
             self.allocate()
@@ -342,10 +356,15 @@ class Optimizer:
     def validate_overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
         """Return the hyperparameters of a group after every check."""
         who, checked = f"a group of {type(self).__name__}", {}
+        required = self.required_hyperparameters
+        read = {*Optimizer.__dataclass_fields__, *required["init"], *required["direction"]}
         allowed = {k: default for k, default in self.defaults.items() if k not in GLOBAL_ONLY}
         for name, value in overrides.items():
             if name not in allowed:
                 raise TypeError(unknown_hyperparameter(who, name, allowed))
+            if name not in read and type(self).update is Optimizer.update:
+                how = f"direction must take it as a keyword, direction(self, g, slots, *, {name})"
+                raise TypeError(f"{who} cannot have its own {name}: {how}; not self.{name}")
             checked[name] = check_hyperparameter(who, name, value, allowed[name], self.steps)
         self.refuse_contradictions(ChainMap(checked, vars(self)))
         return checked

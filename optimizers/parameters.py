@@ -46,7 +46,8 @@ def collect_groups(owner: str, params: Params) -> list[tuple[dict[str, Any], dic
                 raise ValueError(f"{owner}: the parameter {name!r} appears twice; pass it once")
             seen[name] = members[name] = parameter
         if not members:
-            raise ValueError(f"{owner}: no parameters (is the generator exhausted?); {REMEDY}")
+            advice = "call the network first, or give input_shape (a generator is used up once)"
+            raise ValueError(f"{owner}: received no parameters; {advice}")
         groups.append((members, {key: v for key, v in entry.items() if key != "params"}))
     return groups
 
@@ -57,7 +58,8 @@ def _require_collection(owner: str, params: Any) -> Iterable[Any]:
     if isinstance(params, dict | str) or hasattr(params, "data") or hasattr(params, "parameters"):
         raise TypeError(f"{owner}: received a single {type(params).__name__}; {REMEDY}")
     if not isinstance(params, Iterable):
-        raise TypeError(f"{owner}: {type(params).__name__} is not iterable; {REMEDY}")
+        hint = f" (or write lr={params!r})" if isinstance(params, float) else ""
+        raise TypeError(f"{owner}: {type(params).__name__} is not iterable; {REMEDY}{hint}")
     return params
 
 

@@ -37,39 +37,44 @@ DEPENDS_ON = {
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
-    """Replaces an array in a step. `log` receives a line for each assignment."""
+    """Replaces an array in a step. `log` gets a line for each assignment; version counts them."""
 
     def __init__(self, log: list[str], text: str, level: int = ATOM, name: str = "") -> None:
         self.log, self.text, self.level, self.name = log, text, level, name
+        self.version, self.sources = 0, [(self, 0)] if name else []  # arrays in text, and versions
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (None,)) -> Any:
         target = out[0]
         if ufunc is np.multiply and not isinstance(inputs[1], Symbol):
             inputs = inputs[::-1]  # write numbers first
         operands = [(x.text, x.level) if x is target else _read(x) for x in inputs]
+        sources = [s for x in inputs if isinstance(x, Symbol) for s in x.sources]
         if ufunc is np.power and inputs[1] == 2:
             ufunc, operands = np.square, operands[:1]
         name, (form, level, *least) = ufunc.__name__, FORMATS.get(ufunc.__name__, ("", ATOM))
         texts = [f"({s})" if own < need else s for (s, own), need in zip(operands, least)]
         text = form.format(*texts) or f"{name}({', '.join(text for text, _ in operands)})"
-        if target is None:
-            return Symbol(self.log, text, level)
-        target.text, target.level = text, level
-        return target
+        result = Symbol(self.log, text, level) if target is None else target
+        result.text, result.level, result.sources = text, level, sources
+        return result
 
     def __array_function__(self, function: Any, *_: Any) -> Any:
         return Symbol(self.log, "0") if function is np.zeros_like else NotImplemented
 
     def flush(self) -> None:
         """Log an assignment in place. Call this before the result is read."""
+        if any(source.version != version for source, version in self.sources):
+            raise ValueError(f"{self.text} uses values from before an assignment")
         if self.name and self.text != self.name:
             self.log.append(f"{self.name} ← {self.text}")
-            self.text, self.level = self.name, ATOM
+            self.text, self.level, self.version = self.name, ATOM, self.version + 1
+            self.sources = [(self, self.version)]
 
     def named(self, name: str) -> Symbol:
         """Return the value under this name, unless it has a name already."""
         if self.name:
             return self
+        self.flush()
         self.log.append(f"{name} = {self.text}")
         return Symbol(self.log, name, name=name)
 
@@ -115,6 +120,9 @@ def inactive_switches(h: dict[str, Any]) -> set[str]:
 
 def same_rule(cls: Any, h: dict[str, Any]) -> list[str]:
     """Return the frameworks with the same switches as h (values such as lr may differ)."""
+    rule = next(c for c in cls.__mro__ if {"conventions", "update", "direction"} & vars(c).keys())
+    if "conventions" not in vars(rule):  # they are those of a parent with another rule
+        return []
     switches = {name for convention in cls.conventions.values() for name in convention}
     switches |= {name for name, value in cls.defaults.items() if isinstance(value, bool)}
     switches -= TUNED | inactive_switches(h)
@@ -147,6 +155,7 @@ def explain(self: Any) -> str:
             body = recurrence(self, h, slots, self.parameters[name].data.shape)
         except Exception:  # a plug-in's code can fail on symbols in any way
             body = (inspect.getdoc(type(self)) or "no docstring").splitlines()
+            body = ["(its code cannot be shown as equations; this is its docstring)", *body]
         same = ", ".join(same_rule(type(self), h)) or "none of the frameworks known here"
         used = ", ".join(f"{LETTERS[k]} = {k}" for k in slots if k in LETTERS)
         lines.append(f"{self!r} after {self.steps} steps, for {', '.join(group.names)}:")

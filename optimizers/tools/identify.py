@@ -5,9 +5,10 @@ In reading order: identify, the optimizers it tries, the trajectory, the search 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,12 @@ def identify(
         for spec in sorted(_candidate_specs(common_hyper), key=lambda spec: len(spec[2])):
             candidate = _Candidate(trajectory, *spec)
             if not any(c.first_mismatch is None and c.is_simpler_than(candidate) for c in tried):
-                candidate.search()
-                tried.append(candidate)
+                try:
+                    candidate.search()
+                except Exception as error:  # of a plug-in, which must not spoil the others
+                    warnings.warn(f"identify omits {spec[0].__name__}: {error!r}", stacklevel=2)
+                else:
+                    tried.append(candidate)
         found = [c for c in tried if c.first_mismatch is None and not c.has_degenerate_number()]
         if found:
             break
@@ -140,6 +145,8 @@ class _Trajectory:
     def __init__(self, thetas: Iterable[Any], gradients: Iterable[Any], lr: Any) -> None:
         weights = [_as_arrays(theta) for theta in thetas]
         self.gradients = [[a.astype(float) for a in _as_arrays(g)] for g in gradients]
+        for a in chain(*self.gradients):
+            a.setflags(write=False)  # a rule that writes into g would change those of the others
         shapes = {tuple(a.shape for a in arrays) for arrays in weights + self.gradients}
         self.steps = len(self.gradients)
         if len(weights) != self.steps + 1 or len(shapes) != 1 or not self.steps:

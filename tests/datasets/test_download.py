@@ -103,6 +103,25 @@ class Handler(BaseHTTPRequestHandler):
                 break
             self.wfile.write(bytes([byte]))
 
+    def endless(self, data):
+        while not self.server.stopped.wait(0.01):
+            self.wfile.write(data)
+
+    def answer_drip_headers(self):
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        self.endless(b"a")
+
+    def answer_continue_for_ever(self):
+        self.endless(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def answer_endless_trailers(self):
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        self.wfile.write(b"%x\r\n%s\r\n0\r\n" % (len(CONTENT), CONTENT))
+        self.endless(b"X-More: 1\r\n")
+
+    def answer_to_ftp(self):
+        self.send(302, b"", Location=f"FTP://127.0.0.1:{self.server.server_port}/things.gz")
+
     def answer_slow_but_good(self):
         time.sleep(0.5)
         self.send()
@@ -176,7 +195,7 @@ def files(tmp_path):
     return sorted(path.name for path in (tmp_path / "cache").iterdir())
 
 
-SLOW = ("silence", "drip")
+SLOW = ("silence", "drip", "drip_headers", "continue_for_ever", "endless_trailers")
 RETRIED, FINAL = 2, 1  # tries
 FAULTS = {
     "forbidden": (FINAL, "HTTP Error 403: Forbidden"),
@@ -188,7 +207,8 @@ FAULTS = {
     "hang_up": (RETRIED, "Remote end closed connection"),
     "not_http": (RETRIED, "220 this is another service"),
     "silence": (RETRIED, "timed out"),
-    "drip": (RETRIED, "too slow: "),
+    **dict.fromkeys(SLOW[1:], (RETRIED, "timed out: not complete after 0 s")),
+    "to_ftp": (FINAL, "redirects to ftp://127.0.0.1"),
     "wrong_length": (FINAL, "offers 102401 bytes of text/plain; required: [102400]"),
     "endless": (FINAL, "sent more than 102400 bytes"),
     "wrong_bytes": (FINAL, "wrong content: 102400 bytes; required: 102400 bytes with sha256:"),

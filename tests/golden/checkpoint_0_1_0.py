@@ -33,19 +33,17 @@ def train(*callbacks, **options):
     model.compile(
         RMSprop(lr=0.02, momentum=0.5), loss="categorical_crossentropy", metrics=["accuracy"]
     )
+    settings = dict(x=X, y=Y, validation_split=0.2) | options
     history = model.fit(
-        X,
-        Y,
         batch_size=8,
         epochs=30,
         verbose=0,
-        validation_split=0.2,
         callbacks=[
-            EarlyStopping("val_loss", patience=4),
+            EarlyStopping("val_loss", patience=4, restore_best_weights=True),
             ReduceLROnPlateau("loss", factor=0.5, patience=2, min_delta=0.02, cooldown=1),
             *callbacks,
         ],
-        **options,
+        **settings,
     )
     return model, history.history
 

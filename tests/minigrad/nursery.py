@@ -22,7 +22,7 @@ from minigrad.layers import Dense, Dropout
 from minigrad.models import Sequential
 
 ROOT = Path(__file__).parents[2]
-SAVING = {"save", "write", "store", "atomic_write"}
+SAVING = {"save", "write", "store", "atomic_write", "locked_folder"}
 rng = np.random.default_rng(7)
 X = rng.standard_normal((60, 6)).astype(np.float32)
 Y = rng.integers(0, 3, 60)

@@ -43,7 +43,8 @@ class Recorder(Callback):
 def test_hooks_and_their_order(tmp_path):
     log, model = [], make_model()
     history = fit(model, Recorder(log, "a"), Recorder(log, "b"), validation_split=0.5)
-    epoch = ["on_epoch_begin", *["on_batch_begin", "on_batch_end"] * 2, "on_epoch_end"]
+    batch, test = (["on_train_batch_begin", "on_train_batch_end"], ["on_test_begin", "on_test_end"])
+    epoch = ["on_epoch_begin", *batch * 2, *test, "on_epoch_end"]
     hooks = ["on_train_begin", *epoch * 2, "on_train_end"]
     assert [hook for name, hook, _ in log if name == "a"] == hooks
     assert [name for name, _, _ in log] == ["a", "b"] * len(hooks)
@@ -69,7 +70,7 @@ def test_an_exception_names_the_callback():
 
     with pytest.raises(KeyError) as error:
         fit(make_model(), TerminateOnNaN(), LambdaCallback(on_batch_end=fail))
-    assert error.value.__notes__ == ["in the callback LambdaCallback, on_batch_end"]
+    assert error.value.__notes__ == ["in the callback LambdaCallback, on_train_batch_end"]
     callback = Callback()
     callback.load_state_dict = lambda state: state["count"]
     with pytest.raises(KeyError) as error:
@@ -84,7 +85,7 @@ def test_callbacks_can_stop_the_training():
     for hook, batches in {"on_batch_end": 1, "on_epoch_end": 3}.items():
         model, log = make_model(), []
         fit(model, LambdaCallback(**{hook: stop}), Recorder(log, ""))
-        assert [hook for _, hook, _ in log].count("on_batch_end") == batches
+        assert [hook for _, hook, _ in log].count("on_train_batch_end") == batches
         assert log[-1][1] == "on_train_end"
     assert len(fit(model)["loss"]) == 2, "the next training is not stopped"
 
@@ -131,7 +132,6 @@ def watch(callback, numbers, lr=1.0, name="loss"):
         ({"patience": 2}, [3, 2, 2, 1], 4, 4),
         ({"patience": 2}, [3, 1, 2, 3, 0], 4, 2),
         ({"patience": 9}, [3, 1, 2, 3], 4, 2),  # patience did not end
-        ({"patience": 9, "restore_best_weights": False}, [3, 1, 2, 3], 4, 4),
         ({"patience": 1, "min_delta": 1}, [3, 2.5, 1], 2, 1),
         ({"patience": 1, "mode": "max"}, [1, 2, 1], 3, 2),
         ({"patience": 2}, [3, math.nan, math.inf, 1], 3, 1),
@@ -139,12 +139,15 @@ def watch(callback, numbers, lr=1.0, name="loss"):
     ],
 )
 def test_early_stopping(settings, numbers, epochs, best):
-    lrs, weight = watch(EarlyStopping("loss", **settings), numbers)
+    stopping = EarlyStopping("loss", restore_best_weights=True, **settings)
+    lrs, weight = watch(stopping, numbers)
     assert (len(lrs), weight) == (epochs, best)
+    lrs, weight = watch(EarlyStopping("loss", **settings), numbers)
+    assert (len(lrs), weight) == (epochs, epochs), "the last weights stay, as in Keras"
 
 
 def test_the_mode_of_accuracies_is_max():
-    assert EarlyStopping("val_accuracy").maximize
+    assert EarlyStopping("val_accuracy").maximize and EarlyStopping("val_ACC").maximize
     assert EarlyStopping("loss", mode="MAX").maximize
     assert not EarlyStopping("val_loss").maximize
     assert not EarlyStopping("accuracy", mode="min").maximize
@@ -254,6 +257,48 @@ def test_a_change_of_directory_does_not_move_files(tmp_path, monkeypatch):
     assert not os.listdir(tmp_path / "elsewhere") and len(os.listdir(tmp_path / "run")) == 2
 
 
+def test_a_checkpoint_may_have_epoch_and_metrics_in_its_name(tmp_path):
+    path = tmp_path / "w-{epoch:02d}-{val_loss:.2f}.npz"
+    history = fit(make_model(), ModelCheckpoint(path), validation_split=0.2)
+    names = [f"w-{i + 1:02d}-{loss:.2f}.npz" for i, loss in enumerate(history["val_loss"])]
+    assert sorted(os.listdir(tmp_path)) == names
+    assert [checkpoint.read(tmp_path / name)["progress"]["epoch"] for name in names] == [1, 2]
+    path = tmp_path / "b-{epoch}-{val_loss:.1f}-{{x}}.npz"
+    stop = LambdaCallback(on_batch_end=lambda *_: setattr(model, "stop_training", True))
+    fit(model := make_model(), stop, ModelCheckpoint(path), validation_split=0.2)
+    assert "b-1-nan-{x}.npz" in os.listdir(tmp_path), "stopped before the validation"
+
+
+class KerasHooks(Callback):
+    def __init__(self):
+        self.calls = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.calls.append(f"begin {batch}")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.calls.append(f"end {batch} {sorted(logs)}")
+
+    def on_test_begin(self, logs=None):
+        self.calls.append("test")
+
+    def on_test_end(self, logs=None):
+        self.calls.append(f"tested {sorted(logs)}")
+
+
+def test_keras_names_of_hooks_are_called():
+    hooks, names = KerasHooks(), "['accuracy', 'loss']"
+    fit(make_model(), hooks, epochs=1, batch_size=60, validation_split=0.2)
+    assert hooks.calls == ["begin 0", f"end 0 {names}", "test", f"tested {names}"]
+
+
+@pytest.mark.parametrize("name", ["on_epoch_ended", "on_Epoch_end", "on_predict_begin"])
+def test_a_hook_that_is_never_called_is_refused(name):
+    callback = type("Mine", (Callback,), {name: lambda self, *_: None})()
+    with pytest.raises(ValueError, match=rf"unknown hook of Mine '{name}\(\)'.*on_train_batch_end"):
+        fit(make_model(), callback)
+
+
 # Mistakes raise before the training starts
 
 
@@ -274,6 +319,15 @@ def test_a_change_of_directory_does_not_move_files(tmp_path, monkeypatch):
         (lambda: ModelCheckpoint("x", save_freq=0), ValueError, "save_freq.*must be.*received 0"),
         (lambda: ModelCheckpoint("x", save_freq="day"), ValueError, "save_freq.*received 'day'"),
         (lambda: ModelCheckpoint("x", save_freq=2, save_best_only=True), ValueError, "needs save"),
+        (
+            lambda: ModelCheckpoint("w-{epock}.npz"),
+            ValueError,
+            "'epock'.*the fields are epoch, loss",
+        ),
+        (lambda: ModelCheckpoint("w-{}.npz"), ValueError, "the fields are epoch, loss"),
+        (lambda: ModelCheckpoint("w-{loss:d}.npz"), ValueError, "cannot fill in 'w-{loss:d}.npz'"),
+        (lambda: ModelCheckpoint("w-{epoch}.h5"), ValueError, r"Keras's format; .* here is \.npz"),
+        (lambda: ModelCheckpoint("x", keep="3"), ValueError, "keep must be .* received '3'"),
         (lambda: LambdaCallback(on_epoch_ended=print), ValueError, "did you mean 'on_epoch_end'"),
         (lambda: EarlyStopping, TypeError, "a callback such as .* is needed, not"),
     ],
@@ -330,7 +384,7 @@ def test_a_second_ctrl_c_raises_at_once():
     log = []
     with pytest.raises(KeyboardInterrupt):
         fit(make_model(), press(at=1, times=2), Recorder(log, ""))
-    assert [hook for _, hook, _ in log].count("on_batch_end") == 1
+    assert [hook for _, hook, _ in log].count("on_train_batch_end") == 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

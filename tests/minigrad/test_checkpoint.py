@@ -8,10 +8,14 @@ import math
 import operator
 import os
 import random
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -589,7 +593,11 @@ def test_resume_from_falsified_files(tmp_path, section, files):
     """The training ends as it should, or nothing has changed."""
     chance, path, refused = random.Random(0), tmp_path / "file.npz", 0
     data = dict(x=np.ones((4, 3)), y=np.ones((4, 2)), batch_size=2, epochs=2, verbose=0)
-    data["callbacks"] = [EarlyStopping("loss"), ReduceLROnPlateau("loss"), *stopper(3)]
+    data["callbacks"] = [
+        EarlyStopping("loss", restore_best_weights=True),
+        ReduceLROnPlateau("loss"),
+        *stopper(3),
+    ]
     model = small(seed=1)
     model.fit(**data | {"callbacks": [*data["callbacks"], ModelCheckpoint(path)]})
     model.load(path)
@@ -608,3 +616,68 @@ def test_resume_from_falsified_files(tmp_path, section, files):
             model.load(path)
             assert everything(model) == before
     assert refused > 0.2 * files
+
+
+SAVE_OFTEN = """
+import sys
+import numpy as np
+from minigrad import checkpoint
+from minigrad.layers import Dense
+
+model = Dense(2)
+model(np.ones((1, 3)))
+for _ in range(100):
+    checkpoint.save(sys.argv[1], model)
+"""
+
+
+posix_locks = pytest.mark.skipif(os.name != "posix", reason="needs locks of folders")
+
+
+@posix_locks
+def test_threads_may_save_to_one_file_at_once(tmp_path):
+    path, model = tmp_path / "file.npz", small()
+    (tmp_path / "file.npz.0123abcd.part").write_bytes(b"of a killed process")
+    with ThreadPoolExecutor(3) as pool:
+        futures = [pool.submit(checkpoint.save, path, model) for _ in range(60)]
+    assert {future.result() for future in futures} == {path}
+    checkpoint.load(path, model)
+    checkpoint.save(path, model)
+    assert os.listdir(tmp_path) == ["file.npz"]
+
+
+@posix_locks
+@pytest.mark.slow
+def test_processes_may_save_to_one_file_at_once(tmp_path):
+    path = tmp_path / "file.npz"
+    (tmp_path / "file.npz.0123abcd.part").write_bytes(b"of a killed process")
+    command = [sys.executable, "-c", SAVE_OFTEN, str(path)]
+    options = dict(stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    processes = [subprocess.Popen(command, **options) for _ in range(3)]
+    assert [process.communicate()[1] for process in processes] == [""] * 3
+    model = Dense(2)
+    model(np.ones((1, 3)))
+    checkpoint.load(path, model)
+    checkpoint.save(path, model)
+    assert os.listdir(tmp_path) == ["file.npz"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs devices and pipes")
+def test_devices_pipes_and_loops_of_links_are_refused(tmp_path):
+    device, pipe, loop, other = (tmp_path / name for name in ("zero.npz", "pipe.npz", "a.npz", "b"))
+    device.symlink_to("/dev/zero")
+    os.mkfifo(pipe)
+    loop.symlink_to(other)
+    other.symlink_to(loop)
+    model = small()
+    for path in (device, pipe):
+        with pytest.raises(CheckpointError, match="npz is a folder, device or pipe; a file is"):
+            model.load(path)
+    with pytest.raises(OSError, match="symbolic links"):
+        model.load(loop)
+    for path in (device, pipe, loop, other):
+        with pytest.raises(FileExistsError, match="loop of links; a file is required"):
+            checkpoint.save(path if path.suffix else loop, model)
+    with pytest.raises(OSError, match="b"):
+        checkpoint.save(other / "file.npz", model)
+    assert len(os.listdir(tmp_path)) == 4

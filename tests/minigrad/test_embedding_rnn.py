@@ -129,3 +129,10 @@ def test_in_a_model():
 def test_bad_input(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_state_may_be_a_list():
+    layer, x = SimpleRNN(2), np.ones((3, 4, 5))
+    assert np.array_equal(layer(x, [[0.0, 0.0]] * 3).data, layer(x).data)
+    with pytest.raises(ValueError, match=r"a state of shape \(3, 2\) is required, received \(2,\)"):
+        layer(x, [0.0, 0.0])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from minigrad import Tensor, grad
-from minigrad.initializers import INITIALIZERS
+from minigrad.initializers import INITIALIZERS, get_initializer
 from minigrad.layers import Dense, Dropout, Flatten, Layer, ReLU, Sigmoid, Softmax, Tanh
 from minigrad.models import Sequential
 
@@ -108,12 +108,35 @@ def test_state_round_trip_and_errors_that_change_nothing():
         (lambda s: s.pop("scale"), "does not fit Nested: scale is missing"),
         (lambda s: s.update(extra=1.0), "extra is unknown"),
         (lambda s: s.update(constant=np.zeros(3)), r"constant needs shape \(2,\), received \(3,\)"),
+        (lambda s: s.update(constant=np.array(["a", "b"])), "constant needs float32, received <U1"),
+        (lambda s: s.update(constant=np.array(["1", "2"])), "constant needs float32, received <U1"),
+        (lambda s: s.update(constant=np.array([1j, 0])), "needs float32, received complex128"),
+        (lambda s: s.update(constant=np.array([1, None])), "needs float32, received object"),
     ):
         state = {k: v + 1 for k, v in good.items()}
         change(state)
         with pytest.raises(ValueError, match=message):
             b.load_state_dict(state)
         assert all(np.array_equal(v, b.state_dict()[k]) for k, v in good.items())
+
+
+def test_a_state_may_hold_tensors_integers_and_float64():
+    layer = Nested()
+    layer(np.ones((4, 3)))
+    state = {name: x * 2 for name, x in layer.named_tensors().items()}
+    state["constant"], state["scale"] = np.array([3, 4]), np.float64(0.1)
+    expected = {name: np.asarray(getattr(x, "data", x), np.float32) for name, x in state.items()}
+    layer.load_state_dict(state)
+    assert all(np.array_equal(expected[name], x) for name, x in layer.state_dict().items())
+
+
+def test_two_tensors_of_one_name_are_refused():
+    layer = Layer()
+    layer.members = {"a.b": Tensor(np.ones(2)), "a": {"b": Tensor(np.ones(3))}}
+    with pytest.raises(
+        ValueError, match=r"Layer: two tensors have the same name, \{'members\.a\.b'\}"
+    ):
+        layer.state_dict()
 
 
 def test_train_and_eval_reach_nested_layers():
@@ -125,7 +148,10 @@ def test_train_and_eval_reach_nested_layers():
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_initializers_have_the_documented_variance(name):
     w = INITIALIZERS[name]((300, 200), np.random.default_rng(0))
-    variance = {"zeros": 0, "ones": 0, "glorot": 2 / 500, "he": 2 / 300}[name.split("_")[0]]
+    variances = {"zeros": 0, "ones": 0, "glorot": 2 / 500, "he": 2 / 300}
+    variances |= {"random_uniform": 0.1**2 / 12, "uniform": 0.1**2 / 12}
+    variances |= {"random_normal": 0.05**2, "normal": 0.05**2}
+    variance = variances.get(name, variances.get(name.split("_")[0]))
     assert w.dtype == np.float32
     assert np.var(w) == pytest.approx(variance, rel=0.03)
 
@@ -155,5 +181,25 @@ def test_a_parameter_copies_the_array_of_its_initializer():
 def test_two_layers_with_the_same_name_are_refused():
     layer = Layer()
     layer.parts = {1: Dense(2), "1": Dense(3)}
-    with pytest.raises(ValueError, match=r"parts\.: two keys of \[1, '1'\] have the same name"):
+    for part in layer.parts.values():
+        part(np.ones((1, 1)))
+    with pytest.raises(ValueError, match=r"two tensors have the same name, .*parts\.1\.bias"):
         layer.parameters()
+
+
+def test_parameters_of_a_layer_that_is_not_built():
+    layer = Dense(2, input_shape=(3,))
+    with pytest.raises(AttributeError, match="no attribute 'kernel'; it may be made in build, at"):
+        layer.kernel  # noqa: B018
+    layer(np.ones((1, 3)))
+    assert layer.kernel.shape == (3, 2)
+    with pytest.raises(AttributeError, match=r"^'Dense' object has no attribute 'colour'$"):
+        layer.colour  # noqa: B018
+    assert not hasattr(Dense(2), "kernel")
+
+
+def test_initializers_have_keras_short_names():
+    for names in (("normal", "random_normal"), ("uniform", "random_uniform")):
+        a, b = (get_initializer(name)((50, 40), np.random.default_rng(0)) for name in names)
+        assert np.array_equal(a, b)
+    assert 0.0499 < np.abs(a).max() <= 0.05

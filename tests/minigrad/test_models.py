@@ -1,13 +1,14 @@
 """Sequential: fit, evaluate, predict, compile, and errors that change nothing."""
 
 import pickle
+import threading
 
 import numpy as np
 import pytest
 
 from minigrad import losses, optimizers
 from minigrad.functional import cross_entropy
-from minigrad.layers import Dense, Dropout, Flatten, Softmax
+from minigrad.layers import Dense, Dropout, Flatten, Layer, Softmax
 from minigrad.models import Sequential
 
 rng = np.random.default_rng(0)
@@ -94,6 +95,93 @@ def test_dropout_is_on_in_fit_and_off_in_predict():
     assert not np.array_equal(model(X).data, model(X).data)
 
 
+class ReadsTraining(Layer):
+    """Return x; remember what `training` is, while another thread runs the model too."""
+
+    def __init__(self, meet):
+        self.meet, self.seen = meet, {}
+
+    def forward(self, x):
+        self.meet.wait(timeout=10)
+        self.seen.setdefault(threading.current_thread().name, set()).add(self.training)
+        return x
+
+
+def test_predict_in_one_thread_leaves_training_on_in_another():
+    layer = ReadsTraining(threading.Barrier(2))
+    model = Sequential([layer, Dense(1)])
+    model.built = True
+    training = threading.Thread(target=lambda: [model(X) for _ in range(5)], name="training")
+    training.start()
+    for _ in range(5):
+        model.predict(X)
+    training.join()
+    assert layer.seen == {"training": {True}, threading.current_thread().name: {False}}
+    assert model.training and layer.training
+
+
+def test_predict_keeps_the_mode_of_each_layer():
+    model = classifier()
+    model.layers[1].eval()
+    model.predict(X)
+    assert [layer.training for layer in model.layers] == [True, False, True]
+    model.layers[1].training = True
+    assert all(layer.training for layer in model.sublayers())
+
+
+def test_a_layer_that_is_not_trainable_keeps_its_weights(capsys):
+    model = classifier()
+    model.layers[0].trainable = False
+    before = model.state_dict()
+    assert [name for name, _ in model.named_parameters()] == ["layers.2.kernel", "layers.2.bias"]
+    assert len(before) == 4
+    summary = model.summary().splitlines()
+    assert [line.split()[-1] for line in summary[1:]] == ["80", "0", "34", "114", "80"]
+    assert "of these not trainable" in summary[-1]
+    model.fit(X, LABELS, verbose=0)
+    changed = [name for name, x in model.state_dict().items() if np.any(x != before[name])]
+    assert changed == ["layers.2.kernel", "layers.2.bias"]
+    model.trainable = False
+    assert model.parameters() == []
+
+
+def test_train_on_batch_refuses_what_its_optimizer_does_not_train():
+    model = classifier()
+    with pytest.raises(RuntimeError, match=r"train_on_batch: first .* compile"):
+        Sequential([Dense(2)]).train_on_batch(X, LABELS)
+    model.train_on_batch(X, LABELS)
+    model.layers.append(Dense(2))
+    with pytest.raises(RuntimeError, match="already has parameters; make a new optimizer"):
+        model.train_on_batch(X, LABELS)
+
+
+def test_an_optimizer_with_groups_fits():
+    model = classifier()
+    kernels = [layer.kernel for layer in model.layers[::2]]
+    biases = [layer.bias for layer in model.layers[::2]]
+    groups = [{"params": kernels, "weight_decay": 0.1}, {"params": biases}]
+    model.compile(optimizers.SGD(groups), loss="cross_entropy")
+    before = model.state_dict()
+    model.fit(X, LABELS, verbose=0)
+    assert all(np.any(x != before[name]) for name, x in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("n", "share", "size"), [(10, 0.25, 3), (10, 0.2, 2), (7, 0.5, 4)])
+def test_the_last_rows_are_kept_for_validation(n, share, size):
+    """Keras trains on the first int(n · (1 − share)) rows."""
+    seen = []
+
+    def loss(prediction, y):
+        seen.append(set(np.ravel(y).astype(int)))
+        return np.mean(prediction)
+
+    model = Sequential([Dense(1)], seed=0)
+    model.compile("sgd", loss)
+    rows = np.arange(n).reshape(n, 1)
+    model.fit(rows, rows, batch_size=n, verbose=0, validation_split=share)
+    assert seen[-2:] == [set(range(n - size)), set(range(n - size, n))]
+
+
 with_nan = X.copy()
 with_nan[7, 2] = np.nan
 
@@ -145,8 +233,9 @@ def test_add_refuses_anything_but_a_layer():
         with pytest.raises(TypeError, match=r"a layer such as Dense\(10\) is required, not"):
             for layer in layers:
                 model.add(layer)
-    with pytest.raises(TypeError, match="a list of layers is required"):
-        Sequential(Dense(2))
+    for layers in ([Dense(2)], [Dense(2), Dense(3)]):
+        with pytest.raises(TypeError, match=r"a list of layers is required; write Sequential\(\[a"):
+            Sequential(*layers)
 
 
 def test_a_layer_added_later_is_trained_too():
@@ -230,3 +319,12 @@ def test_a_model_survives_pickling():
     model.fit(X, LABELS, verbose=0)
     twin = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(twin.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("name", ["m.h5", "m.weights.h5", "m.keras", "m.hdf5"])
+def test_names_of_other_formats_are_refused(tmp_path, name):
+    model = classifier()
+    for save in (model.save, model.save_weights):
+        with pytest.raises(ValueError, match=r"Keras's format; the one here is \.npz"):
+            save(tmp_path / name)
+    assert not list(tmp_path.iterdir())

@@ -22,6 +22,7 @@ from minigrad.callbacks import (
 from minigrad.checkpoint import CheckpointError
 from minigrad.datasets import batches
 from minigrad.functional import cross_entropy
+from minigrad.training_state import checksum
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 posix = pytest.mark.skipif(os.name != "posix", reason="needs fork")
@@ -66,11 +67,24 @@ def test_a_training_resumes_after_every_batch(nursery, tmp_path):
     assert last_checkpoint(tmp_path / "steps") == last_checkpoint(tmp_path / "whole")
 
 
-def test_a_checkpoint_of_version_0_1_0_resumes():
-    """The stored numbers are of another machine, so the last digits may differ."""
+def test_a_checkpoint_of_version_0_1_0_resumes(tmp_path):
+    """The stored numbers are of another machine, so the last digits may differ.
+
+    Version 0.1.0 drew the rows for validation at random, so here they are given as validation_data.
+    """
     old = SimpleNamespace(**runpy.run_path(str(GOLDEN / "checkpoint_0_1_0.py")))
-    assert checkpoint.read(old.CHECKPOINT)["progress"]["batch"] == 2
-    model, history = old.train(resume=old.CHECKPOINT)
+    with pytest.raises(CheckpointError, match="validation_rows=None, this one has 'the last'"):
+        old.train(resume=old.CHECKPOINT)
+    content = checkpoint.read(old.CHECKPOINT)
+    progress = content["progress"]
+    assert progress["batch"] == 2
+    order = np.random.default_rng([progress["seed"], 0]).permutation(40)
+    held_out, kept = np.sort(order[:8]), np.sort(order[8:])
+    split = dict(x=old.X[kept], y=old.Y[kept], validation_data=(old.X[held_out], old.Y[held_out]))
+    data = checksum(split["x"], split["y"], *split["validation_data"])
+    progress |= dict(examples=32, data=data, validation_split=0.0)
+    checkpoint.write(tmp_path / "given.npz", content)
+    model, history = old.train(resume=tmp_path / "given.npz", **split, validation_split=0.0)
     found = {f"weights/{name}": array for name, array in model.state_dict().items()}
     found |= {f"history/{name}": numbers for name, numbers in history.items()}
     with np.load(old.END) as end:
@@ -92,7 +106,7 @@ def fit(model, folder, epochs=12, **more):
             ModelCheckpoint(folder, save_freq=2),
             CSVLogger(folder / "log.csv"),
             ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.05, cooldown=1),
-            EarlyStopping("val_loss", patience=3),
+            EarlyStopping("val_loss", patience=3, restore_best_weights=True),
         ],
         resume=folder if checkpoint.latest(folder) else None,
         **more,
@@ -251,7 +265,7 @@ def test_weights_loaded_after_the_training_cannot_be_resumed(tmp_path):
     model.fit(X, Y, verbose=0)
     model.load(model.save(tmp_path / "one.npz"))
     loaded = model.save(tmp_path / "loaded.npz")
-    model.fit(X, Y, verbose=0, callbacks=[EarlyStopping("loss")])
+    model.fit(X, Y, verbose=0, callbacks=[EarlyStopping("loss", restore_best_weights=True)])
     best = model.save(tmp_path / "best.npz")
     for path in (loaded, best):
         with pytest.raises(CheckpointError, match="its weights were loaded after the training"):

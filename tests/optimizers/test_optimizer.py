@@ -20,6 +20,7 @@ from minigrad.optimizers import (
     clip_by_global_norm,
     clip_by_norm,
     clip_by_value,
+    register,
 )
 
 
@@ -275,8 +276,9 @@ def test_global_hyperparameters_are_refused_in_a_group():
 
 A = parameter(1.0)
 BAD_PARAMS = [
-    ([], ValueError, "no parameters"),
-    (iter([]), ValueError, r"is the generator exhausted\?"),
+    ([], ValueError, "received no parameters; call the network first, or give"),
+    (iter([]), ValueError, "a generator is used up once"),
+    (0.01, TypeError, r"float is not iterable; .* \(or write lr=0.01\)"),
     ([{"params": []}], ValueError, "no parameters"),
     ({A}, TypeError, "a set of parameters has no order"),
     ([{"params": {A}}], TypeError, "a set of parameters has no order"),
@@ -491,3 +493,146 @@ def test_a_computed_tensor_is_refused_as_a_parameter():
     computed = type("Computed", (), {"data": computed.data, "grad": None, "node": object()})()
     with pytest.raises(ValueError, match="the parameter '0' was computed"):
         SGD([computed])
+
+
+# ---- what a step leaves behind ----
+
+
+class Versioned(Parameter):
+    """A parameter that counts the writes into its data, as a Tensor does."""
+
+    version = 0
+
+
+def test_a_step_counts_up_the_version_of_each_parameter_that_it_updates():
+    moved, still, plain = Versioned(np.ones(2), np.ones(2)), Versioned(np.ones(2)), parameter(1.0)
+    optimizer = Adam([moved, still, plain])
+    optimizer.step()
+    optimizer.step()
+    assert (moved.version, still.version, hasattr(plain, "version")) == (2, 0, False)
+    plain.grad[:] = np.nan
+    with pytest.raises(FloatingPointError):
+        optimizer.step()
+    assert moved.version == 2
+
+
+@pytest.mark.parametrize("value", [1e38, 1e-38])
+def test_a_step_is_whole_when_numpy_raises_on_overflow(value):
+    first, second = (parameter(1.0, grad=g, dtype=np.float32) for g in (1.0, value))
+    optimizer = RMSprop([first, second], lr=1.0)
+    with np.errstate(all="raise"):
+        optimizer.step()
+    assert (optimizer.steps, optimizer.updates) == (1, {"0": 1, "1": 1})
+    assert first.data != 1
+
+
+def test_momentum_0_keeps_the_buffer():
+    """PyTorch 2.13: SGD(lr=1) on gradients 1 … 6, with momentum .9 twice, 0 twice, .5 twice."""
+    optimizer, found = SGD([parameter(4.0)], lr=1.0), []
+    for t, momentum in enumerate([0.9, 0.9, 0.0, 0.0, 0.5, 0.5]):
+        optimizer.momentum = momentum
+        optimizer.parameters["0"].grad = np.array([t + 1.0])
+        optimizer.step()
+        found.append(optimizer.parameters["0"].data.item())
+    assert found == pytest.approx([3, 0.1, -2.9, -6.9, -13.35, -22.575], rel=1e-12)
+
+
+# ---- mistakes in a rule of one's own ----
+
+
+def rule_that_returns(u):
+    return type("Mine", (Optimizer,), {"direction": lambda self, g, slots: u(g)})
+
+
+@pytest.mark.parametrize(
+    ("u", "received"),
+    [
+        (lambda g: None, "NoneType"),
+        (lambda g: g.sum(), r"\(\)"),
+        (lambda g: g[:1], r"\(1,\)"),
+        (lambda g: [1.0, 2.0], "list"),
+    ],
+)
+def test_a_direction_must_return_an_array_like_g(u, received):
+    p = parameter(1.0, 2.0)
+    optimizer = rule_that_returns(u)([p])
+    for _ in range(2):  # the second time, too
+        with pytest.raises(
+            TypeError, match=rf"Mine: direction must .* \(2,\), .*returned {received}$"
+        ):
+            optimizer.step()
+    assert p.data.tolist() == [1, 2]
+    rule_that_returns(lambda g: g.sum())([Parameter(np.array(4.0), np.array(1.0))]).step()
+
+
+def test_a_group_cannot_override_what_direction_reads_from_self():
+    class FromSelf(Optimizer):
+        beta: float = 0.5
+
+        def direction(self, g, slots):
+            return self.beta * g
+
+    groups = [{"params": [parameter(4.0)], "beta": 0.25}]
+    for change in (
+        lambda: FromSelf(groups),
+        lambda: FromSelf([parameter(4.0)]).groups[0].update(beta=0.25),
+    ):
+        with pytest.raises(TypeError, match=r"own beta: .*direction\(self, g, slots, \*, beta\)"):
+            change()
+
+
+def test_a_group_overrides_what_direction_asks_for():
+    class Keyword(Optimizer):
+        beta: float = 0.5
+
+        def direction(self, g, slots, *, beta):
+            return beta * g
+
+    class Default(Keyword):
+        def direction(self, g, slots, beta=None):
+            return beta * g
+
+    class Hyper(Keyword):
+        def direction(self, g, slots, **hyper):
+            return hyper["beta"] * g
+
+    class OwnUpdate(Keyword):
+        def direction(self, g, slots):
+            return g
+
+        def update(self, w, g, slots, h):
+            w -= h["lr"] * h["beta"] * g
+
+    for cls in (Keyword, Default, Hyper, OwnUpdate):
+        groups = [{"params": [parameter(4.0)], "beta": 0.25}, {"params": [parameter(4.0)]}]
+        assert after(1, cls(groups, lr=1.0)) == [[3.75], [3.5]]
+
+
+def test_an_undeclared_hyperparameter_says_how_to_declare_it():
+    with pytest.raises(
+        TypeError, match=r"no hyperparameter 'beta'.* Declare it: beta: float = 0\.9 in"
+    ):
+
+        class Unannotated(Optimizer):
+            beta = 0.9
+
+            def direction(self, g, slots, *, beta):
+                return beta * g
+
+    with pytest.raises(TypeError, match="beta=… in a function"):
+
+        @register("no_default")
+        def no_default(g, slots, *, beta):
+            return beta * g
+
+    class Torch(Optimizer):
+        def __init__(self, params, lr=0.1, beta=0.9):
+            super().__init__(params, lr=lr)
+            self.beta = beta
+
+        def direction(self, g, slots):
+            return self.beta * g
+
+    for error, hyper in ((AttributeError, {}), (TypeError, {"beta": 0.5})):
+        with pytest.raises(error, match="Declare it: beta: float = … in the class"):
+            Torch([parameter(1.0)], **hyper)

@@ -113,7 +113,7 @@ def test_the_docstring_replaces_lines_that_cannot_be_traced():
         def direction(self, g, slots):
             return g / np.linalg.norm(g)
 
-    assert lines_of(Normed())[1] == "u = g / ‖g‖."
+    assert lines_of(Normed())[2] == "u = g / ‖g‖."
 
 
 def test_an_unbound_optimizer_can_be_explained():
@@ -122,3 +122,56 @@ def test_an_unbound_optimizer_can_be_explained():
     assert optimizer.explain() == bound.explain()
     assert "for no parameters yet:\n    v ← 0.9·v + 0.1·g²\n" in optimizer.explain()
     assert not (optimizer.groups or optimizer.parameters or optimizer.slots)
+
+
+def test_a_rule_that_uses_old_state_is_not_shown_with_new_state():
+    class Old(Optimizer):
+        """u = 2·z − 2·(z − g)."""
+
+        def init(self, w):
+            return {"z": np.zeros_like(w)}
+
+        def direction(self, g, slots):
+            z = slots["z"]
+            old = 2 * z
+            z -= g
+            return old - 2 * z
+
+    class Kept(Old):
+        """u = 2·z + g, z ← z − g."""
+
+        def direction(self, g, slots):
+            old = 2 * slots["z"]
+            slots["z"] -= g
+            return old + g
+
+    class Late(Old):
+        """Lines in the order of the slots would show the new a in b."""
+
+        def init(self, w):
+            return {"a": np.zeros_like(w), "b": np.zeros_like(w)}
+
+        def direction(self, g, slots):
+            slots["b"] += slots["a"]
+            slots["a"] -= g
+            return g
+
+    for rule in (Old, Late):
+        note, docstring = lines_of(rule(lr=1.0))[1:3]
+        assert note == "(its code cannot be shown as equations; this is its docstring)"
+        assert docstring == rule.__doc__
+    assert lines_of(Kept(lr=1.0))[1:-1] == ["u = 2·z + g", "z ← z − g", "w ← w − 1·u"]
+
+
+def test_another_rule_has_not_the_conventions_of_its_parent():
+    class Half(SGD):
+        """u = g, half of it."""
+
+        def update(self, w, g, slots, h):
+            super().update(w, g / 2, slots, h)
+
+    class Named(SGD):
+        """u = g."""
+
+    assert lines_of(Half())[-1] == "the convention of none of the frameworks known here"
+    assert lines_of(Named())[-1] == "the convention of torch, keras, optax, d2l"

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from minigrad import optimizers
-from minigrad.optimizers import SGD, Adam, Parameter, RMSprop, StepDecay, available, identify
+from minigrad.optimizers import (
+    SGD,
+    Adam,
+    Parameter,
+    RMSprop,
+    StepDecay,
+    available,
+    identify,
+    registry,
+)
 from minigrad.optimizers.tools.explain import inactive_switches
 from tests.optimizers.test_golden import CASES, GOLDEN, title
 
@@ -152,6 +161,20 @@ def test_the_match_with_the_fewest_numbers_is_first():
     found = identify([1.0, 0.9], [1.0], lr=0.1)  # a step that Lion can make, too
     assert (found[0].optimizer_class, found[0].hyper) == (SGD, {})
     assert optimizers.Lion in [match.optimizer_class for match in found]
+
+
+def test_a_rule_that_fails_is_left_out(restrict, monkeypatch):
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+
+    @optimizers.register("writes_into_g")
+    def writes_into_g(g, slots):
+        g *= 0.5
+        return g
+
+    restrict(["writes_into_g", "sgd"])
+    with pytest.warns(UserWarning, match=r"omits writes_into_g: .*read-only"):
+        best = identify([1.0, 0.8, 0.7], [2.0, 1.0], lr=0.1)[0]
+    assert (best.optimizer_class, best.hyper, best.first_mismatch) == (SGD, {}, None)
 
 
 if __name__ == "__main__":
