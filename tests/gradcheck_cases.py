@@ -27,9 +27,10 @@ SHAPES = dict(
 )  # fmt: skip
 UNARY = "s v e f c t"
 BINARY = "mf sm ms vm mv rv cf ts ed"
-POSITIVE = """np.log np.log2 np.log10 np.log1p np.sqrt np.power scipy.special.xlogy
-scipy.special.beta scipy.special.betaln scipy.special.entr scipy.special.erfcinv
+POSITIVE = """np.log np.log2 np.log10 np.log1p np.sqrt np.power np.float_power np.arccosh
+scipy.special.xlogy scipy.special.beta scipy.special.betaln scipy.special.entr scipy.special.erfcinv
 scipy.special.kl_div scipy.special.logit scipy.special.ndtri scipy.special.rel_entr""".split()
+SHIFTED = {"np.arccosh": "1 + "}  # what is added, to come into the domain
 
 EXPRESSIONS = """
 np.sum(t); np.sum(t, axis=(0, -1)); np.sum(f, axis=-2, keepdims=True); np.sum(s); np.sum(e, axis=0)
@@ -66,6 +67,15 @@ np.cov(m, dtype=np.float64); np.cov(v, w, dtype=np.float64); np.cov(s * v, ddof=
 np.cov(f, rowvar=False, bias=True, dtype=np.float64); np.cov(m, v, dtype=np.float64)
 np.corrcoef(m, dtype=np.float64); np.corrcoef(v, w, dtype=np.float64)
 np.corrcoef(t[0], rowvar=False, dtype=np.float64)
+np.add.reduce(t); np.add.reduce(m, axis=-1, keepdims=True, initial=2.0, where=MASK)
+np.multiply.reduce(m); np.maximum.reduce(t, axis=(0, -1)); np.minimum.reduce(m, initial=0.1)
+np.logaddexp.reduce(t); np.logaddexp.reduce(m, axis=None, keepdims=True); np.logaddexp.reduce(s)
+np.logaddexp.reduce(m, axis=1, initial=0.3, where=MASK); np.logaddexp.reduce(e, axis=1)
+np.add.accumulate(t); np.add.accumulate(m, axis=-1); np.multiply.outer(m, v)
+np.divide.outer(s, m); np.arctan2.outer(v, t); np.subtract.outer(e, s)
+np.divmod(m, f)[1]; np.divmod(m, v)[0]; np.round(m); np.round(t, 1); np.around(f, decimals=-1)
+np.fix(m); np.sinc(s); np.sinc(m); np.sinc(t * 4); np.sinc(e); np.sinc(c * ZEROS)
+np.cumsum(m); np.cumsum(t, axis=-2); np.cumsum(e, axis=0); np.cumsum(s)
 np.linalg.norm(m); np.linalg.norm(t, axis=-1); np.linalg.norm(v, 3); np.linalg.norm(m, 1, axis=0)
 np.linalg.norm(v, np.inf); np.linalg.norm(v, -np.inf, keepdims=True); np.linalg.norm(t, axis=(0, 2))
 np.linalg.norm(m, "fro"); np.linalg.norm(s); np.linalg.norm(m, 1, (0,))
@@ -240,12 +250,12 @@ def cases() -> dict[str, list[Case]]:
     """Map the name of each function to its cases."""
     found: dict[str, list[Case]] = {}
     for function in HANDLED_FUNCTIONS:
-        if isinstance(function, np.ufunc) and function.signature is None:
-        is_elementwise = isinstance(function, np.ufunc) and function is not np.matmul
-        if is_elementwise and None not in getattr(HANDLED_FUNCTIONS[function], "vjps", ()):
+        is_elementwise = isinstance(function, np.ufunc) and function.signature is None
+        vjps = getattr(HANDLED_FUNCTIONS[function], "vjps", ())
+        if is_elementwise and None not in vjps and function is not np.divmod:
             name = name_of(function)
             operands = (UNARY if function.nin == 1 else BINARY).split()
-            texts = [f"{name}({', '.join(letters)})" for letters in operands]
+            texts = [f"{name}({SHIFTED.get(name, '')}{', '.join(letters)})" for letters in operands]
             found[name] = [case(text, name in POSITIVE) for text in texts]
     for text in re.split(r"[;\n]\s*", EXPRESSIONS.strip()):
         name = text.split("(")[0].replace("F.", "functional.")

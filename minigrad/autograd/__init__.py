@@ -5,6 +5,7 @@ numpy_vjps                NumPy functions with their derivatives: the table
 numpy_functions           reductions, products and differences, composed of the table's rows
 shape_functions, statistics, einsum    more functions that are composed
 linalg_vjps               np.linalg with its derivatives
+variadic                  primitives of any number of operands
 scipy_vjps                SciPy functions with their derivatives
 differential_operators    grad, jacobian, hessian, …
 dispatch, conversion, array_methods, recording    what tensor.py is built on

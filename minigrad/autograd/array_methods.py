@@ -85,13 +85,14 @@ class ArrayMethods:
     __truediv__, __rtruediv__ = operators(np.divide)
     __pow__, __rpow__ = operators(np.power)
     __matmul__, __rmatmul__ = operators(np.matmul)
-    # // and % raise an error that names the missing derivative
     __floordiv__, __rfloordiv__ = operators(np.floor_divide)
     __mod__, __rmod__ = operators(np.remainder)
+    __divmod__, __rdivmod__ = operators(np.divmod)
     __lt__, __gt__ = comparison(np.less), comparison(np.greater)
     __le__, __ge__ = comparison(np.less_equal), comparison(np.greater_equal)
     __eq__, __ne__ = comparison(np.equal), comparison(np.not_equal)
     __neg__, __pos__, __abs__ = method(np.negative), method(np.positive), method(np.absolute)
+    __round__ = method(np.round)
 
     # Writing in place is refused
 
@@ -99,9 +100,16 @@ class ArrayMethods:
         raise in_place_error("an operator such as +=")
 
     __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __imatmul__ = _refuse_in_place
+    __ifloordiv__ = __imod__ = _refuse_in_place
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise in_place_error("tensor[...] = value")
+
+    def fill(self, value: Any) -> None:
+        raise in_place_error("tensor.fill(value)")
+
+    def sort(self, *_: Any, **__: Any) -> None:
+        raise TypeError("tensor.sort() would sort in place, as NumPy does; write np.sort(tensor)")
 
     # Attributes and conversions
 
@@ -185,8 +193,12 @@ class ArrayMethods:
         """Return np.ravel of this tensor."""
         return np.ravel(self, order)
 
+    mT = property(lambda self: np.swapaxes(self, -1, -2), doc="The matrices, transposed.")
+    real = property(method(np.real), doc="The tensor itself: its numbers are real.")
     copy = method(np.copy)
     sum, mean, prod, cumsum = method(np.sum), method(np.mean), method(np.prod), method(np.cumsum)
+    cumprod, round = method(np.cumprod), method(np.round)
+    conj = conjugate = method(np.conjugate)
     var, std, max, min = method(np.var), method(np.std), method(np.max), method(np.min)
     dot, clip, take, repeat = method(np.dot), method(np.clip), method(np.take), method(np.repeat)
     ravel, squeeze, swapaxes = method(np.ravel), method(np.squeeze), method(np.swapaxes)

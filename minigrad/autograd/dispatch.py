@@ -14,7 +14,7 @@ import numpy as np
 
 from .array_methods import HANDLED_FUNCTIONS as HANDLED_FUNCTIONS
 from .array_methods import ArrayMethods, in_place_error
-from .conversion import unwrap_nested
+from .conversion import coerce_lists, unwrap_nested
 
 NONDIFFERENTIABLE: set[Callable] = set()  # these run on the arrays and return plain arrays
 IN_PLACE = {np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask}
@@ -25,12 +25,16 @@ UNNAMED = {  # these take any number of operands, which have no names
 REFUSED: dict[Any, str] = {}  # functions that cannot have a derivative here, and why
 LAZY_TABLES: dict[str, Callable] = {}  # module name → loader of its table
 UFUNC_OPTIONS = dict(out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True)
+UFUNC_METHODS: dict[str, dict[Any, Callable]] = dict(  # np.add.reduce is np.sum
+    reduce={np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min},
+    accumulate={np.add: np.cumsum, np.multiply: np.cumprod},
+)
 
 
 def dispatch(function: Callable, args: Sequence, options: dict, method: str = "__call__") -> Any:
     """Call our implementation of a NumPy function; raise TypeError if there is none."""
     if method != "__call__":
-        raise no_derivative(f"{name_of(function)}.{method}")
+        return call_method(function, method, args, options)
     if options:
         out = options.get("out")
         if any(isinstance(x, ArrayMethods) for x in (out if isinstance(out, tuple) else (out,))):
@@ -56,6 +60,25 @@ def find(function: Callable, *args: Any) -> Callable:
     return HANDLED_FUNCTIONS[function]
 
 
+def call_method(ufunc: Any, method: str, args: Sequence, options: dict) -> Any:
+    """Call the function that equals this method of a ufunc; raise TypeError if there is none."""
+    name, table = f"{name_of(ufunc)}.{method}", UFUNC_METHODS.get(method, {})
+    if method == "outer":
+        a, b = coerce_lists(name, args)
+        return ufunc(np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b, **options)
+    if method == "at":
+        raise in_place_error(name)
+    if ufunc not in table or "out" in options:
+        raise TypeError(
+            f"{name} has no derivative in minigrad. Without out=, these have: reduce of add, "
+            "multiply, maximum, minimum, logaddexp; accumulate of add, multiply; outer. "
+            "If you need its value alone, pass x.data"
+        )
+    if options.get("dtype", 0) is None:
+        del options["dtype"]  # np.max has no dtype=
+    return table[ufunc](*args, **dict(axis=0) | options)
+
+
 def name_of(function: Callable) -> str:
     """Return the name that users write: np.exp, np.linalg.norm, scipy.special.erf."""
     name = function.__name__
@@ -73,7 +96,8 @@ def bind_arguments(
     Leave out options with NumPy's default value; raise TypeError for one that we lack.
     """
     defaults = parameters(function, implementation)
-    if function in UNNAMED:
+    is_ufunc = isinstance(function, np.ufunc)
+    if is_ufunc or function in UNNAMED:
         operands, named = list(args), options
     else:
         named = dict(zip(defaults, args)) | options
@@ -82,13 +106,17 @@ def bind_arguments(
         )
         operands = [named.pop(name) for name in operand_names]
     changed = {name: x for name, x in named.items() if x is not defaults.get(name)}
+    if is_ufunc and np.dtype(changed.get("dtype", int)).kind == "f":
+        dtype = changed.pop("dtype")
+        operands = [x.astype(dtype) if hasattr(x, "astype") else x for x in operands]
     supported = (
         implementation.option_names if is_primitive(implementation) else parameters(implementation)
     )
     if unsupported := changed.keys() - supported:
+        hint = "; write np.where(mask, result, others)" if is_ufunc and "where" in changed else ""
         raise TypeError(
             f"{name_of(function)}: minigrad does not support the argument "
-            f"{', '.join(sorted(unsupported))}; supported: {', '.join(supported) or 'none'}"
+            f"{', '.join(sorted(unsupported))}; supported: {', '.join(supported) or 'none'}{hint}"
         )
     return operands, changed
 
@@ -110,7 +138,7 @@ def shared_arguments(function: Callable, implementation: Any) -> int:
 def parameters(function: Any, implementation: Any = None) -> dict[str, Any]:
     """Return a function's parameter names in order, with their defaults."""
     if isinstance(function, np.ufunc):
-        return {f"operand {i}": None for i in range(function.nin)} | UFUNC_OPTIONS
+        return UFUNC_OPTIONS
     try:
         signature = inspect.signature(function)
     except ValueError:  # a C function without a signature; ours has the same names

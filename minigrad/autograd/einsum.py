@@ -4,40 +4,35 @@ The vjp of an operand is again an einsum: g replaces the operand, and the subscr
 result are swapped. For 'ij,jk->ik' the vjp of the first operand is 'ik,jk->ij'.
 """
 
-from collections.abc import Callable
-from functools import cache
 from string import ascii_letters
 from typing import Any
 
 import numpy as np
 
 from .numpy_vjps import implements
-from .tensor import Primitive, Tensor
+from .tensor import Tensor
+from .variadic import VariadicPrimitive
 
 
-@cache
-def contraction(n: int) -> Primitive:
-    """Make the primitive np.einsum for n operands and explicit subscripts."""
+def einsum_vjp(
+    g: Any, _out: Any, operands: Any, i: int, subscripts: str = "", optimize: Any = False
+) -> Any:
+    """Return the einsum in which g replaces operand i."""
+    left, out = subscripts.split("->")
+    terms = left.split(",")
+    own, terms[i] = terms[i], out
+    kept = "".join(c for c in own if any(c in term for term in terms))
+    factors = [*operands[:i], g, *operands[i + 1 :]]
+    r = np.einsum(f"{','.join(terms)}->{kept}", *factors, optimize=optimize)
+    r = np.expand_dims(r, tuple(k for k, c in enumerate(own) if c not in kept))
+    return np.broadcast_to(r, np.broadcast_shapes(r.shape, operands[i].shape))
 
-    def by_operand(i: int) -> Callable:
-        def vjp(
-            g: Any, _out: Any, *operands: Any, subscripts: str = "", optimize: Any = False
-        ) -> Any:
-            left, out = subscripts.split("->")
-            terms = left.split(",")
-            own, terms[i] = terms[i], out
-            kept = "".join(c for c in own if any(c in term for term in terms))
-            factors = [*operands[:i], g, *operands[i + 1 :]]
-            r = np.einsum(f"{','.join(terms)}->{kept}", *factors, optimize=optimize)
-            r = np.expand_dims(r, tuple(k for k, c in enumerate(own) if c not in kept))
-            return np.broadcast_to(r, np.broadcast_shapes(r.shape, operands[i].shape))
 
-        return vjp
-
-    def forward(*x: Any, subscripts: str, optimize: Any) -> Any:
-        return np.einsum(subscripts, *x, optimize=optimize)
-
-    return Primitive(forward, *map(by_operand, range(n)), name="np.einsum")
+contraction = VariadicPrimitive(
+    lambda *x, subscripts, optimize: np.einsum(subscripts, *x, optimize=optimize),
+    einsum_vjp,
+    name="np.einsum",
+)
 
 
 @implements(np.einsum)
@@ -46,7 +41,7 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
     left, out = explicit(text, [np.ndim(x) for x in arrays]).split("->")
     operands, terms = zip(*map(diagonal_of, arrays, left.split(",")))
     subscripts = f"{','.join(terms)}->{out}"
-    return contraction(len(operands))(*operands, subscripts=subscripts, optimize=optimize)
+    return contraction(*operands, subscripts=subscripts, optimize=optimize)
 
 
 def explicit(subscripts: str, ranks: list[int]) -> str:

@@ -1,7 +1,7 @@
 """The table: NumPy functions with their derivatives.
 
-Sorted by difficulty: one operand, two operands, sums, matrix products; below the marker more
-reductions, shapes, choosing, joining. How to read a row, for example that of out = a·b:
+Sorted by difficulty: one operand, two operands, sums, matrix products; below the marker more of
+them, then shapes, choosing, joining. How to read a row, for example that of out = a·b:
 
     defvjp(np.multiply, lambda g, _out, _a, b: g * b, lambda g, _out, a, _b: g * a)
 
@@ -18,16 +18,17 @@ functions that have derivatives, so it has derivatives itself.
 
 import operator
 from collections.abc import Callable
-from functools import cache
 from itertools import accumulate
 from math import log as ln
+from math import pi
 from typing import Any
 
 import numpy as np
 
 from .conversion import unwrap
-from .dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE, name_of
+from .dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE, UFUNC_METHODS, name_of
 from .tensor import Primitive, Tensor
+from .variadic import VariadicPrimitive
 
 
 def defvjp(function: Callable, *vjps: Callable | None, forward: Callable | None = None) -> None:
@@ -73,12 +74,12 @@ def power_vjp_base(g: Any, _out: Any, x: Any, n: Any) -> Any:
     """Return g · n·xⁿ⁻¹."""
     if not np.all(n):  # where x and n are both 0, x becomes 1: 0 · 0⁻¹ would be NaN
         x = np.where((x == 0) & (n == 0), 1, x)
-    return g * n * x ** (n - 1)
+    return g * n * x ** (n - 1 if isinstance(n, int) else n - 1.0)  # np.uint8(0) − 1 is 255
 
 
 def power_vjp_exponent(g: Any, out: Any, x: Any, _n: Any) -> Any:
     """Return g · xⁿ·log x."""
-    return g * out * np.log(np.where(x == 0, 1, x))  # 0ⁿ·log 0 is 0 for n > 0
+    return g * out * np.log(np.where(x == 0, 1.0, x))  # 0ⁿ·log 0 is 0 for n > 0
 
 
 defvjp(np.power, power_vjp_base, power_vjp_exponent, forward=operator.pow)
@@ -146,27 +147,70 @@ def implements(function: Any) -> Callable:
     return register
 
 
-# More of two operands; where both are equal, maximum and minimum give half of g to each
+# More of one operand, elementwise; the derivative of a step is 0
 
-defvjp(
-    np.maximum,
-    lambda g, _out, a, b: (g * (a > b) + g * (a >= b)) / 2,
-    lambda g, _out, a, b: (g * (b > a) + g * (b >= a)) / 2,
-)
-defvjp(
-    np.minimum,
-    lambda g, _out, a, b: (g * (a < b) + g * (a <= b)) / 2,
-    lambda g, _out, a, b: (g * (b < a) + g * (b <= a)) / 2,
-)
+for step in (np.floor, np.ceil, np.trunc, np.rint):
+    defvjp(step, lambda g, *_: g * 0)
+defvjp(np.round, lambda g, _out, _x, decimals=0: g * 0)
+HANDLED_FUNCTIONS[np.around] = HANDLED_FUNCTIONS[np.round]
+HANDLED_FUNCTIONS[np.fix] = HANDLED_FUNCTIONS[np.trunc]
+defvjp(np.conjugate, lambda g, *_: g)
+defvjp(np.fabs, lambda g, _out, x: g * np.sign(x))
+defvjp(np.exp2, lambda g, out, _x: g * ln(2) * out)
+defvjp(np.cbrt, lambda g, out, _x: g / (3 * out * out))
+defvjp(np.arcsin, lambda g, _out, x: g / np.sqrt((1 - x) * (1 + x)))
+defvjp(np.arccos, lambda g, _out, x: -g / np.sqrt((1 - x) * (1 + x)))
+defvjp(np.arcsinh, lambda g, _out, x: g / np.hypot(1, x))
+defvjp(np.arccosh, lambda g, _out, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
+defvjp(np.arctanh, lambda g, _out, x: g / ((1 - x) * (1 + x)))
+for to_radians, to_degrees in ((np.deg2rad, np.rad2deg), (np.radians, np.degrees)):
+    defvjp(to_radians, lambda g, *_: g * (pi / 180))
+    defvjp(to_degrees, lambda g, *_: g * (180 / pi))
+
+POINTS, WEIGHTS = np.polynomial.legendre.leggauss(10)  # Gauss's rule for ∫ from −1 to 1
+
+
+def sinc_vjp(g: Any, out: Any, x: Any) -> Any:
+    """Return g·(cos πx − sinc x) / x. Near 0 its digits cancel: there −g·π/2·∫ t·sin πxt dt."""
+    near = np.abs(x) < 0.5  # sinc x = ½ ∫ cos πxt dt
+    integral = np.sin(pi * np.expand_dims(x, -1) * POINTS) @ (POINTS * WEIGHTS)
+    quotient = (np.cos(pi * x) - out) / np.where(near, 1, x)
+    return g * np.where(near, -pi / 2 * integral, quotient)
+
+
+defvjp(np.sinc, sinc_vjp)
+
+# More of two operands. Of equal operands, each extreme gives half of g to each; fmax and fmin
+# ignore NaN, which equals nothing
+
+for extreme in (np.maximum, np.minimum, np.fmax, np.fmin):
+    defvjp(
+        extreme,
+        lambda g, out, a, b: (g + g * (a != b)) * (a == out) / 2,
+        lambda g, out, a, b: (g + g * (a != b)) * (b == out) / 2,
+    )
 defvjp(
     np.logaddexp,
     lambda g, out, a, _b: g * np.exp(a - out),
     lambda g, out, _a, b: g * np.exp(b - out),
 )
 defvjp(
-    np.arctan2,
-    lambda g, _out, y, x: g * x / (x * x + y * y),
-    lambda g, _out, y, x: -g * y / (x * x + y * y),
+    np.logaddexp2,
+    lambda g, out, a, _b: g * np.exp2(a - out),
+    lambda g, out, _a, b: g * np.exp2(b - out),
+)
+defvjp(np.float_power, power_vjp_base, power_vjp_exponent)
+defvjp(np.floor_divide, lambda g, *_: g * 0, lambda g, *_: g * 0)
+defvjp(np.remainder, lambda g, *_: g, lambda g, _out, a, b: -g * (a // b))
+defvjp(np.fmod, lambda g, *_: g, lambda g, out, a, b: -g * np.rint((a - out) / b))
+implements(np.divmod)(lambda a, b: (a // b, a % b))
+defvjp(np.heaviside, lambda g, *_: g * 0, lambda g, _out, x, _at_0: g * (x == 0))
+defvjp(np.copysign, lambda g, _out, x, y: g * np.sign(x) * np.copysign(1, y), lambda g, *_: g * 0)
+defvjp(np.hypot, lambda g, out, x, _y: g * (x / out), lambda g, out, _x, y: g * (y / out))
+defvjp(
+    np.arctan2,  # x² + y² could overflow
+    lambda g, _out, y, x: g / np.hypot(x, y) * (x / np.hypot(x, y)),
+    lambda g, _out, y, x: -g / np.hypot(x, y) * (y / np.hypot(x, y)),
 )
 
 # More reductions: element i contributes to the cumulative sums i, i + 1, …; equal maxima share g
@@ -187,6 +231,22 @@ defvjp(np.cumsum, cumsum_vjp)
 defvjp(np.max, extreme_vjp)
 defvjp(np.min, extreme_vjp)
 
+
+def log_sum_exp(
+    a: Any, axis: Any, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Any:
+    """Return log Σ eᵃ; the maximum is subtracted, so that nothing overflows."""
+    a = a if where is True else np.where(where, a, -np.inf)
+    top = np.max(unwrap(a), axis=axis, keepdims=True, initial=-np.inf)
+    top = np.where(np.isinf(top), 0, top)
+    with np.errstate(divide="ignore"):  # log 0 is −inf
+        total = np.log(np.sum(np.exp(a - top), axis=axis, keepdims=keepdims))
+    total = total + np.reshape(top, total.shape)
+    return total if initial is None else np.logaddexp(total, initial)
+
+
+UFUNC_METHODS["reduce"][np.logaddexp] = log_sum_exp
+
 # The same elements in another shape, order or dtype
 
 
@@ -201,12 +261,12 @@ def reshape_vjp(g: Any, _out: Any, _x: Any, shape: Any = None, order: Any = "C")
 
 
 def transpose_vjp(g: Any, _out: Any, _x: Any, axes: Any = None) -> Any:
-    inverse = None if axes is None else np.argsort([i % _x.ndim for i in axes])
+    inverse = None if axes is None else np.argsort(np.atleast_1d(axes) % _x.ndim)
     return np.transpose(g, inverse)
 
 
 def roll_vjp(g: Any, _out: Any, _x: Any, shift: Any = 0, axis: Any = None) -> Any:
-    return np.roll(g, np.negative(shift).tolist(), axis)
+    return np.roll(g, (-np.asarray(shift, int)).tolist(), axis)
 
 
 defvjp(np.reshape, reshape_vjp, forward=reshape)
@@ -289,21 +349,14 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 # Joining: each array receives its slice of g
 
 
-@cache
-def concatenation(n: int) -> Primitive:
-    """Make the primitive that joins n arrays; array i ends at ends[i] of the joined axis."""
+def piece(g: Any, _out: Any, _arrays: Any, i: int, axis: int = 0, ends: Any = ()) -> Any:
+    """Return the slice of g that belongs to array i, which ends at ends[i] of the joined axis."""
+    return g[(slice(None),) * (axis % g.ndim) + (slice(ends[i - 1] if i else 0, ends[i]),)]
 
-    def slice_of(i: int) -> Callable:
-        def vjp(g: Any, _out: Any, *_arrays: Any, axis: int = 0, ends: Any = ()) -> Any:
-            piece = slice(ends[i - 1] if i else 0, ends[i])
-            return g[(slice(None),) * (axis % g.ndim) + (piece,)]
 
-        return vjp
-
-    def join(*arrays: Any, axis: int, ends: Any) -> Any:
-        return np.concatenate(arrays, axis)
-
-    return Primitive(join, *map(slice_of, range(n)), name="np.concatenate")
+concatenation = VariadicPrimitive(
+    lambda *arrays, axis, ends: np.concatenate(arrays, axis), piece, name="np.concatenate"
+)
 
 
 @implements(np.concatenate)
@@ -311,7 +364,7 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     arrays = list(arrays) if axis is not None else [np.reshape(x, -1) for x in arrays]
     axis = axis or 0
     lengths = [(np.shape(unwrap(x))[axis:] or (0,))[0] for x in arrays]
-    return concatenation(len(arrays))(*arrays, axis=axis, ends=list(accumulate(lengths)))
+    return concatenation(*arrays, axis=axis, ends=list(accumulate(lengths)))
 
 
 # Without a derivative: constant almost everywhere, or not a number. They return plain arrays

@@ -234,13 +234,13 @@ class Node:
         return self.order > other.order  # the heap of the backward pass gives the newest first
 
     def operand_gradients(self, g: Any, subgraph: Any, create_graph: bool) -> Iterator[Any]:
-        """Yield (key, gradient) for each operand that needs one; g is the gradient of the result."""
+        """Yield (key, gradient) for each operand that needs one; g is the result's."""
         detector = anomaly_detector.get()
         out, operands = self.saved_values(create_graph)
         arguments = (g, out, *operands)
         for i, vjp in self.plan.vjps:
             x = key = self.operands[i]
-            if type(x) is not Node:
+            if not isinstance(x, Node):
                 key = x.node or x
                 if key is x and x.changed > self.order:
                     self.check_version(x)
@@ -259,8 +259,8 @@ class Node:
 
     def operands_that_need_grad(self) -> list[Any]:
         """Return the operands whose gradients the backward pass computes."""
-        _, operands = self.saved_values(as_tensors=True)
-        return [operands[i] for i, _ in self.plan.vjps]
+        self.saved_values(as_tensors=True)  # raises an error if the graph was freed
+        return [self.operands[i] for i, _ in self.plan.vjps]
 
     def saved_values(self, as_tensors: bool) -> tuple[Any, Sequence]:
         """Return the result and the operands in the form that the vjps need."""

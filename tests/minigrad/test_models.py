@@ -171,7 +171,7 @@ def test_the_last_rows_are_kept_for_validation(n, share, size):
     """Keras trains on the first int(n · (1 − share)) rows."""
     seen = []
 
-    def loss(prediction, y):
+    def loss(y, prediction):
         seen.append(set(np.ravel(y).astype(int)))
         return np.mean(prediction)
 

@@ -3,6 +3,7 @@
 import gc
 import subprocess
 import sys
+import time
 import tracemalloc
 import weakref
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from minigrad import Tensor, grad, hessian_vector_product
 from minigrad.functional import cross_entropy, linear, relu
+from minigrad.layers import SimpleRNN
 
 ROOT = Path(__file__).parents[3]
 
@@ -145,6 +147,83 @@ def test_backward_through_a_chain_of_100_000_additions():
         y = y + 1
     y.backward()
     assert (y.item(), x.grad) == (100_001, 1)
+
+
+# Functions of any number of operands
+
+
+def memory_kept(program, lengths):
+    """Return how many bytes are in use after the program that were not before."""
+    program(range(3))  # what a first run loads and caches once
+    gc.collect()
+    tracemalloc.start()
+    try:
+        program(lengths)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+def test_nothing_is_kept_for_a_number_of_joined_arrays(no_cyclic_collector):
+    w, constant = leaf(np.ones(2)), np.ones(2)
+
+    def join(lengths):
+        for n in lengths:
+            np.concatenate([w] * (n + 1))
+            np.stack([w, *[constant] * n])  # other operands need gradients
+            np.einsum(",".join("i" * (n % 20 + 2)), *[w] * (n % 20 + 2))
+
+    assert memory_kept(join, range(3, 100)) < 20_000
+
+
+def test_joined_arrays_are_not_kept(no_cyclic_collector):
+    x = leaf(watched(10))
+    sines, constant = np.sin(x), watched(3)
+    refs = [weakref.ref(sines), weakref.ref(constant)]
+    joined = np.concatenate([sines, constant, x])
+    del sines, constant
+    assert [ref() for ref in refs] == [None, None]
+    np.sum(joined).backward()
+    np.testing.assert_allclose(x.grad, np.cos(x.data) + 1)
+    with pytest.raises(RuntimeError, match="already freed"):
+        np.sum(joined).backward()
+
+
+def test_the_graph_of_joined_arrays_is_small():
+    """For each array: a reference, whether it needs a gradient, and where it ends."""
+    x, n = leaf(np.ones(1)), 8_000
+    tracemalloc.start()
+    try:
+        joined = np.concatenate([x] * n)
+        kept = tracemalloc.get_traced_memory()[0] - joined.data.nbytes
+    finally:
+        tracemalloc.stop()
+    assert kept < 100 * n
+
+
+@pytest.mark.slow
+def test_the_time_to_join_arrays_grows_linearly():
+    def seconds(n):
+        leaves = [leaf(np.ones(1)) for _ in range(n)]
+        start = time.process_time()
+        np.sum(np.concatenate([x * 2 for x in leaves])).backward()
+        return time.process_time() - start
+
+    few, many = (min(seconds(n) for _ in range(5)) for n in (2_500, 20_000))
+    assert many < 20 * few  # 8 times the arrays; quadratic would be 64
+
+
+@pytest.mark.slow
+def test_sequences_of_many_lengths_keep_nothing():
+    rnn = SimpleRNN(2, return_sequences=True)
+    x = np.ones((1, 330, 1), np.float32)
+
+    def train(lengths):
+        for n in lengths:
+            np.sum(rnn(Tensor(x[:, : n + 1]))).backward()
+
+    assert memory_kept(train, range(300, 330)) < 50_000
 
 
 DEPTH = """
