@@ -29,7 +29,8 @@ UNARY = "s v e f c t"
 BINARY = "mf sm ms vm mv rv cf ts ed"
 POSITIVE = """np.log np.log2 np.log10 np.log1p np.sqrt np.power np.float_power np.arccosh
 scipy.special.xlogy scipy.special.beta scipy.special.betaln scipy.special.entr scipy.special.erfcinv
-scipy.special.kl_div scipy.special.logit scipy.special.ndtri scipy.special.rel_entr""".split()
+scipy.special.kl_div scipy.special.logit scipy.special.ndtri scipy.special.rel_entr scipy.special.y0
+scipy.special.y1""".split()
 SHIFTED = {"np.arccosh": "1 + "}  # what is added, to come into the domain
 
 EXPRESSIONS = """
@@ -200,6 +201,8 @@ F.elu(t, 0.3); F.leaky_relu(m); F.leaky_relu(t, 0.3); F.softplus(m); F.layer_nor
 F.layer_norm(t, (3, 4), m, f, 0.1); F.rms_norm(m, 4); F.rms_norm(t, (3, 4), m, 0.1)
 F.dropout(m, 0.5, np.random.default_rng(0))
 scipy.special.jv(2, m); scipy.special.jv(0.5, v**2); scipy.special.iv(2, m)
+scipy.special.yn(2, v**2); scipy.special.ive(2, m); scipy.special.gammainc(1.5, v**2)
+scipy.special.gammaincc(1.5, v**2); scipy.special.betainc(1.5, 2.5, v**2)
 """
 
 if hasattr(np, "unstack"):  # from NumPy 2.1

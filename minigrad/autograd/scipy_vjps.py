@@ -63,6 +63,8 @@ hurwitz_zeta: Primitive = Primitive(
 )
 defvjp(sp.gamma, lambda g, out, x: g * out * sp.digamma(x))
 defvjp(sp.gammaln, lambda g, _out, x: g * sp.digamma(x))
+defvjp(sp.rgamma, lambda g, out, x: -g * out * sp.digamma(x))
+defvjp(sp.gammasgn, lambda g, _out, _x: g * 0)
 defvjp(sp.digamma, lambda g, _out, x: g * hurwitz_zeta(x, s=2))
 defvjp(
     sp.beta,
@@ -75,11 +77,30 @@ defvjp(
     lambda g, _out, a, b: g * (sp.digamma(b) - sp.digamma(a + b)),
 )
 
-# Bessel functions; jv and iv have no derivative with respect to the order v
+# Incomplete gamma and beta functions, with the derivative of the last argument
+
+
+def gamma_density(a: Any, x: Any) -> Any:
+    """Return xᵃ⁻¹·e⁻ˣ / Γ(a)."""
+    return np.exp((a - 1) * np.log(x) - x - sp.gammaln(a))
+
+
+defvjp(sp.gammainc, None, lambda g, _out, a, x: g * gamma_density(a, x))
+defvjp(sp.gammaincc, None, lambda g, _out, a, x: -g * gamma_density(a, x))
+defvjp(
+    sp.betainc, None, None,
+    lambda g, _out, a, b, x: g * x ** (a - 1) * (1 - x) ** (b - 1) / sp.beta(a, b),
+)  # fmt: skip
+
+# Bessel functions; those of order v have no derivative with respect to v
 
 defvjp(sp.j0, lambda g, _out, x: -g * sp.j1(x))
 defvjp(sp.j1, lambda g, _out, x: g * (sp.j0(x) - sp.jv(2, x)) / 2)
 defvjp(sp.jv, None, lambda g, _out, v, x: g * (sp.jv(v - 1, x) - sp.jv(v + 1, x)) / 2)
+defvjp(sp.y0, lambda g, _out, x: -g * sp.y1(x))
+defvjp(sp.y1, lambda g, _out, x: g * (sp.y0(x) - sp.yn(2, x)) / 2)
+defvjp(sp.yn, None, lambda g, _out, v, x: g * (sp.yn(v - 1, x) - sp.yn(v + 1, x)) / 2)
 defvjp(sp.i0, lambda g, _out, x: g * sp.i1(x))
 defvjp(sp.i1, lambda g, _out, x: g * (sp.i0(x) + sp.iv(2, x)) / 2)
 defvjp(sp.iv, None, lambda g, _out, v, x: g * (sp.iv(v - 1, x) + sp.iv(v + 1, x)) / 2)
+defvjp(sp.ive, None, lambda g, out, v, x: g * (sp.ive(v - 1, x) - out * (v / x + np.sign(x))))

@@ -41,5 +41,6 @@ def test_a_derivative_that_is_wrong_by_a_millionth_is_found(monkeypatch):
     correct = tanh.vjps[0]
     wrong = lambda g, out, _x: correct(g, out, _x) * 1.000001  # noqa: E731
     monkeypatch.setattr(tanh, "vjps", (wrong,))
+    monkeypatch.setattr(tanh, "plans", {})  # they hold the vjps
     _, programs = disagreements(2, range(40))
     assert any("np.tanh" in text and "derivative is" in text for text in programs)
