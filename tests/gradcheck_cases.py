@@ -201,8 +201,8 @@ F.elu(t, 0.3); F.leaky_relu(m); F.leaky_relu(t, 0.3); F.softplus(m); F.layer_nor
 F.layer_norm(t, (3, 4), m, f, 0.1); F.rms_norm(m, 4); F.rms_norm(t, (3, 4), m, 0.1)
 F.dropout(m, 0.5, np.random.default_rng(0))
 scipy.special.jv(2, m); scipy.special.jv(0.5, v**2); scipy.special.iv(2, m)
-scipy.special.yn(2, v**2); scipy.special.ive(2, m); scipy.special.gammainc(1.5, v**2)
-scipy.special.gammaincc(1.5, v**2); scipy.special.betainc(1.5, 2.5, v**2)
+scipy.special.yv(2, v**2); scipy.special.ive(2, m); scipy.special.gammainc(np.float64(1.5), v**2)
+scipy.special.gammaincc(np.float64(1.5), v**2); scipy.special.betainc(1.5, 2.5, v**2)
 """
 
 if hasattr(np, "unstack"):  # from NumPy 2.1
