@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.linalg import LinAlgError
 
 from .array_methods import ArrayMethods
 from .conversion import (
@@ -113,9 +114,8 @@ class Tensor(ArrayMethods):
 
     def __reduce__(self) -> tuple:
         """Copy and pickle the values; the copy of a recorded tensor is a constant."""
-        if self.node is None:
-            return make_leaf, (self.data, self.requires_grad, self.grad)
-        return make_leaf, (self.data, False, None)
+        is_leaf = self.node is None
+        return Tensor, (self.data, self.requires_grad and is_leaf), (None, {"grad": self.grad})
 
 
 # ---- The backward pass ----
@@ -343,9 +343,10 @@ class Primitive:
             options = constant_options(self.name, options)
         try:
             out = self.forward(*arrays, **options)
-        except ValueError as error:
+        except ValueError as error:  # LinAlgError is one, and stays one
             shapes = " and ".join(str(np.shape(x)) for x in arrays)
-            raise ValueError(f"{self.name} of shapes {shapes}: {error}") from error
+            kind = LinAlgError if isinstance(error, LinAlgError) else ValueError
+            raise kind(f"{self.name} of shapes {shapes}: {error}") from error
         if not has_tensor:
             return out
         if not isinstance(out, np.ndarray):
@@ -391,13 +392,3 @@ def wrap(out: Any, node: Node | None = None) -> Tensor:
     result.data, result.grad, result.changed = out, None, 0
     result.node, result.requires_grad = node, node is not None
     return result
-
-
-# ---- For advanced readers ----
-
-
-def make_leaf(data: np.ndarray, requires_grad: bool, grad: np.ndarray | None) -> Tensor:
-    """Make the leaf that a copy or a pickle describes."""
-    leaf = Tensor(data, requires_grad)
-    leaf.grad = grad
-    return leaf
