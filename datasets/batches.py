@@ -27,14 +27,8 @@ class batches:  # lower-case like `range`: an iterable with a length
     469
     """
 
-    def __init__(
-        self,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike | None,
-        batch_size: int,
-        rng: np.random.Generator | None = None,
-        shuffle: bool = True,
-    ) -> None:
+    def __init__(self, x: npt.ArrayLike, y: npt.ArrayLike | None, batch_size: int,
+                 rng: np.random.Generator | None = None, shuffle: bool = True):  # fmt: skip
         self.arrays = [np.asarray(array) for array in (x, y) if array is not None]
         shapes = [array.shape for array in self.arrays]
         if x is None or 0 in shapes[0][:1] or () in shapes:

@@ -1,8 +1,6 @@
 """Find the operation that computes the first NaN or infinity."""
 
 import linecache
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,8 +10,7 @@ import numpy as np
 from .autograd.conversion import unwrap
 from .autograd.recording import anomaly_detector
 from .autograd.tensor import Node
-
-LIBRARIES = tuple(os.path.dirname(path) + os.sep for path in (__file__, np.__file__))
+from .utils import user_frame
 
 
 class AnomalyError(ArithmeticError):
@@ -86,9 +83,7 @@ def shape_and_range(x: Any) -> str:
 
 def caller_location() -> str:
     """Return file, line and text of the innermost call outside minigrad and NumPy."""
-    frame: Any = sys._getframe(1)
-    while frame.f_back and frame.f_code.co_filename.startswith(LIBRARIES):
-        frame = frame.f_back
+    frame, _ = user_frame()
     file, line = frame.f_code.co_filename, frame.f_lineno
     text = linecache.getline(file, line).strip()
     return f"{file}:{line}" + (f": {text}" if text and not file.startswith("<") else "")

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from . import checkpoint
-from .utils import lookup, positive_int
+from .utils import lookup, mismatches, positive_int
 
 Logs = dict[str, float]
 
@@ -187,7 +187,7 @@ class EarlyStopping(Monitor):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         weights = state.get("weights", {})
-        if weights and (problems := checkpoint.mismatches(weights, self.model.state_dict())):
+        if weights and (problems := mismatches(weights, self.model.state_dict())):
             raise ValueError(f"EarlyStopping: {'; '.join(problems)}")
         super().load_state_dict(state)
         self.weights = weights

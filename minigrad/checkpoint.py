@@ -8,7 +8,7 @@ values and, instead of each array, the CRC-32 of its member. Nothing is pickled.
 import glob
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +18,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 import numpy as np
 
 from .layers import Layer
-from .utils import positive_int
+from .utils import mismatches, positive_int
 
 if POSIX := os.name == "posix":
     import fcntl
@@ -139,22 +139,6 @@ def generators(model: Layer, rng: Rng) -> list[np.random.Generator]:
     """Return the random generators of a training, each once."""
     found = [rng, *(layer.rng for layer in model.sublayers())]
     return list({id(g): g for g in found if g is not None}.values())
-
-
-def mismatches(saved: Mapping[str, Any], own: Mapping[str, np.ndarray]) -> list[str]:
-    """Say which saved arrays differ from a model's in name, shape or dtype."""
-    problems = [f"{name} is missing" for name in own if name not in saved]
-    for name, array in saved.items():
-        if name not in own:
-            problems.append(f"{name} is unknown to this model")
-        elif describe_array(array) != describe_array(own[name]):
-            required, received = describe_array(own[name]), describe_array(array)
-            problems.append(f"{name} must be {required}, received {received}")
-    return problems
-
-
-def describe_array(array: Any) -> str:
-    return f"{array.dtype.name} {array.shape}" if isinstance(array, np.ndarray) else repr(array)
 
 
 @contextmanager

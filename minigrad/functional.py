@@ -12,7 +12,7 @@ from .activations import elu, gelu, layer_norm, leaky_relu, rms_norm, silu, soft
 from .autograd import Tensor, primitive
 from .autograd.conversion import unwrap
 from .autograd.numpy_vjps import expand_reduced
-from .utils import TensorLike, TensorOrArray, as_dtype, as_float, one_hot
+from .utils import TensorLike, TensorOrArray, as_dtype, as_float, one_hot, user_frame
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "elu",
@@ -160,10 +160,8 @@ def same_shape(who: str, prediction: TensorLike, target: TensorLike) -> tuple[An
     if y.shape != y_hat.shape:
         rows = ", ".join(map(str, (-1, *y_hat.shape[1:])))
         advice = f". Reshape the target: y.reshape({rows})" if y.size == y_hat.size else ""
-        raise ValueError(
-            f"{who}: prediction and target need the same shape; received {y_hat.shape} and "
-            f"{y.shape}{advice}"
-        )
+        required = f"{who}: prediction and target need the same shape"
+        raise ValueError(f"{required}; received {y_hat.shape} and {y.shape}{advice}")
     return y_hat, y
 
 
@@ -255,6 +253,7 @@ def kl_divergence_with_logits(logits: TensorLike, target: TensorLike) -> TensorO
 
     who = "kl_divergence_with_logits"
     z, t = same_shape(who, logits_of(who, logits), target)
+    t = rows_of_labels(who, z, t)  # refuses fewer than 2 classes
     return _cross_entropy(z, t) - np.sum(entr(t)) / row_count(z)
 
 
@@ -268,16 +267,17 @@ def logits_of(who: str, x: TensorLike) -> Any:
             f"{who}: logits are required, the numbers before the softmax; received probabilities "
             "(each row sums to 1). Leave out the softmax, or pass its result as it is. For "
             'probabilities there is the loss "categorical_crossentropy"',
-            stacklevel=3,
+            stacklevel=user_frame()[1],
         )
     return z
 
 
 def are_probabilities(z: np.ndarray) -> bool:
     """Return whether the rows sum to 1 and are ≥ 0; one-hot rows may be logits. Fast for logits."""
-    if not z.size or not abs(z[(0,) * (z.ndim - 1)].sum() - 1) < 1e-3 or z.min() < 0:
+    if not z.size or not z.ndim or z.min() < 0 or z.max() > 2:
         return False
-    return bool(np.allclose(z.sum(axis=-1), 1, atol=1e-3) and np.any(z % 1))
+    tolerance = 1e-3 if row_count(z) > 1 else 1e-6  # the logits of one row may sum to nearly 1
+    return bool(np.allclose(z.sum(axis=-1), 1, rtol=0, atol=tolerance) and np.any(z % 1))
 
 
 def rows_of_labels(who: str, z: Any, labels: TensorLike) -> Any:
@@ -289,10 +289,9 @@ def rows_of_labels(who: str, z: Any, labels: TensorLike) -> Any:
     if t.dtype.kind in "iub" and t.shape == z.shape[:-1]:
         return one_hot(who, unwrap(t), z.shape[-1], z.dtype)
     if t.shape != z.shape:
-        raise ValueError(
-            f"{who}: rows of shape {z.shape} need integer labels of shape {z.shape[:-1]} "
-            f"or rows of shape {z.shape}; received shape {t.shape}, {t.dtype}"
-        )
+        required = f"rows of shape {z.shape} need integer labels of shape {z.shape[:-1]}"
+        received = f"received shape {t.shape}, {t.dtype}"
+        raise ValueError(f"{who}: {required} or rows of shape {z.shape}; {received}")
     return as_dtype(t, z.dtype)
 
 

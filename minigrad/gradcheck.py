@@ -116,14 +116,11 @@ def locate_failure(f: Function, x: Arrays, shape: tuple, eps: float, nth: int) -
             left_nearer, right_nearer = one_sided_slopes(phi, x, v, eps / 10)
             # a tenth of the step makes right − left ten times smaller, unless there is a kink
             if abs(right_nearer - left_nearer) > abs(right - left) / 2 > 1e-3:
-                raise GradcheckError(
-                    f"gradcheck: a kink {where}: the slope is {left:.6g} to the left and "
-                    f"{right:.6g} to the right, the derivative is {g[element]:.6g}. "
-                    "Check beside the kink"
-                )
-            raise GradcheckError(
-                f"gradcheck: a wrong derivative {where}: the derivative is {g[element]:.9g}, "
-                f"finite differences give {(left + right) / 2:.9g}"
-            )
+                slopes = f"the slope is {left:.6g} to the left and {right:.6g} to the right"
+                slope = f"the derivative is {g[element]:.6g}. Check beside the kink"
+                raise GradcheckError(f"gradcheck: a kink {where}: {slopes}, {slope}")
+            slope = f"the derivative is {g[element]:.9g}, finite differences give"
+            wrong = f"gradcheck: a wrong derivative {where}: {slope} {(left + right) / 2:.9g}"
+            raise GradcheckError(wrong)
     problem = "the derivative disagrees with finite differences in a random direction"
     raise GradcheckError(f"gradcheck: {problem}, but in no single element; try another eps")

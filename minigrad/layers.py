@@ -17,7 +17,7 @@ from .autograd import Tensor
 from .autograd.conversion import unwrap
 from .functional import check_rate, dropout, linear, relu, sigmoid, softmax
 from .initializers import get_initializer, glorot_uniform, random_uniform
-from .utils import lookup, positive_int
+from .utils import as_dtype, lookup, mismatches, positive_int
 
 Shape: TypeAlias = tuple[int, ...]
 Output: TypeAlias = Any  # a Tensor, or what the forward method of a user's layer returns
@@ -63,15 +63,14 @@ class Layer:
 
     input_shape: Shape | None = None
     trainable = True
+    starts_training = True
     built = False
     rng: Any = None  # a numpy.random.Generator; a model gives its own to all its layers
 
     def __init__(self, input_shape: int | Shape | None = None):
-        if isinstance(input_shape, (int, np.integer)):
-            input_shape = (input_shape,)
         if input_shape is not None:
-            who = f"{type(self).__name__}: each number of input_shape"
-            self.input_shape = tuple(positive_int(who, n) for n in input_shape)
+            who, shape = f"{type(self).__name__}: each number of input_shape", np.ravel(input_shape)
+            self.input_shape = tuple(positive_int(who, n) for n in shape.tolist())
 
     def __call__(self, x: Tensor | npt.ArrayLike, *state: Any) -> Output:
         """Convert x to a tensor, build the layer if needed, return forward(x, *state).
@@ -81,11 +80,13 @@ class Layer:
         x = x if isinstance(x, Tensor) else Tensor(x)
         if not self.built:
             self.rng = self.rng or np.random.default_rng()
-            self.build(x.shape[1:])
+            self.build(self.input_shape or x.shape[1:])
             self.built = True
         return self.forward(x, *state)
 
     def __getattr__(self, name: str) -> Any:
+        if hasattr(type(self), name):  # a property that failed: show its own error
+            return object.__getattribute__(self, name)
         hint = "" if self.built else "; it may be made in build, at the first call of the layer"
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
@@ -116,17 +117,27 @@ class Layer:
         return tensors
 
     def parameters(self) -> list[Tensor]:
-        """Return the tensors that an optimizer trains."""
-        return [x for _, x in self.named_parameters()]
+        """Return the tensors that an optimizer trains; raise ValueError if some are missing."""
+        parameters = [x for _, x in self.named_parameters()]
+        if parameters and (names := ", ".join(unbuilt_layers(self))):
+            who = f"{type(self).__name__}: the parameters of {names}"
+            raise ValueError(f"{who} do not exist yet; call the network with a batch first")
+        return parameters
 
     @property
     def training(self) -> bool:
         """True in training mode (enables dropout); inside `predict` and `evaluate` False."""
-        return vars(self).get("training", True) and not is_inference.get()
+        return vars(self).get("training", self.starts_training) and not is_inference.get()
 
     @training.setter
     def training(self, training: bool) -> None:
         vars(self)["training"] = training
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if isinstance(start := vars(cls).get("training"), bool):
+            del cls.training  # the property; a constant would hide it from predict
+            cls.starts_training = start
 
     def train(self, training: bool = True) -> Self:
         """Set training mode (enables dropout)."""
@@ -148,43 +159,13 @@ class Layer:
         Raises ValueError, and changes nothing, if a name, a shape or a kind of number does not fit.
         """
         own, arrays = self.named_tensors(), {k: np.asarray(unwrap(a)) for k, a in state.items()}
-        problems = [f"{name} is missing" for name in own if name not in arrays]
-        for name, array in arrays.items():
-            if name not in own:
-                problems.append(f"{name} is unknown")
-            elif array.shape != own[name].shape:
-                problems.append(f"{name} needs shape {own[name].shape}, received {array.shape}")
-            elif not np.can_cast(array.dtype, own[name].dtype, "same_kind"):
-                problems.append(f"{name} needs {own[name].dtype}, received {array.dtype}")
-        if problems:
-            raise ValueError(
-                f"load_state_dict: this state does not fit {type(self).__name__}: "
-                f"{'; '.join(sorted(problems))}"
-            )
+        required = {name: x.data for name, x in own.items()}
+        if problems := "; ".join(mismatches(arrays, required, casting="same_kind")):
+            raise ValueError(f"load_state_dict: it does not fit {type(self).__name__}: {problems}")
+        converted = {name: arrays[name].astype(x.dtype) for name, x in own.items()}
         for name, x in own.items():
-            x.data[...] = arrays[name]
-
-
-def named_members(
-    container: Any, prefix: str = "", seen: set[int] | None = None
-) -> Iterator[tuple[str, Any]]:
-    """Yield (dotted name, member) for each layer and tensor in a layer, list or dict, each once."""
-    seen = {id(container)} if seen is None else seen
-    for name, member in named_children(container):
-        if isinstance(member, (Tensor, Layer, list, tuple, dict)) and id(member) not in seen:
-            seen.add(id(member))
-            if isinstance(member, (Tensor, Layer)):
-                yield prefix + name, member
-            if not isinstance(member, Tensor):
-                yield from named_members(member, f"{prefix}{name}.", seen)
-
-
-def named_children(container: Any) -> list[tuple[str, Any]]:
-    """Return (name, value) pairs: a list's elements, a dict's entries, a layer's attributes."""
-    if isinstance(container, (list, tuple)):
-        return [(str(i), value) for i, value in enumerate(container)]
-    entries = container if isinstance(container, dict) else vars(container)
-    return [(str(key), value) for key, value in entries.items()]
+            x.data[...] = converted[name]
+            x.version += 1  # the engine then notices that the data has changed
 
 
 class Dense(Layer):
@@ -203,16 +184,10 @@ class Dense(Layer):
     ['kernel', 'bias']
     """
 
-    def __init__(
-        self,
-        units: int,
-        activation: str | Callable[[Tensor], Tensor] | None = None,
-        *,
-        input_shape: int | Shape | None = None,
-        use_bias: bool = True,
-        kernel_initializer: str | Callable[..., np.ndarray] = "glorot_uniform",
-        bias_initializer: str | Callable[..., np.ndarray] = "zeros",
-    ):
+    def __init__(self, units: int, activation: str | Callable[[Tensor], Tensor] | None = None, *,
+                 input_shape: int | Shape | None = None, use_bias: bool = True,
+                 kernel_initializer: str | Callable[..., np.ndarray] = "glorot_uniform",
+                 bias_initializer: str | Callable[..., np.ndarray] = "zeros"):  # fmt: skip
         super().__init__(input_shape)
         self.units = positive_int("Dense: units", units)
         self.activation: Callable = get_activation(activation)
@@ -223,10 +198,8 @@ class Dense(Layer):
     def build(self, input_shape: Shape) -> None:
         """Make kernel and bias."""
         if not input_shape:
-            raise ValueError(
-                f"Dense({self.units}): input of shape (batch, features) is required; "
-                "pass a single example as x[None]"
-            )
+            required = f"Dense({self.units}): input of shape (batch, features) is required"
+            raise ValueError(f"{required}; pass a single example as x[None]")
         self.kernel = self.make_parameter(self.kernel_initializer, (input_shape[-1], self.units))
         if self.use_bias:
             self.bias = self.make_parameter(self.bias_initializer, (self.units,))
@@ -335,10 +308,8 @@ class Embedding(Layer):
         if not np.array_equal(index, x.data):
             raise ValueError(f"Embedding: integers are required, received {x.data!r:.80}")
         if index.size and not (0 <= index.min() and index.max() < self.input_dim):
-            raise ValueError(
-                f"Embedding: indices must lie in 0 … {self.input_dim - 1}; "
-                f"received {index.min()} … {index.max()}"
-            )
+            required = f"Embedding: indices must lie in 0 … {self.input_dim - 1}"
+            raise ValueError(f"{required}; received {index.min()} … {index.max()}")
         return self.embeddings[index]
 
 
@@ -380,13 +351,45 @@ class SimpleRNN(Layer):
         if x.ndim != 3 or x.shape[-1] != inputs or not x.shape[1]:
             required = f"input of shape (batch, time, {inputs}) is required"
             raise ValueError(f"SimpleRNN({self.units}): {required}, received {x.shape}")
-        h = np.zeros((len(x), self.units), self.kernel.dtype) if h is None else h
-        if np.shape(h) != (len(x), self.units):
+        h = as_dtype(np.zeros((len(x), self.units)) if h is None else h, self.kernel.dtype)
+        if h.shape != (len(x), self.units):
             required = f"a state of shape {(len(x), self.units)} is required"
-            raise ValueError(f"SimpleRNN({self.units}): {required}, received {np.shape(h)}")
+            raise ValueError(f"SimpleRNN({self.units}): {required}, received {h.shape}")
         x_projected = linear(x.astype(self.kernel.dtype), self.kernel, self.bias)
         states = []
         for t in range(x.shape[1]):
             h = np.tanh(x_projected[:, t] + h @ self.recurrent_kernel)
             states.append(h)
         return np.stack(states, axis=1) if self.return_sequences else h
+
+
+# How a layer finds its members
+
+
+def unbuilt_layers(layer: Layer) -> list[str]:
+    """Return the names of the layers inside that make their parameters in their first call."""
+    layers = [(name, x) for name, x in named_members(layer) if isinstance(x, Layer) and x.trainable]
+    waiting = [(name, x) for name, x in layers if type(x).build is not Layer.build and not x.built]
+    return [name for name, x in waiting if not x.named_tensors()]
+
+
+def named_members(
+    container: Any, prefix: str = "", seen: set[int] | None = None
+) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, member) for each layer and tensor in a layer, list or dict, each once."""
+    seen = {id(container)} if seen is None else seen
+    for name, member in named_children(container):
+        if isinstance(member, (Tensor, Layer, list, tuple, dict)) and id(member) not in seen:
+            seen.add(id(member))
+            if isinstance(member, (Tensor, Layer)):
+                yield prefix + name, member
+            if not isinstance(member, Tensor):
+                yield from named_members(member, f"{prefix}{name}.", seen)
+
+
+def named_children(container: Any) -> list[tuple[str, Any]]:
+    """Return (name, value) pairs: a list's elements, a dict's entries, a layer's attributes."""
+    if isinstance(container, (list, tuple)):
+        return [(str(i), value) for i, value in enumerate(container)]
+    entries = container if isinstance(container, dict) else vars(container)
+    return [(str(key), value) for key, value in entries.items()]

@@ -14,14 +14,7 @@ import numpy.typing as npt
 from . import functional
 from .autograd import Tensor
 from .autograd.conversion import unwrap
-from .functional import (
-    Probabilities,
-    cross_entropy,
-    mean_absolute_error,
-    mean_squared_error,
-    nll_loss,
-    rows_of_labels,
-)
+from .functional import Probabilities, cross_entropy, mean_squared_error, nll_loss, rows_of_labels
 from .utils import TensorLike, TensorOrArray, as_float, lookup
 
 
@@ -105,7 +98,7 @@ binary_cross_entropy_with_logits cross_entropy nll_loss kl_divergence_with_logit
 KERAS_CROSSENTROPY = TargetFirst(CategoricalCrossentropy(), "cross_entropy")  # for checkpoints
 LOSSES: dict[str, Callable] = {name: getattr(functional, name) for name in OURS} | {
     "mse": mean_squared_error,
-    "mae": mean_absolute_error,
+    "mae": functional.mean_absolute_error,
     "categorical_crossentropy": KERAS_CROSSENTROPY,
     "sparse_categorical_crossentropy": KERAS_CROSSENTROPY,
 }

@@ -165,8 +165,11 @@ class Sequential(Layer):
 
     def compute_metrics(self, loss: Tensor, prediction: Tensor, y: object) -> dict[str, float]:
         with no_grad():
-            metrics = {name: float(unwrap(f(prediction, y))) for name, f in self.metrics.items()}
-        return {"loss": loss.item()} | metrics
+            values = {name: unwrap(f(prediction, y)) for name, f in self.metrics.items()}
+        for name, value in values.items():
+            if np.size(value) != 1 or np.asarray(value).dtype.kind not in "fbiu":
+                raise TypeError(f"the metric {name!r} must return a number, not {value!r:.80}")
+        return {"loss": loss.item()} | {k: float(np.ravel(x)[0]) for k, x in values.items()}
 
     def fit(self, x: npt.ArrayLike, y: npt.ArrayLike, batch_size: int = 32, epochs: int = 1,
             verbose: int = 1, validation_split: float = 0.0,
@@ -241,6 +244,8 @@ class Sequential(Layer):
 
     def begin_training(self, state: TrainingState, callbacks: Any, resume: Any) -> CallbackList:
         """Prepare a new training, or restore the one in the checkpoint `resume`."""
+        if self.callbacks and self.callbacks.running:
+            raise RuntimeError("fit: this model is in training already, in a callback or a thread")
         callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
         callback_list = CallbackList(callbacks, self)
         if resume is None:

@@ -55,8 +55,8 @@ class TrainingState:
     validation_rows: str | None = None  # before version 0.3, they were drawn at random
 
     def __post_init__(self) -> None:
-        share, n = self.validation_split, self.examples
-        is_share = not share or (isinstance(share, Real) and 0 < share < 1)
+        share = self.validation_split = self.validation_split or 0.0
+        n, is_share = self.examples, isinstance(share, Real) and 0 <= share < 1
         if not is_share or (share and not 0 < self.validation_size < n):
             required = f"leave some of {n} examples for training and some for validation"
             raise ValueError(f"fit: validation_split must {required}; received {share!r}")

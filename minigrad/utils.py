@@ -1,6 +1,8 @@
 """Helpers that several modules share: conversions, checks, lookup by name, one-hot labels."""
 
 import difflib
+import os
+import sys
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -12,6 +14,15 @@ from .autograd.conversion import check_dtype, to_float_array
 
 TensorLike: TypeAlias = Tensor | npt.ArrayLike
 TensorOrArray: TypeAlias = Any  # a Tensor if an argument is a Tensor, otherwise an array
+LIBRARIES = tuple(os.path.dirname(path) + os.sep for path in (__file__, np.__file__))
+
+
+def user_frame() -> tuple[Any, int]:
+    """Return the innermost frame outside minigrad and NumPy, and its stacklevel in our caller."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_code.co_filename.startswith(LIBRARIES):
+        frame, level = frame.f_back, level + 1
+    return frame, level
 
 
 def as_float(x: TensorLike) -> Any:
@@ -91,3 +102,26 @@ def finite_array(what: str, data: Any) -> np.ndarray:
         received = f"NaN or infinity in {bad.size} rows, the first is row {bad[0]}"
         raise ValueError(f"{what} must be finite; received {received}")
     return array
+
+
+def mismatches(
+    saved: Mapping[str, Any], own: Mapping[str, np.ndarray], casting: Any = "equiv"
+) -> list[str]:
+    """Say which saved arrays differ from a model's in name or shape, or cannot be cast to it."""
+
+    def fits(x: Any, y: np.ndarray) -> bool:
+        same_shape = isinstance(x, np.ndarray) and x.shape == y.shape
+        return same_shape and np.can_cast(x.dtype, y.dtype, casting)
+
+    problems = [f"{name} is missing" for name in own if name not in saved]
+    for name, x in saved.items():
+        if name not in own:
+            problems.append(f"{name} is unknown to this model")
+        elif not fits(x, own[name]):
+            required = f"{name} must be {describe_array(own[name])}"
+            problems.append(f"{required}, received {describe_array(x)}")
+    return problems
+
+
+def describe_array(array: Any) -> str:
+    return f"{array.dtype.name} {array.shape}" if isinstance(array, np.ndarray) else repr(array)

@@ -38,22 +38,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
-def unknown_hyperparameter(owner: str, name: str, known: Iterable[str]) -> str:
-    """Return the error message for a hyperparameter that the owner does not have."""
+def unknown_hyperparameter(owner: Any, name: str, known: Iterable[str]) -> str:
+    """Return the error message; the author of a class learns how to declare a hyperparameter."""
     known = [*known]
     hint = did_you_mean(name, known)
     for ours, aliases in ALIASES.items():
         if name in aliases.split() and set(ours.split(" and ")) <= set(known):
             hint = f"; here it is called {ours}"
-    return f"{owner} has no hyperparameter {name!r}{hint} (it has: {', '.join(known)})"
-
-
-def undeclared_hyperparameter(cls: Any, name: str) -> str:
-    """Return that message for a class; tell the author of the class how to declare it."""
-    message = unknown_hyperparameter(cls.__name__, name, cls.defaults)
-    if cls.__module__.startswith("minigrad."):
+    who = getattr(owner, "__name__", owner)
+    message = f"{who} has no hyperparameter {name!r}{hint} (it has: {', '.join(known)})"
+    if isinstance(owner, str) or owner.__module__.startswith("minigrad."):
         return message
-    declaration = f"{name}: float = {vars(cls).get(name, '…')}"
+    declaration = f"{name}: float = {vars(owner).get(name, '…')}"
     return f"{message}. Declare it: {declaration} in the class, {name}=… in a function"
 
 
@@ -98,7 +94,7 @@ def required_keywords(owner: Any, function: Callable[..., Any]) -> list[str]:
         if p.kind is p.KEYWORD_ONLY or p.default is not p.empty:
             names.append(p.name)
     for name in set(names) - {*owner.defaults, "t"}:
-        raise TypeError(undeclared_hyperparameter(owner, name))
+        raise TypeError(unknown_hyperparameter(owner, name, owner.defaults))
     return names
 
 

@@ -19,10 +19,9 @@ from .hyperparameters import (
     Number,
     check_hyperparameter,
     required_keywords,
-    undeclared_hyperparameter,
     unknown_hyperparameter,
 )
-from .parameters import Group, Params, collect_groups
+from .parameters import Group, Params, collect_groups, dtype_and_shape, signature_text
 from .state import load_state_dict, state_dict
 from .tools.explain import explain
 
@@ -61,8 +60,7 @@ class Optimizer:
     groups: list[Group] = field(default_factory=list, init=False)
     slots: dict[str, Slots] = field(default_factory=dict, init=False)
     updates: dict[str, int] = field(default_factory=dict, init=False)
-    # (dtype, shape) by name
-    bound_signatures: dict[str, Any] = field(default_factory=dict, init=False)
+    bound_signatures: dict[str, Any] = field(default_factory=dict, init=False)  # by name
 
     params: InitVar[Any] = field(default=None, kw_only=False)
     lr: Number = 1e-3
@@ -188,17 +186,14 @@ class Optimizer:
 
     def _check_arrays(self, name: str, w: Any, g: Any) -> None:
         """Raise ValueError if a parameter or its gradient is not as it was when it was bound."""
-        required = self.bound_signatures[name]
-        if dtype_and_shape(w) == dtype_and_shape(g) == required and w.flags.writeable:
-            return
-        for what, array in ((repr(name), w), (f"the gradient of {name!r}", g)):
+        required, who = self.bound_signatures[name], type(self).__name__
+        for what, array in ("{0!r}", w), ("the gradient of {0!r}", g):
             if dtype_and_shape(array) != required:
-                received = expected_text(dtype_and_shape(array))
-                raise ValueError(
-                    f"{type(self).__name__}: {what} must be {expected_text(required)}, as when it "
-                    f"was bound; received {received}"
-                )
-        raise ValueError(f"{type(self).__name__}: {name!r} is read-only; nothing was updated")
+                received = signature_text(dtype_and_shape(array))
+                needed = f"{what.format(name)} must be {signature_text(required)}"
+                raise ValueError(f"{who}: {needed}, as when it was bound; received {received}")
+        if not w.flags.writeable:
+            raise ValueError(f"{who}: {name!r} is read-only; nothing was updated")
 
     def hyperparameters_at_step(self, group: Group) -> dict[str, Any]:
         """Return the group's hyperparameters at this step, with the values of schedules checked."""
@@ -306,7 +301,7 @@ class Optimizer:
         if len(args) > 1:
             raise TypeError(f"{cls.__name__}: only params is positional; write lr={args[1]!r}")
         for name in hyper.keys() - {*cls.defaults, "params"}:
-            raise TypeError(undeclared_hyperparameter(cls, name))
+            raise TypeError(unknown_hyperparameter(cls, name, cls.defaults))
         return super().__new__(cls)
 
     def __post_init__(self, params: Any) -> None:
@@ -331,7 +326,7 @@ class Optimizer:
                 for overrides in [group.data for group in self.groups] or [{}]:
                     self.refuse_contradictions(ChainMap(overrides, {name: value}, vars(self)))
         elif name not in self.__dataclass_fields__:
-            raise AttributeError(undeclared_hyperparameter(type(self), name))
+            raise AttributeError(unknown_hyperparameter(type(self), name, self.defaults))
         super().__setattr__(name, value)
         if name in self.defaults and name != "lr":  # momentum, centered and amsgrad add slots
             self.allocate()
@@ -379,11 +374,3 @@ class Optimizer:
     explain = explain
     state_dict = state_dict
     load_state_dict = load_state_dict
-
-
-def dtype_and_shape(array: Any) -> Any:
-    return (array.dtype, array.shape) if isinstance(array, np.ndarray) else type(array).__name__
-
-
-def expected_text(kind: Any) -> str:
-    return kind if isinstance(kind, str) else f"an array of {kind[0]} and shape {kind[1]}"

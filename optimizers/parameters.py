@@ -81,6 +81,14 @@ def _check_parameter(who: str, parameter: Any) -> None:
         raise ValueError(f"{who} is read-only, and a step writes into it; pass a copy")
 
 
+def dtype_and_shape(array: Any) -> Any:
+    return (array.dtype, array.shape) if isinstance(array, np.ndarray) else type(array).__name__
+
+
+def signature_text(kind: Any) -> str:
+    return kind if isinstance(kind, str) else f"an array of {kind[0]} and shape {kind[1]}"
+
+
 class Group(UserDict):
     """The names of some parameters, and the hyperparameters that this group overrides.
 

@@ -65,6 +65,12 @@ def load_state_dict(self: Any, state: Mapping[str, Any]) -> None:
     expected = {f"{n}/{k}": a for n, arrays in loaded.slots.items() for k, a in arrays.items()}
     missing, extra = expected.keys() - slots.keys(), slots.keys() - expected.keys()
     require(not missing, f"it lacks {sorted(missing)}")
+    # a switch that is turned off, such as momentum=0, leaves its slots as they are
+    on = {"momentum": 0.5} | {k: True for k, v in self.defaults.items() if isinstance(v, bool)}
+    for name in {key.rsplit("/", 1)[0] for key in extra} & parameters.keys():
+        unused = self.init_slots(parameters[name].data, vars(loaded) | on)
+        expected = {f"{name}/{k}": a for k, a in unused.items()} | expected
+    extra -= expected.keys()
     require(self.lazy_slots or not extra, f"this optimizer has no {sorted(extra)}")
     for key, saved in slots.items():
         array, (name, slot) = np.asarray(saved), key.rsplit("/", 1)

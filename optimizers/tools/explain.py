@@ -154,8 +154,10 @@ def explain(self: Any) -> str:
         try:
             body = recurrence(self, h, slots, self.parameters[name].data.shape)
         except Exception:  # a plug-in's code can fail on symbols in any way
-            body = (inspect.getdoc(type(self)) or "no docstring").splitlines()
-            body = ["(its code cannot be shown as equations; this is its docstring)", *body]
+            doc = inspect.getdoc(type(self)) or ""  # by default the signature, from dataclass
+            doc = "none" if doc.startswith(f"{type(self).__name__}(params") else doc
+            head = "(its code cannot be shown as equations; this is its docstring)"
+            body = [head, *doc.splitlines()]
         same = ", ".join(same_rule(type(self), h)) or "none of the frameworks known here"
         used = ", ".join(f"{LETTERS[k]} = {k}" for k in slots if k in LETTERS)
         lines.append(f"{self!r} after {self.steps} steps, for {', '.join(group.names)}:")

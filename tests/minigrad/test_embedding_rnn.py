@@ -136,3 +136,10 @@ def test_a_state_may_be_a_list():
     assert np.array_equal(layer(x, [[0.0, 0.0]] * 3).data, layer(x).data)
     with pytest.raises(ValueError, match=r"a state of shape \(3, 2\) is required, received \(2,\)"):
         layer(x, [0.0, 0.0])
+
+
+def test_rnn_converts_the_state_to_its_dtype():
+    layer = SimpleRNN(2)
+    x = np.ones((1, 2, 3), np.float32)
+    assert layer(x, np.ones((1, 2))).dtype == np.float32
+    assert np.array_equal(layer(x, np.ones((1, 2))).data, layer(x, [[1.0, 1.0]]).data)

@@ -193,3 +193,38 @@ def test_a_sigmoid_unit_trains_with_binary_cross_entropy():
         model.compile(optimizers.SGD(lr=5.0), "binary_cross_entropy" + loss)
         history = model.fit(Z, y, epochs=100, batch_size=6, verbose=0).history["loss"]
         assert history[-1] < 0.05 < history[0]
+
+
+def test_the_warning_of_probabilities_names_the_line_of_the_user():
+    def softmax_by_hand(z):
+        return np.exp(z) / np.sum(np.exp(z), axis=-1, keepdims=True)
+
+    x, y = np.random.default_rng(0).standard_normal((8, 3)), np.arange(8) % 2
+    model = Sequential([Dense(2, softmax_by_hand)], seed=0)
+    model.compile("sgd", "cross_entropy")
+    for call in (
+        lambda: model.fit(x, y, verbose=0),
+        lambda: model.evaluate(x, y),
+        lambda: losses.CategoricalCrossentropy(from_logits=True)(y, softmax_by_hand(x[:, :2])),
+    ):
+        with pytest.warns(UserWarning, match="logits are required") as caught:
+            call()
+        assert {w.filename for w in caught} == {__file__}
+
+
+def test_training_on_single_rows_does_not_warn_of_probabilities():
+    """The two logits of one row often sum to nearly 1."""
+    chance = np.random.default_rng(0)
+    for first in chance.uniform(0, 1, 200):
+        z = np.array([[first, 1 - first + 1e-5]])
+        assert functional.cross_entropy(z, [1]) > 0
+
+
+def test_the_check_for_probabilities_does_not_overflow():
+    z = np.full((1, 2), 3e38, np.float32)
+    assert functional.cross_entropy(z, [1]) == pytest.approx(np.log(2))
+
+
+def test_kl_divergence_needs_rows():
+    with pytest.raises(ValueError, match="kl_divergence_with_logits: rows of 2 or more classes"):
+        functional.kl_divergence_with_logits(1.0, 1.0)

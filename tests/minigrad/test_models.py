@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minigrad import losses, optimizers
+from minigrad.callbacks import LambdaCallback
 from minigrad.functional import cross_entropy
 from minigrad.layers import Dense, Dropout, Flatten, Layer, Softmax
 from minigrad.models import Sequential
@@ -328,3 +329,38 @@ def test_names_of_other_formats_are_refused(tmp_path, name):
         with pytest.raises(ValueError, match=r"Keras's format; the one here is \.npz"):
             save(tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("result", [None, [1.0, 2.0], "0.5"])
+def test_a_metric_must_return_a_number(result):
+    def share(y_true, y_pred):
+        return result
+
+    model = Sequential([Dense(1)], seed=0)
+    model.compile("sgd", "mse", [share])
+    with pytest.raises(TypeError, match="the metric 'share' must return a number, not"):
+        model.evaluate(np.ones((2, 3)), np.ones((2, 1)))
+
+
+def test_a_metric_may_return_an_array_of_one_number():
+    model = Sequential([Dense(1)], seed=0)
+    model.compile("sgd", "mse", [lambda y_true, y_pred: np.array([0.5])])
+    assert model.evaluate(np.ones((2, 3)), np.ones((2, 1)))[1] == 0.5
+
+
+def test_validation_split_none_means_no_validation():
+    model = Sequential([Dense(1)], seed=0)
+    model.compile("sgd", "mse")
+    history = model.fit(np.ones((2, 3)), np.ones((2, 1)), validation_split=None, verbose=0)
+    assert list(history.history) == ["loss", "lr"]
+
+
+def test_fit_inside_fit_is_refused():
+    """The second training would replace the state that ModelCheckpoint saves for the first."""
+    model = Sequential([Dense(1)], seed=0)
+    model.compile("sgd", "mse")
+    x, y = np.ones((2, 3)), np.ones((2, 1))
+    again = LambdaCallback(on_epoch_end=lambda epoch, logs: model.fit(x, y, verbose=0))
+    with pytest.raises(RuntimeError, match="this model is in training already"):
+        model.fit(x, y, verbose=0, callbacks=again)
+    assert model.fit(x, y, verbose=0).history["loss"]

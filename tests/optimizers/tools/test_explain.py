@@ -175,3 +175,11 @@ def test_another_rule_has_not_the_conventions_of_its_parent():
 
     assert lines_of(Half())[-1] == "the convention of none of the frameworks known here"
     assert lines_of(Named())[-1] == "the convention of torch, keras, optax, d2l"
+
+
+def test_explain_without_docstring_does_not_print_the_signature():
+    class Silent(Optimizer):
+        def direction(self, g, slots):
+            return np.where(g > 0, g, 0)
+
+    assert "docstring)\n    none\n" in Silent().explain()
