@@ -40,7 +40,8 @@ def grad(
     """
     if not isinstance(output, Tensor):
         raise TypeError(f"grad: output must be a Tensor, received {output!r:.60}")
-    xs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    is_single = isinstance(inputs, Tensor) or not hasattr(inputs, "__iter__")
+    xs = [inputs] if is_single else list(inputs)
     for i, x in enumerate(xs):
         if not isinstance(x, Tensor) or not x.requires_grad:
             raise ValueError(
@@ -60,7 +61,7 @@ def grad(
         elif not create_graph:
             gx = gx.copy()  # gradients of intermediates can share memory
         results.append(gx if isinstance(gx, Tensor) else Tensor(gx))
-    return results[0] if isinstance(inputs, Tensor) else results
+    return results[0] if is_single else results
 
 
 def subgraph_to(keys: set, output: Tensor) -> set:

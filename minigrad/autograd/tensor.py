@@ -87,7 +87,7 @@ class Tensor(ArrayMethods):
 
     @property
     def version(self) -> int:
-        """A number that grows when an optimizer, which adds 1 to it, changes the data."""
+        """A number that grows when an optimizer changes the data; `t.version += 1` does it."""
         return self.changed
 
     @version.setter
@@ -278,8 +278,8 @@ class Node:
         """Raise RuntimeError if a vjp reads the values of this changed leaf."""
         if any(self.operands[i] is leaf for i in self.plan.read):
             raise RuntimeError(
-                f"backward: {self.primitive.name} used a parameter that an optimizer has changed "
-                "since; call backward() before step(), or compute the loss again"
+                f"backward: {self.primitive.name} used a parameter that step() or load_state_dict() "
+                "has changed since; call backward() before it, or compute the loss again"
             )
 
     def shares(self, gx: np.ndarray, g: np.ndarray) -> bool:

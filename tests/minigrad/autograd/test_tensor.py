@@ -601,7 +601,7 @@ def test_a_step_between_forward_and_backward_is_refused():
     first, second = w * z * 3, w * z * 3
     w.data -= 1
     w.version += 1  # as an optimizer does
-    with pytest.raises(RuntimeError, match=r"np\.multiply used a parameter.*before step\(\)"):
+    with pytest.raises(RuntimeError, match=r"np\.multiply used a parameter that step\(\)"):
         first.backward()
     with pytest.raises(RuntimeError, match=r"np\.multiply used a parameter"):
         grad(second, z)
