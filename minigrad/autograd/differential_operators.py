@@ -41,7 +41,7 @@ def grad(
     if not isinstance(output, Tensor):
         raise TypeError(f"grad: output must be a Tensor, received {output!r:.60}")
     is_single = isinstance(inputs, Tensor) or not hasattr(inputs, "__iter__")
-    xs = [inputs] if is_single else list(inputs)
+    xs: list[Any] = [inputs] if is_single else list(inputs)
     for i, x in enumerate(xs):
         if not isinstance(x, Tensor) or not x.requires_grad:
             raise ValueError(

@@ -420,6 +420,7 @@ REFUSED = [
     (lambda: np.tensordot(X, X, ([1], [0])), ValueError, r"axis 1 is out of bounds"),
     (lambda: np.tensordot(X, np.ones(3), 1), ValueError, r"np\.tensordot of \(2,\) and \(3,\)"),
     (lambda: np.average(X, weights=np.ones((2, 2))), TypeError, r"np\.average: weights must have"),
+    (lambda: grad(X[0], 3), ValueError, r"grad: every input must be a Tensor .* input 0 is 3"),
     (lambda: np.fft.fft(X), TypeError, r"np\.fft\.fft has no derivative.*x\.data"),
     (lambda: np.linalg.lstsq(X, X), TypeError, r"np\.linalg\.lstsq has no derivative.*x\.data"),
     (lambda: np.nextafter(X, 2), TypeError, r"np\.nextafter has no derivative"),
