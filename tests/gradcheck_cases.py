@@ -87,9 +87,11 @@ np.linalg.vector_norm(t, axis=(0, 2), ord=3); np.linalg.vector_norm(t, keepdims=
 np.linalg.matrix_norm(t); np.linalg.matrix_norm(t, ord=1, keepdims=True)
 np.linalg.matrix_norm(q, ord="nuc"); np.linalg.matmul(m, n)
 np.linalg.tensordot(t, m, axes=([2], [1])); np.linalg.tensordot(q, m, axes=1); np.linalg.outer(v, w)
+np.linalg.vecdot(t, m); np.linalg.vecdot(t, t[:1], axis=1); np.linalg.cross(q, q.T)
+np.linalg.cross(t[..., 1:], q[0]); np.linalg.cross(f[:, :1], m, axis=0); np.multiply.accumulate(t)
 np.linalg.diagonal(t, offset=-1); np.linalg.trace(t); np.linalg.trace(t, offset=1)
 np.linalg.matrix_transpose(t); np.linalg.multi_dot([v, m.T, q, m, n]); np.linalg.multi_dot([m, n])
-np.linalg.multi_dot([q, m, v]); np.linalg.matrix_power(q, 3)
+np.linalg.multi_dot([q, m, v]); np.linalg.multi_dot([t, n]); np.linalg.matrix_power(q, 3)
 np.linalg.matrix_power(t @ np.swapaxes(t, 1, 2), 2); np.linalg.matrix_power(q, -2)
 np.linalg.matrix_power(q, 0); np.linalg.matrix_power(q, 1); np.diag(v); np.diag(v, 2)
 np.diag(w, -1); np.diag(m); np.diag(m, 1); np.diag(f, -2); np.diag(e[:, 0]); np.linalg.inv(q)
@@ -119,9 +121,7 @@ np.transpose(s); np.swapaxes(t, 0, -1); np.moveaxis(t, 0, -1); np.moveaxis(t, (0
 np.broadcast_to(v, (3, 4)); np.broadcast_to(s, (2, 2)); np.broadcast_to(m, (2, 3, 4))
 np.flip(t); np.flip(t, (0, -1)); np.roll(m, 5); np.roll(t, (1, -2), axis=(0, -1)); np.roll(m, -1, 0)
 np.flipud(t); np.fliplr(f); np.rot90(m); np.rot90(t, -1, (0, 2)); np.rollaxis(t, -1)
-np.matrix_transpose(t); np.real(c); np.resize(m, (5, 4)); np.resize(v, 2); np.resize(e, 3)
-np.delete(m, [0, 2], 1); np.delete(t, 3); np.insert(m, [1, 3], r, axis=1); np.insert(v, 2, s)
-np.insert(m, 0, v, axis=0); np.atleast_1d(s); np.atleast_1d(s, v)[1] * s; np.atleast_2d(v)
+np.matrix_transpose(t); np.real(c); np.atleast_1d(s); np.atleast_1d(s, v)[1] * s; np.atleast_2d(v)
 np.atleast_3d(m); np.atleast_3d(v); np.broadcast_arrays(m, v, s)[1] + m * s
 np.meshgrid(v, w)[0] + w[:, None]; np.meshgrid(v, w[:2], s)[1] * s + v[:, None]
 np.meshgrid(v, w, indexing="ij", sparse=True)[1] * v
@@ -137,12 +137,11 @@ indexing(m[[0, 0, 2]]); indexing(m[MASK]); indexing(v[-1]); indexing(m[:, None, 
 indexing(m[np.array([[0, 1], [2, 0]]), [1, 3]]); indexing(s[()]); astype((m * 2).astype(np.float64))
 np.astype(m, np.float64); np.take(m, [0, 5, 5]); np.take(t, [[1, 0], [1, 1]], axis=-1)
 np.take(v, 2); np.take(s, [0, 0], axis=0); np.take(m, [7, -9], axis=1, mode="wrap")
-np.repeat(s, 2, axis=0); np.bincount([2, 0, 2, 1], v)
+np.repeat(s, 2, axis=0)
 np.select([MASK, m > 0], [m, f], s); np.select([m > 0], [v]) * m; np.full_like(m, s) * m
 np.piecewise(m, [m > 0, MASK], [np.exp, np.square, 3.0]); np.piecewise(m, [m > 0], [np.sum])
-np.partition(m, 1); np.partition(t, (0, 1), axis=0); np.partition(m, 5, axis=None); np.unique(m)
-np.unique(f, axis=1, return_index=True)[0]
-np.histogram(m, 4)[0].astype(np.float64) * v * m; np.linspace(v, w, 5); np.linspace(s, m, 4, False)
+np.partition(m, 1); np.partition(t, (0, 1), axis=0); np.partition(m, 5, axis=None)
+np.linspace(v, w, 5); np.linspace(s, m, 4, False)
 np.linspace(m, 2.0, 1, axis=-1); np.linspace(s, 2.0, 3, retstep=True)[1]; np.polyval(v, m)
 np.polyval([2.0, -0.5], t); np.interp(m, np.sort(v), w); np.interp(m, v[:1], w[:1])
 np.interp(t, np.cumsum(v**2) - 1, w, s, 0.5)

@@ -22,7 +22,8 @@ UNNAMED = {  # these take any number of operands, which have no names
     np.einsum, np.gradient, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays,
     np.meshgrid,
 }  # fmt: skip
-REFUSED: dict[Any, str] = {}  # functions that cannot have a derivative here, and why
+# Functions that cannot have a derivative here, and why
+REFUSED: dict[Any, str] = dict.fromkeys(IN_PLACE, "it writes into a plain array")
 LAZY_TABLES: dict[str, Callable] = {}  # module name → loader of its table
 UFUNC_OPTIONS = dict(out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True)
 UFUNC_METHODS: dict[str, dict[Any, Callable]] = dict(  # np.add.reduce is np.sum
@@ -82,10 +83,11 @@ def call_method(ufunc: Any, method: str, args: Sequence, options: dict) -> Any:
 def name_of(function: Callable) -> str:
     """Return the name that users write: np.exp, np.linalg.norm, scipy.special.erf."""
     name = function.__name__
-    if getattr(np, name, None) is function:
-        return f"np.{name}"
-    module = getattr(function, "__module__", None) or "scipy.special"
-    return f"{module.replace('numpy', 'np')}.{name}"
+    for module in ("numpy", "scipy.special"):
+        if getattr(sys.modules.get(module), name, None) is function:
+            return f"{module}.{name}".replace("numpy", "np")
+    owner = getattr(function, "__module__", None)  # ufuncs have none
+    return f"{owner}.{name}".replace("numpy", "np") if owner else name
 
 
 def bind_arguments(
@@ -151,5 +153,5 @@ def parameters(function: Any, implementation: Any = None) -> dict[str, Any]:
 def no_derivative(name: str, reason: str = "") -> TypeError:
     return TypeError(
         f"{name} has no derivative in minigrad{reason and ': ' + reason}. If you need its value "
-        "alone, leave the graph on purpose: pass x.data or x.detach()"
+        "alone, leave the graph on purpose: pass x.data"
     )

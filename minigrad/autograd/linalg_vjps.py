@@ -15,8 +15,8 @@ import numpy as np
 from numpy import linalg
 
 from .conversion import coerce_lists, unwrap
-from .dispatch import NONDIFFERENTIABLE, REFUSED
-from .numpy_functions import cast, normalize_axes
+from .dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE, REFUSED
+from .numpy_functions import cast, normalize_axes, root
 from .numpy_vjps import defvjp, implements, scatter_add
 from .tensor import Primitive
 
@@ -26,7 +26,9 @@ REFUSED[linalg.eig] = REFUSED[linalg.eigvals] = "complex results; use np.linalg.
 # Products and diagonals
 
 implements(linalg.matmul)(lambda x1, x2: np.matmul(x1, x2))
-implements(linalg.multi_dot)(lambda arrays: reduce(np.matmul, arrays))  # from left to right
+implements(linalg.multi_dot)(lambda arrays: reduce(np.dot, arrays))  # from left to right
+HANDLED_FUNCTIONS[linalg.vecdot] = HANDLED_FUNCTIONS[np.vecdot]
+implements(linalg.cross)(lambda x1, x2, axis=-1: np.cross(x1, x2, axis=axis))
 implements(linalg.tensordot)(lambda x1, x2, axes=2: np.tensordot(x1, x2, axes))
 implements(linalg.outer)(lambda x1, x2: np.einsum("i,j->ij", x1, x2))
 implements(linalg.diagonal)(lambda x, offset=0: np.diagonal(x, offset, -2, -1))
@@ -58,15 +60,16 @@ def diag(v, k=0):
 
 @implements(linalg.vector_norm)
 def vector_norm(x, axis=None, keepdims=False, ord=2):
-    """(Σ|x|ᵖ)^(1/p) with p = ord. The derivative at 0 is NaN."""
-    x, p, reduced = cast(x, None, float), float(ord), dict(axis=axis, keepdims=keepdims)
+    """(Σ|x|ᵖ)^(1/p) with p = ord. The derivative at 0 is 0."""
+    x, reduced = cast(x, None, float), dict(axis=axis, keepdims=keepdims)
+    p = 2.0 if ord is None else float(ord)
     if p == 2:
-        return np.sqrt(np.sum(np.square(x), **reduced))
+        return root(np.sum(np.square(x), **reduced))
     if np.isinf(p):
         return (np.max if p > 0 else np.min)(np.abs(x), **reduced)
     if p == 0:
         return np.sum(np.abs(np.sign(x)), **reduced)
-    return np.sum(np.abs(x) ** p, **reduced) ** (1 / p)
+    return root(np.sum(np.abs(x) ** p, **reduced), p)
 
 
 @implements(linalg.norm)

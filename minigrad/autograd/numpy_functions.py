@@ -89,10 +89,14 @@ def var(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
 
 @implements(np.std)
 def std(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
-    v = var(a, axis, dtype, ddof, keepdims, where)
-    if unwrap(v).all():
-        return np.sqrt(v)
-    return np.sqrt(v + (v == 0)) * (v != 0)  # of constants: derivative 0, as in PyTorch
+    return root(var(a, axis, dtype, ddof, keepdims, where))
+
+
+def root(x, p=2.0):
+    """Return x^(1/p); its derivative is 0 where x is 0, as PyTorch's are for std and norms."""
+    if not unwrap(x).all():
+        return root(np.where(x == 0, 1, x), p) * (x != 0)
+    return np.sqrt(x) if p == 2 else x ** (1 / p)
 
 
 @implements(np.average)
@@ -107,7 +111,8 @@ def average(a, axis=None, weights=None, returned=False, keepdims=False):
         reduced = normalize_axes(a, axis)
         weights = np.reshape(weights, [-1 if i in reduced else 1 for i in range(a.ndim)])
     weights = np.broadcast_to(weights, a.shape)
-    total = np.sum(weights, axis=axis, keepdims=keepdims)
+    dtype = np.result_type(a.dtype, weights.dtype)
+    total = np.sum(weights, axis=axis, dtype=dtype, keepdims=keepdims)
     result = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
     return (result, total) if returned else result
 
@@ -287,12 +292,14 @@ def diff(a, n=1, axis=-1, prepend=None, append=None):
     """Subtract neighbours, n times; a number to prepend or append stands for a whole slice."""
     if n < 0:
         raise ValueError(f"np.diff: n must be 0 or more, received {n}")
+    if n == 0:
+        return a
     before, a, after = coerce_lists("np.diff", (prepend, a, append))
     x = np.moveaxis(a, axis, -1)
     column = np.zeros((*x.shape[:-1], 1), x.dtype)
     parts = [y for y in (before, a, after) if y is not None]
     parts = [np.moveaxis(y, axis, -1) if np.ndim(y) else column + y for y in parts]
-    x = np.concatenate(parts, -1) if n and len(parts) > 1 else x
+    x = np.concatenate(parts, -1) if len(parts) > 1 else x
     for _ in range(n):
         x = (np.not_equal if x.dtype == bool else np.subtract)(x[..., 1:], x[..., :-1])
     return np.moveaxis(x, -1, axis)
@@ -314,7 +321,7 @@ def gradient(f, *varargs, axis=None, edge_order=1):
     f, *spacings = coerce_lists("np.gradient", (f, *(varargs or (1.0,))))
     f, axes, results = cast(f, None, float), normalize_axes(f, axis), []
     for i, h in zip(axes, spacings if len(spacings) == len(axes) else spacings * len(axes)):
-        h = np.diff(cast(h, None, float)) if np.ndim(h) else np.broadcast_to(h, f.shape[i] - 1)
+        h = np.diff(1.0 * h) if np.ndim(h) else np.broadcast_to(1.0 * h, f.shape[i] - 1)
         slope = np.diff(np.moveaxis(f, i, -1)) / h
         middle = (h[1:] * slope[..., :-1] + h[:-1] * slope[..., 1:]) / (h[1:] + h[:-1])
         first, last = slope[..., :1], slope[..., -1:]

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from .conversion import unwrap
+from .conversion import coerce_lists, unwrap
 from .dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE, UFUNC_METHODS, name_of
 from .tensor import Primitive, Tensor
 from .variadic import VariadicPrimitive
@@ -49,7 +49,7 @@ defvjp(np.square, lambda g, _out, x: g * 2 * x)
 defvjp(np.sqrt, lambda g, out, _x: g / (2 * out))
 defvjp(np.reciprocal, lambda g, out, _x: -g * out * out)
 defvjp(np.exp, lambda g, out, _x: g * out)
-defvjp(np.expm1, lambda g, out, _x: g * (out + 1))
+defvjp(np.expm1, lambda g, _out, x: g * np.exp(x))
 defvjp(np.log, lambda g, _out, x: g / x)
 defvjp(np.log1p, lambda g, _out, x: g / (1 + x))
 defvjp(np.log2, lambda g, _out, x: g / (ln(2) * x))
@@ -180,7 +180,22 @@ def sinc_vjp(g: Any, out: Any, x: Any) -> Any:
 
 defvjp(np.sinc, sinc_vjp)
 
-# More of two operands. Of equal operands, each extreme gives half of g to each; fmax and fmin
+# More of two operands
+
+
+def ratio(x: Any, y: Any) -> Any:
+    """Return x / y, and 0 where both are 0."""
+    return x / np.where((x == 0) & (y == 0), 1, y)
+
+
+defvjp(np.hypot, lambda g, out, x, _y: g * ratio(x, out), lambda g, out, _x, y: g * ratio(y, out))
+defvjp(
+    np.arctan2,  # x² + y² could overflow
+    lambda g, _out, y, x: g * ratio(ratio(x, r := np.hypot(x, y)), r),
+    lambda g, _out, y, x: -g * ratio(ratio(y, r := np.hypot(x, y)), r),
+)
+
+# Of equal operands, each extreme gives half of g to each; fmax and fmin
 # ignore NaN, which equals nothing
 
 for extreme in (np.maximum, np.minimum, np.fmax, np.fmin):
@@ -206,12 +221,6 @@ defvjp(np.fmod, lambda g, *_: g, lambda g, out, a, b: -g * np.rint((a - out) / b
 implements(np.divmod)(lambda a, b: (a // b, a % b))
 defvjp(np.heaviside, lambda g, *_: g * 0, lambda g, _out, x, _at_0: g * (x == 0))
 defvjp(np.copysign, lambda g, _out, x, y: g * np.sign(x) * np.copysign(1, y), lambda g, *_: g * 0)
-defvjp(np.hypot, lambda g, out, x, _y: g * (x / out), lambda g, out, _x, y: g * (y / out))
-defvjp(
-    np.arctan2,  # x² + y² could overflow
-    lambda g, _out, y, x: g / np.hypot(x, y) * (x / np.hypot(x, y)),
-    lambda g, _out, y, x: -g / np.hypot(x, y) * (y / np.hypot(x, y)),
-)
 
 # More reductions: element i contributes to the cumulative sums i, i + 1, …; equal maxima share g
 
@@ -361,8 +370,10 @@ concatenation = VariadicPrimitive(
 
 @implements(np.concatenate)
 def concatenate(arrays: Any, axis: int | None = 0) -> Any:
-    arrays = list(arrays) if axis is not None else [np.reshape(x, -1) for x in arrays]
-    axis = axis or 0
+    arrays = list(arrays)
+    if axis is None:  # a number such as 16 does not promote float32
+        numbers = [[x] if type(x) is int else x for x in arrays]
+        arrays, axis = [np.reshape(x, -1) for x in coerce_lists("np.concatenate", numbers)], 0
     lengths = [(np.shape(unwrap(x))[axis:] or (0,))[0] for x in arrays]
     return concatenation(*arrays, axis=axis, ends=list(accumulate(lengths)))
 

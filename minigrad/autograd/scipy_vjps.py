@@ -13,10 +13,17 @@ from typing import Any
 import numpy as np
 import scipy.special as sp
 
-from .numpy_vjps import defvjp
+from .numpy_vjps import defvjp, ratio
 from .tensor import Primitive
 
 # The error function and the normal distribution
+
+
+def inverse_mills_ratio(x: Any, log_ndtr: Any) -> Any:
+    """Return √(π/2)·φ(x) / Φ(x), by the form that has all digits on that side of 0."""
+    left = 1 / sp.erfcx(-np.minimum(x, 0) / sqrt(2))
+    return np.where(x < 0, left, np.exp(-x * x / 2 - log_ndtr) / 2)
+
 
 defvjp(sp.erf, lambda g, _out, x: g * (2 / sqrt(pi)) * np.exp(-x * x))
 defvjp(sp.erfc, lambda g, _out, x: -g * (2 / sqrt(pi)) * np.exp(-x * x))
@@ -24,15 +31,10 @@ defvjp(sp.erfcx, lambda g, out, x: g * (2 * x * out - 2 / sqrt(pi)))
 defvjp(sp.erfinv, lambda g, out, _x: g * (sqrt(pi) / 2) * np.exp(out * out))
 defvjp(sp.erfcinv, lambda g, out, _x: -g * (sqrt(pi) / 2) * np.exp(out * out))
 defvjp(sp.ndtr, lambda g, _out, x: g / sqrt(2 * pi) * np.exp(-x * x / 2))
-defvjp(sp.log_ndtr, lambda g, _out, x: g * sqrt(2 / pi) / sp.erfcx(-x / sqrt(2)))
+defvjp(sp.log_ndtr, lambda g, out, x: g * sqrt(2 / pi) * inverse_mills_ratio(x, out))
 defvjp(sp.ndtri, lambda g, out, _x: g * sqrt(2 * pi) * np.exp(out * out / 2))
 
 # Logarithms and entropies
-
-
-def ratio(x: Any, y: Any) -> Any:
-    """Return x / y, and 0 where x is 0: 0·log 0 counts as 0."""
-    return x / np.where(x == 0, 1, y)
 
 
 defvjp(sp.expit, lambda g, out, _x: g * out * (1 - out))
@@ -41,7 +43,7 @@ defvjp(sp.logit, lambda g, _out, x: g / (x * (1 - x)))
 defvjp(sp.xlogy, lambda g, _out, _x, y: g * np.log(y), lambda g, _out, x, y: g * ratio(x, y))
 defvjp(
     sp.xlog1py,
-    lambda g, _out, _x, y: g * np.log1p(y),
+    lambda g, _out, _x, y: g * np.log1p(1.0 * y),  # log1p(True) has three digits
     lambda g, _out, x, y: g * ratio(x, 1 + y),
 )
 defvjp(sp.entr, lambda g, _out, x: -g * (np.log(x) + 1))
@@ -82,7 +84,7 @@ defvjp(
 
 def gamma_density(a: Any, x: Any) -> Any:
     """Return xᵃ⁻¹·e⁻ˣ / Γ(a)."""
-    return np.exp((a - 1) * np.log(x) - x - sp.gammaln(a))
+    return np.exp(sp.xlogy(a - 1, x) - x - sp.gammaln(a))
 
 
 defvjp(sp.gammainc, None, lambda g, _out, a, x: g * gamma_density(a, x))
@@ -103,4 +105,8 @@ defvjp(sp.yv, None, lambda g, _out, v, x: g * (sp.yv(v - 1, x) - sp.yv(v + 1, x)
 defvjp(sp.i0, lambda g, _out, x: g * sp.i1(x))
 defvjp(sp.i1, lambda g, _out, x: g * (sp.i0(x) + sp.iv(2, x)) / 2)
 defvjp(sp.iv, None, lambda g, _out, v, x: g * (sp.iv(v - 1, x) + sp.iv(v + 1, x)) / 2)
-defvjp(sp.ive, None, lambda g, out, v, x: g * (sp.ive(v - 1, x) - out * (v / x + np.sign(x))))
+defvjp(
+    sp.ive,
+    None,
+    lambda g, out, v, x: g * ((sp.ive(v - 1, x) + sp.ive(v + 1, x)) / 2 - out * np.sign(x)),
+)

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from .conversion import coerce_lists, constant_options, unwrap, unwrap_nested
-from .numpy_functions import normalize_axes
+from .numpy_functions import cast, normalize_axes
 from .numpy_vjps import implements, scatter_add
 from .tensor import Primitive, Tensor
 
@@ -37,16 +37,12 @@ def numbers_of(a):
 
 
 def moved(a, function, *args, **options):
-    """Return function(a, …), which moves, drops or repeats elements of a."""
-    numbers = function(numbers_of(a), *map(unwrap, args), **options)
-    elements = np.ravel(a) if a.size else np.pad(np.ravel(a), (0, 1))  # np.resize fills with 0
-    return [elements[n] for n in numbers] if isinstance(numbers, list) else elements[numbers]
+    """Return function(a, …), which moves or repeats elements of a."""
+    return np.ravel(a)[function(numbers_of(a), *map(unwrap, args), **options)]
 
 
 implements(np.rot90)(lambda m, k=1, axes=(0, 1): moved(m, np.rot90, k, axes))
 implements(np.rollaxis)(lambda a, axis, start=0: moved(a, np.rollaxis, axis, start))
-implements(np.resize)(lambda a, new_shape: moved(a, np.resize, new_shape))
-implements(np.delete)(lambda arr, obj, axis=None: moved(arr, np.delete, obj, axis))
 
 
 def reshape_each(function, *arys):
@@ -137,14 +133,6 @@ def append(arr, values, axis=None):
     return np.concatenate(coerce_lists("np.append", (arr, values)), axis)
 
 
-@implements(np.insert)
-def insert(arr, obj, values, axis=None):
-    arr, values = coerce_lists("np.insert", (arr, values))
-    values = np.broadcast_to(values, np.shape(values)).astype(arr.dtype)
-    new = arr.size + numbers_of(values)
-    return np.append(arr, values)[np.insert(numbers_of(arr), unwrap(obj), new, axis)]
-
-
 @implements(np.block)
 def block(arrays):
     leaves = []
@@ -219,14 +207,6 @@ def partition(a, kth, axis=-1, kind="introselect"):
     return np.take_along_axis(a, np.argpartition(a, kth, axis, kind), axis)
 
 
-@implements(np.unique)
-def unique(ar, return_index=False, return_inverse=False, return_counts=False, axis=None):
-    """Return the first of equal elements; it receives the gradient."""
-    _, index, *others = np.unique(unwrap(ar), True, return_inverse, return_counts, axis)
-    results = [np.take(ar, index, axis), *[index] * return_index, *others]
-    return tuple(results) if len(results) > 1 else results[0]
-
-
 @implements(np.diagonal)
 def diagonal(a, offset=0, axis1=0, axis2=1):
     a = np.moveaxis(a, (axis1, axis2), (-2, -1))
@@ -275,44 +255,34 @@ def piecewise(x, condlist, funclist):
     return y
 
 
-# Counting: the counts are constants
-
-
-@implements(np.bincount)
-def bincount(x, weights=None, minlength=0):
-    sums = np.bincount(unwrap(x), unwrap(weights), minlength)
-    if not isinstance(weights, Tensor):
-        return sums
-    return scatter_add(1.0 * weights, index=np.asarray(unwrap(x)), shape=sums.shape)
-
-
-@implements(np.histogram)
-def histogram(a, bins=10, range=None, density=None):
-    return np.histogram(unwrap(a), unwrap(bins), range, density)
-
-
 # Lines, polynomials, convolution
 
 
 @implements(np.linspace)
 def linspace(start, stop, num=50, endpoint=True, retstep=False, axis=0):
-    start, stop = (1.0 * x for x in coerce_lists("np.linspace", (start, stop)))
+    start, stop = coerce_lists("np.linspace", (start, stop))
+    dtype = np.result_type(start, stop, 1.0)
+    start, stop = 1.0 * start, 1.0 * stop
     steps = num - 1 if endpoint else num
     step = (stop - start) / max(steps, 1)
     number = np.linspace(0, num, num, endpoint=False, dtype=step.dtype)  # 0, 1, 2, …
     number = np.expand_dims(number, tuple(range(1, step.ndim + 1)))
     y = np.where(number == max(steps, 1), stop, start + number * step)
-    y = np.moveaxis(y, 0, axis)
+    y = cast(np.moveaxis(y, 0, axis), dtype)
     return (y, step if steps > 0 else np.nan) if retstep else y
 
 
 @implements(np.interp)
 def interp(x, xp, fp, left=None, right=None):
-    """Return fp[i] + (x − xp[i])·slope, where x lies between xp[i] and xp[j], j = i + 1."""
+    """Return fp[i] + (x − xp[i])·slope, where x lies between xp[i] and xp[j], j = i + 1.
+
+    The result of float32 is float32; NumPy's is float64.
+    """
     x, xp, fp = coerce_lists("np.interp", (x, xp, fp))
     if np.ndim(xp) != 1 or np.shape(xp) != np.shape(fp) or np.size(xp) == 0:
         received = f"received the shapes {np.shape(xp)} and {np.shape(fp)}"
         raise ValueError(f"np.interp: xp and fp must be vectors of equal length, {received}")
+    xp, fp = (cast(y, None, np.float32) for y in (xp, fp))  # differences of int8 would wrap
     right_of = np.searchsorted(xp, x, "right")
     i, j = np.maximum(right_of - 1, 0), np.minimum(right_of, len(xp) - 1)
     slope = (fp[j] - fp[i]) / np.where(i < j, xp[j] - xp[i], 1)  # 0 outside of the points
@@ -325,7 +295,7 @@ def interp(x, xp, fp, left=None, right=None):
 def polyval(p, x):
     """Return (…(p₀·x + p₁)·x + …)·x + pₙ, by Horner's rule."""
     p, x = coerce_lists("np.polyval", (p, x))
-    y = 0 * x
+    y = np.zeros_like(x)
     for coefficient in p:
         y = y * x + coefficient
     return y

@@ -116,16 +116,12 @@ np.column_stack([x, x**2])
 np.block([[x[:2], x[1:]], [x[1:], x[:2]]])
 np.append(x, 1.0) ** 2
 np.append(v, x) ** 2
-np.insert(v, 1, x[0]) ** 2
-np.insert(x, 1, 3.0) ** 2
-np.delete(x, 1) ** 2
 np.full(3, x[0]) ** 2
 np.full((2, 3), x) ** 2
 np.full_like(v, x) ** 2
 np.full_like(x, x[0]) ** 2
 np.full_like(v, fill_value=x[0])
 np.unique(x) ** 2
-np.unique(x, return_counts=True)[0] ** 2
 np.nan_to_num(x) ** 2
 np.real(x) ** 2
 np.abs(np.fft.rfft(x)) ** 2

@@ -179,6 +179,23 @@ def test_norm_counts_axes_as_numpy():
             np.linalg.norm(Tensor(np.array(wrong)), **options)
 
 
+@pytest.mark.parametrize("ord", [None, 1, 2, 2.5, 3, np.inf])
+def test_the_gradient_of_a_norm_at_0_is_0(ord):
+    """As PyTorch's is."""
+    assert not gradient(lambda x: np.linalg.norm(x, ord), np.zeros(2)).any()
+    rows = gradient(lambda x: np.linalg.vector_norm(x, axis=1, ord=ord), [[0, 0], [0, -2.0]])
+    np.testing.assert_allclose(rows, [[0, 0], [0, -1]], rtol=1e-15)
+    if ord != np.inf:  # which has no value
+        assert gradient(lambda x: np.linalg.norm(x, ord, axis=1), np.zeros((2, 0))).shape == (2, 0)
+
+
+def test_multi_dot_of_two_arrays_is_dot():
+    x = np.arange(12.0).reshape(2, 3, 2)
+    found = np.linalg.multi_dot([Tensor(x), Tensor(SQUARE[:2])])
+    np.testing.assert_array_equal(found.data, np.linalg.multi_dot([x, SQUARE[:2]]), strict=True)
+    assert np.linalg.multi_dot([Tensor(3.0), Tensor(2.0)]).item() == 6
+
+
 def test_powers_of_matrices():
     for n in range(-5, 10):
         ours, numpys = (np.linalg.matrix_power(x, n) for x in (Tensor(SQUARE), SQUARE))

@@ -46,7 +46,7 @@ np.percentile(p / 2, np.array([25, 60]), axis=i, keepdims=k); np.quantile(p / 2,
 # i an axis or, for a function without axis=, ignored
 ALONG_AXES = """
 np.cumsum(x, axis=i); np.cumsum(x, i, np.int16); np.cumprod(x, axis=i); np.cumprod(x, i, np.float32)
-np.diff(x, axis=i); np.diff(x, 2, i); np.diff(x, 7, i); np.diff(x, -1, i)
+np.diff(x, axis=i); np.diff(x, 0, i); np.diff(x, 2, i); np.diff(x, 7, i); np.diff(x, -1, i)
 np.diff(x, axis=i, prepend=p, append=x[..., :1] if np.ndim(x) and i == -1 else p)
 np.diff(x, axis=i, append=np.int64(3)); np.trapezoid(x, axis=i); np.trapezoid(x, dx=0.5, axis=i)
 np.trapezoid(x, p * p, axis=i); np.gradient(p * 0.5, axis=i); np.gradient(p, 2, axis=i)
@@ -299,3 +299,16 @@ def test_cross_products_of_two_components_warn_as_numpy_does():
     with pytest.warns(DeprecationWarning, match="2-dimensional vectors"):
         found = gradient_of(np.cross, [1.0, 2.0, 3.0], [3.0, 5.0])
     assert found == [[5, -3, -2], [1, -2]]
+
+
+def test_the_sum_of_the_weights_has_the_dtype_of_the_average():
+    x, weights = np.array([1.0, 2.0]), np.float32([0.1, 0.2])
+    expected = np.average(x, weights=weights, returned=True)
+    ours = np.average(Tensor(x), weights=Tensor(weights), returned=True)
+    assert [y.dtype for y in ours] == [y.dtype for y in expected]
+    np.testing.assert_allclose([y.item() for y in ours], expected, rtol=1e-15)
+
+
+def test_gradient_with_a_bool_as_spacing():
+    x = np.array([1.0, 4.0, 2.0, 5.0])
+    np.testing.assert_array_equal(np.gradient(Tensor(x), np.True_).data, np.gradient(x, np.True_))

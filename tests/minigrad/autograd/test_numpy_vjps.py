@@ -497,6 +497,36 @@ def test_accumulate_is_numpys():
         found = np.add.accumulate(Tensor(M), **options)
         np.testing.assert_array_equal(found.data, np.add.accumulate(M, **options))
     assert derivative(lambda m: np.add.accumulate(m)[1], M) == np.ones((2, 3)).tolist()
+    products = np.multiply.accumulate(Tensor(M), axis=1)
+    np.testing.assert_array_equal(products.data, np.multiply.accumulate(M, axis=1))
+    assert derivative(np.multiply.accumulate, [2.0, 3.0, 4.0]) == [16, 10, 6]
+
+
+def test_real_and_cumprod_are_attributes_of_a_tensor():
+    assert derivative(lambda x: x.real**2, [3.0, -1.0]) == [6, -2]
+    assert derivative(lambda x: x.cumprod(), [2.0, 3.0, 4.0]) == [16, 10, 6]
+    assert Tensor(M).cumprod(axis=1).tolist() == M.cumprod(axis=1).tolist()
+
+
+def test_the_gradients_of_angle_and_length_at_0_are_0():
+    """PyTorch has 0 for arctan2, and NaN for hypot."""
+    assert derivative(np.arctan2, 0.0, 0.0) == derivative(np.hypot, 0.0, 0.0) == [0, 0]
+    assert derivative(np.arctan2, [0.0, 3.0], [0.0, 4.0]) == [[0, 0.16], [0, -0.12]]
+
+
+def test_expm1_far_left_has_a_derivative_in_float32():
+    x = Tensor(np.float32(-40), requires_grad=True)
+    np.expm1(x).backward()
+    np.testing.assert_allclose(x.grad, np.exp(-40), rtol=1e-6)
+
+
+def test_numbers_joined_without_an_axis_do_not_promote():
+    x = np.ones((2, 2), np.float32)
+    for others in ([16], [1.5, 2], [True]):
+        expected = np.concatenate([x, *others], axis=None)
+        np.testing.assert_array_equal(
+            np.concatenate([Tensor(x), *others], axis=None).data, expected, strict=True
+        )
 
 
 @pytest.mark.parametrize(
