@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -216,6 +217,7 @@ class Case(NamedTuple):
     inputs: list[np.ndarray]
 
 
+@cache
 def arrays(positive: bool) -> dict[str, np.ndarray]:
     """Draw the arrays: numbers of both signs, at a distance from the kinks at 0 and ±1."""
     rng = np.random.default_rng(3)

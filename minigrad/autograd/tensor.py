@@ -278,8 +278,9 @@ class Node:
         """Raise RuntimeError if a vjp reads the values of this changed leaf."""
         if any(self.operands[i] is leaf for i in self.plan.read):
             raise RuntimeError(
-                f"backward: {self.primitive.name} used a parameter that step() or load_state_dict() "
-                "has changed since; call backward() before it, or compute the loss again"
+                f"backward: {self.primitive.name} used a parameter that step() or "
+                "load_state_dict() has changed since; call backward() before, or compute the loss "
+                "again"
             )
 
     def shares(self, gx: np.ndarray, g: np.ndarray) -> bool:

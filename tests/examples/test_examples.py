@@ -78,6 +78,7 @@ def test_every_program_is_listed_here():
     assert programs - {"custom_optimizer", "custom_primitive"} == set(SHORT)
 
 
+@pytest.mark.slow
 @every_example
 def test_output_is_the_same_without_matplotlib(name, run, monkeypatch, tmp_path, capsys):
     pytest.importorskip("matplotlib")

@@ -25,9 +25,9 @@ def disagreements(seed, numbers):
 
 
 def test_random_programs():
-    counts, programs = disagreements(0, range(500))
+    counts, programs = disagreements(0, range(300))
     assert not programs, "\n\n".join(programs)
-    assert counts["agreed"] > 400
+    assert counts["agreed"] > 250
 
 
 @pytest.mark.slow
