@@ -76,7 +76,7 @@ np.logaddexp.reduce(m, axis=1, initial=0.3, where=MASK); np.logaddexp.reduce(e, 
 np.add.accumulate(t); np.add.accumulate(m, axis=-1); np.multiply.outer(m, v)
 np.divide.outer(s, m); np.arctan2.outer(v, t); np.subtract.outer(e, s)
 np.divmod(m, f)[1]; np.divmod(m, v)[0]; np.round(m); np.round(t, 1); np.around(f, decimals=-1)
-np.fix(m); np.sinc(s); np.sinc(m); np.sinc(t * 4); np.sinc(e); np.sinc(c * ZEROS)
+np.sinc(s); np.sinc(m); np.sinc(t * 4); np.sinc(e); np.sinc(c * ZEROS)
 np.cumsum(m); np.cumsum(t, axis=-2); np.cumsum(e, axis=0); np.cumsum(s)
 np.linalg.norm(m); np.linalg.norm(t, axis=-1); np.linalg.norm(v, 3); np.linalg.norm(m, 1, axis=0)
 np.linalg.norm(v, np.inf); np.linalg.norm(v, -np.inf, keepdims=True); np.linalg.norm(t, axis=(0, 2))

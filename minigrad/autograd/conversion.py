@@ -49,7 +49,7 @@ def to_array(who: str, data: Any, requires_grad: bool) -> np.ndarray:
     """Convert the data of a tensor: arrays and integers keep their dtype, the rest is float32."""
     data = unwrap(data)
     keeps_dtype = isinstance(data, (np.ndarray, np.generic, int))
-    array = np.asarray(data) if keeps_dtype else to_float_array(who, data)
+    array = plain_array(who, data) if keeps_dtype else to_float_array(who, data)
     check_dtype(who, array, requires_grad)
     return array
 
@@ -80,18 +80,18 @@ def is_array_like(x: Any) -> bool:
 
 def plain_operands(who: str, operands: Sequence) -> list:
     """Convert lists and arrays of other libraries to plain arrays; refuse those that cannot be."""
-    for x in operands:
-        if hasattr(x, "toarray") or isinstance(x, (np.ma.MaskedArray, np.matrix)):
-            raise TypeError(
-                f"{who}: an ordinary array is required beside a tensor, received a "
-                f"{type(x).__name__}; convert it with .toarray() if it is sparse, with .filled(0) "
-                "if it is masked, with np.asarray if it is a matrix"
-            )
-    return coerce_lists(who, [plain_array(x) if is_array_like(x) else x for x in operands])
+    plain = [plain_array(who, x) if is_array_like(x) else x for x in operands]
+    return coerce_lists(who, plain)
 
 
-def plain_array(x: Any) -> Any:
+def plain_array(who: str, x: Any) -> Any:
     """Convert an array of another library or a subclass; leave tensors and lists."""
+    if hasattr(x, "toarray") or isinstance(x, (np.ma.MaskedArray, np.matrix)):
+        raise TypeError(
+            f"{who}: an ordinary array is required, received a {type(x).__name__}; convert it with "
+            ".toarray() if it is sparse, with .filled(0) if it is masked, with np.asarray if it is "
+            "a matrix"
+        )
     return x if isinstance(x, (ArrayMethods, list, tuple)) else np.asarray(x)
 
 

@@ -153,7 +153,6 @@ for step in (np.floor, np.ceil, np.trunc, np.rint):
     defvjp(step, lambda g, *_: g * 0)
 defvjp(np.round, lambda g, _out, _x, decimals=0: g * 0)
 HANDLED_FUNCTIONS[np.around] = HANDLED_FUNCTIONS[np.round]
-HANDLED_FUNCTIONS[np.fix] = HANDLED_FUNCTIONS[np.trunc]
 defvjp(np.conjugate, lambda g, *_: g)
 defvjp(np.fabs, lambda g, _out, x: g * np.sign(x))
 defvjp(np.exp2, lambda g, out, _x: g * ln(2) * out)

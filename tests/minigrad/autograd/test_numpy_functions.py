@@ -282,7 +282,7 @@ def test_what_is_refused():
             np.quantile(x, q)
     with pytest.raises(ValueError, match=r"np\.cov: arrays of at most two axes"):
         np.cov(x[None])
-    with pytest.raises(ValueError, match="dimension must be 2 or 3"):
+    with pytest.raises(ValueError, match="dimension"):
         np.cross(np.ones(1_000_000), np.ones(1_000_000) * x[0, 0])
     with pytest.raises(ValueError, match=r"np\.diff: n must be 0 or more, received -1"):
         np.diff(x, -1)
@@ -292,6 +292,7 @@ def test_what_is_refused():
         np.gradient(x, edge_order=2)
 
 
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) >= "2.5.0", reason="NumPy refuses them")
 def test_cross_products_of_two_components_warn_as_numpy_does():
     with pytest.warns(DeprecationWarning, match="2-dimensional vectors"):
         found = gradient_of(np.cross, [1.0, 2.0], [3.0, 5.0])
