@@ -194,6 +194,9 @@ def unbroadcast(gx: Any, x: Any, node: Node) -> Any:
     """
     if not isinstance(gx, (np.ndarray, Tensor)):
         gx = np.asarray(gx)
+        if gx.dtype.kind not in "fiub":
+            who = f"backward: a vjp of {node.primitive.name}"
+            raise TypeError(f"{who} must return numbers, it returned {gx.tolist()!r:.60}")
     if gx.shape != x.shape:
         added = gx.ndim - x.ndim
         fits = all(n in (1, m) for n, m in zip(x.shape, gx.shape[added:]))

@@ -625,3 +625,10 @@ def test_a_tensor_of_a_masked_array_is_refused():
     """The mask would be lost."""
     with pytest.raises(TypeError, match=r"Tensor: an ordinary array .* MaskedArray; .*filled\(0\)"):
         Tensor(np.ma.array([1.0, 2.0], mask=[True, False]))
+
+
+@pytest.mark.parametrize("x", [leaf(2.0), leaf([1.0, 2.0])])
+def test_a_vjp_without_return_is_refused(x):
+    double = primitive(lambda g, _out, _x: None)(lambda x: 2 * x)
+    with pytest.raises(TypeError, match=r"a vjp of <lambda> must return numbers, .* None"):
+        np.sum(double(x)).backward()
