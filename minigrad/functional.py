@@ -71,7 +71,7 @@ def softmax(x: TensorLike, axis: int = -1) -> TensorOrArray:
     p = _softmax(z, axis=axis)
     if not isinstance(z, Tensor) or axis not in (-1, z.ndim - 1):
         return p
-    result = Probabilities(p)
+    result = Probabilities(p.data)
     result.requires_grad, result.node = p.requires_grad, p.node
     result.logits = z if p.requires_grad else z.detach()  # under no_grad, keep no graph
     return result

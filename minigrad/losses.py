@@ -5,6 +5,7 @@ called f(y_true, y_pred), as in Keras and scikit-learn: the target comes first. 
 Tensor. A metric returns a number; each loss is a metric, too.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -15,7 +16,7 @@ from . import functional
 from .autograd import Tensor
 from .autograd.conversion import unwrap
 from .functional import Probabilities, cross_entropy, mean_squared_error, nll_loss, rows_of_labels
-from .utils import TensorLike, TensorOrArray, as_float, lookup
+from .utils import TensorLike, TensorOrArray, as_float, lookup, user_frame
 
 
 class MeanSquaredError:
@@ -41,6 +42,12 @@ class CategoricalCrossentropy:
         if self.from_logits or isinstance(y_pred, Probabilities):
             return cross_entropy(y_pred, y_true)
         p = as_float(y_pred)
+        if np.any(p < 0):
+            warnings.warn(
+                "categorical_crossentropy: probabilities are required, received negative numbers. "
+                "End the network with a softmax, or pass CategoricalCrossentropy(from_logits=True)",
+                stacklevel=user_frame()[1],
+            )
         t = rows_of_labels(type(self).__name__, p, y_true)
         p = p / np.sum(p, axis=-1, keepdims=True)
         return nll_loss(np.log(np.clip(p, 1e-7, 1 - 1e-7)), t)

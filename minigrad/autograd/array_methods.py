@@ -153,7 +153,7 @@ class ArrayMethods:
                 "a tensor that requires a gradient cannot become a plain array: its gradient would "
                 "be lost. To keep the gradient, call a NumPy function on the tensor itself, such "
                 "as X @ w for X.dot(w), or np.stack([a, b]) for np.array([a, b]). For the values "
-                "alone, pass x.data or x.detach(), or compute under no_grad()"
+                "alone, pass x.data, x.detach() or the number loss.item(), or use no_grad()"
             )
         return np.array(self.data, dtype=dtype, copy=copy)
 

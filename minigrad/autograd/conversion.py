@@ -47,7 +47,8 @@ def check_dtype(who: str, array: Any, requires_grad: bool = False) -> None:
 
 def to_array(who: str, data: Any, requires_grad: bool) -> np.ndarray:
     """Convert the data of a tensor: arrays and integers keep their dtype, the rest is float32."""
-    data = unwrap(data)
+    if isinstance(data, ArrayMethods):
+        data = np.asarray(data)  # raises an error if a gradient would be lost
     keeps_dtype = isinstance(data, (np.ndarray, np.generic, int))
     array = plain_array(who, data) if keeps_dtype else to_float_array(who, data)
     check_dtype(who, array, requires_grad)

@@ -116,6 +116,7 @@ def bind_arguments(
     )
     if unsupported := changed.keys() - supported:
         hint = "; write np.where(mask, result, others)" if is_ufunc and "where" in changed else ""
+        hint += "; write a = a + t for a += t" if is_ufunc and "out" in changed else ""
         raise TypeError(
             f"{name_of(function)}: minigrad does not support the argument "
             f"{', '.join(sorted(unsupported))}; supported: {', '.join(supported) or 'none'}{hint}"

@@ -1,6 +1,6 @@
-"""What a node keeps of its operands, and how a long chain of nodes is dropped.
+"""What a node keeps of its operands, how a long chain is dropped, and which arrays have changed.
 
-In reading order: what a node keeps, which operands a vjp reads, the queue of dropped nodes.
+In reading order: what a node keeps, which operands a vjp reads, dropped nodes, changed arrays.
 """
 
 import inspect
@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from threading import local
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -106,9 +107,41 @@ class DroppedOperands(local):
         """Drop what waits, and what that adds."""
         if not self.is_running:
             self.is_running = True
-            while self.waiting:
-                self.waiting.pop()
-            self.is_running = False
+            try:
+                while self.waiting:
+                    self.waiting.pop()
+            finally:  # Ctrl-C: the next node that is dropped goes on
+                self.is_running = False
 
 
-dropped = DroppedOperands()
+class Changes:
+    """When optimizers changed arrays: the order of the newest node at that time.
+
+    A view of an array counts as the array: both have the same owner of memory.
+    """
+
+    def __init__(self) -> None:
+        self.latest = 0
+        self.orders: dict[int, tuple[int, ref]] = {}  # by the id of the owner
+
+    def add(self, array: np.ndarray, order: int) -> None:
+        """Note that this array changes now."""
+        owner = owner_of(array)
+        key = id(owner)
+        self.orders[key] = order, ref(owner, lambda _: self.orders.pop(key, None))
+        self.latest = order
+
+    def newest(self, array: np.ndarray) -> int:
+        """Return the order at the array's newest change, 0 if there was none."""
+        order, _ = self.orders.get(id(owner_of(array)), (0, None))
+        return order
+
+
+def owner_of(array: np.ndarray) -> np.ndarray:
+    """Return the array that owns the memory of a view."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+dropped, changes = DroppedOperands(), Changes()

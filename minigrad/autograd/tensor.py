@@ -31,7 +31,7 @@ from .conversion import (
     unwrap,
 )
 from .dispatch import HANDLED_FUNCTIONS, dispatch
-from .memory import Plan, dropped
+from .memory import Plan, changes, dropped
 from .recording import anomaly_detector, is_recording, recording
 
 creation_order = itertools.count(1)
@@ -57,7 +57,7 @@ class Tensor(ArrayMethods):
     As in PyTorch, `.grad` adds up over calls of `backward`. Unlike there, functions are NumPy's.
     """
 
-    __slots__ = ("data", "grad", "requires_grad", "node", "changed", "__weakref__")
+    __slots__ = ("data", "grad", "requires_grad", "node", "__weakref__")
 
     def __init__(self, data: npt.ArrayLike | ArrayMethods, requires_grad: bool = False):
         array = to_array("Tensor", data, requires_grad)
@@ -65,7 +65,6 @@ class Tensor(ArrayMethods):
         self.grad: np.ndarray | None = None
         self.requires_grad = requires_grad
         self.node: Node | None = None  # the operation that computed it; None for a leaf
-        self.changed = 0  # see version
 
     def backward(
         self, gradient: npt.ArrayLike | ArrayMethods | None = None, retain_graph: bool = False
@@ -75,6 +74,8 @@ class Tensor(ArrayMethods):
         gradient: ∂(final result)/∂(this tensor), of this tensor's shape. A scalar such as a loss
         needs none: it is the final result, and the gradient is 1.
         retain_graph: keep the graph for another backward pass. By default it is freed.
+
+        The graph keeps the operands themselves, not copies: do not write into their data before.
         """
         grads = backward_pass(self, gradient, retain_graph=retain_graph)
         with ACCUMULATING:
@@ -87,12 +88,12 @@ class Tensor(ArrayMethods):
 
     @property
     def version(self) -> int:
-        """A number that grows when an optimizer changes the data; `t.version += 1` does it."""
-        return self.changed
+        """A number that grows when an optimizer changes the data; `t.version += 1` says so."""
+        return changes.newest(self.data)
 
     @version.setter
     def version(self, _: int) -> None:
-        self.changed = next(creation_order)  # newer than every node that has read the data
+        changes.add(self.data, next(creation_order))  # newer than every node that has read them
 
     # NumPy calls these two when one of its functions receives a tensor. HANDLED_FUNCTIONS, the
     # table of numpy_vjps.py, has our Primitive for the function.
@@ -242,11 +243,8 @@ class Node:
         out, operands = self.saved_values(create_graph)
         arguments = (g, out, *operands)
         for i, vjp in self.plan.vjps:
-            x = key = self.operands[i]
-            if not isinstance(x, Node):
-                key = x.node or x
-                if key is x and x.changed > self.order:
-                    self.check_version(x)
+            x = self.operands[i]
+            key = grad_key(x)
             if subgraph is not None and key not in subgraph:
                 continue
             try:
@@ -271,15 +269,18 @@ class Node:
             raise RuntimeError(
                 "backward: the graph was already freed; recompute, or pass retain_graph=True first"
             )
+        if self.order < changes.latest:
+            self.check_versions()
         if as_tensors:
             return None if self.out is None else wrap(self.out, self), self.operands
         if not self.plan.read:
             return self.out, self.operands
         return self.out, [x.data if isinstance(x, Tensor) else x for x in self.operands]
 
-    def check_version(self, leaf: Tensor) -> None:
-        """Raise RuntimeError if a vjp reads the values of this changed leaf."""
-        if any(self.operands[i] is leaf for i in self.plan.read):
+    def check_versions(self) -> None:
+        """Raise RuntimeError if a vjp reads data, or a view of data, that have changed."""
+        read = [unwrap(self.operands[i]) for i in self.plan.read]
+        if any(isinstance(x, np.ndarray) and changes.newest(x) > self.order for x in read):
             raise RuntimeError(
                 f"backward: {self.primitive.name} used a parameter that step() or "
                 "load_state_dict() has changed since; call backward() before, or compute the loss "
@@ -288,8 +289,9 @@ class Node:
 
     def shares(self, gx: np.ndarray, g: np.ndarray) -> bool:
         """Return whether gx is a view, g, or one of the arrays that this node keeps."""
-        kept = (g, self.out, *map(unwrap, self.operands))
-        return gx.base is not None or any(gx is x for x in kept)
+        if gx.base is not None or gx is g or gx is self.out:
+            return True
+        return any(gx is unwrap(x) for x in self.operands)
 
     def free(self) -> None:
         """Drop the references to operands and result, so that their memory can be freed."""
@@ -297,7 +299,7 @@ class Node:
 
     def __del__(self) -> None:
         """Drop a long chain of nodes in a loop: Python drops it in a recursion, which can crash."""
-        if self.operands is not None:
+        if self.operands is not None and dropped is not None:  # None: the program is ending
             dropped.waiting.append(self.operands)
             self.operands = None
             dropped.run()
@@ -307,8 +309,8 @@ class Primitive:
     """A function on plain arrays with one vjp for each array operand, in order.
 
     A vjp (vector-Jacobian product) is written `vjp(g, out, *operands, **options)`. g is
-    ∂(final result)/∂out; the vjp returns ∂(final result)/∂operand. Written in NumPy's functions, it
-    is itself differentiable.
+    ∂(final result)/∂out; the vjp returns ∂(final result)/∂operand, and does not write into g.
+    Written in NumPy's functions, it is itself differentiable.
 
     A leading _ in an operand's name means: the vjp reads only its shape and dtype. The engine then
     does not keep its values in memory. `_out` means the same for the result.
@@ -348,7 +350,7 @@ class Primitive:
         try:
             out = self.forward(*arrays, **options)
         except ValueError as error:  # LinAlgError is one, and stays one
-            shapes = " and ".join(str(np.shape(x)) for x in arrays)
+            shapes = " and ".join(str(np.shape(x)) for x in arrays[:9])
             kind = LinAlgError if isinstance(error, LinAlgError) else ValueError
             raise kind(f"{self.name} of shapes {shapes}: {error}") from error
         if not has_tensor:
@@ -393,6 +395,6 @@ def primitive(*vjps: Callable | None) -> Callable[[Callable], Primitive]:
 def wrap(out: Any, node: Node | None = None) -> Tensor:
     """Wrap a result, skipping validation."""
     result = Tensor.__new__(Tensor)
-    result.data, result.grad, result.changed = out, None, 0
+    result.data, result.grad = out, None
     result.node, result.requires_grad = node, node is not None
     return result

@@ -78,6 +78,7 @@ def keras_crossentropy(labels, output):
     return -np.mean(np.log(np.clip(p, 1e-7, 1 - 1e-7))[np.arange(len(p)), labels])
 
 
+@pytest.mark.filterwarnings("ignore:categorical_crossentropy.*negative numbers:UserWarning")
 @pytest.mark.parametrize("output", OUTPUTS.values(), ids=OUTPUTS)
 @pytest.mark.parametrize("name", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
 def test_crossentropy_under_keras_names_takes_probabilities(name, output):
@@ -89,6 +90,13 @@ def test_crossentropy_under_keras_names_takes_probabilities(name, output):
         for by_class in (losses.CategoricalCrossentropy, losses.SparseCategoricalCrossentropy):
             assert by_class()(labels, p).item() == pytest.approx(expected, rel=1e-5)
             assert losses.get_loss(by_class)(p, labels).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_crossentropy_of_keras_warns_of_negative_probabilities():
+    message = r"probabilities are required, received negative numbers.*from_logits=True"
+    with pytest.warns(UserWarning, match=message) as caught:
+        losses.CategoricalCrossentropy()([0], [[2.0, -1.0, 3.0]])
+    assert caught[0].filename == __file__
 
 
 def test_crossentropy_of_keras_uses_the_logits_where_it_has_them():

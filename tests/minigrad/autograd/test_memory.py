@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from minigrad import Tensor, grad, hessian_vector_product
+from minigrad.autograd import tensor
+from minigrad.autograd.memory import dropped
 from minigrad.functional import cross_entropy, linear, relu
 from minigrad.layers import SimpleRNN
 
@@ -263,3 +265,29 @@ def test_ten_thousand_uses_of_one_tensor():
     joined = np.concatenate([x] * 10_000)
     np.sum(joined * 2).backward()
     assert x.grad.tolist() == [sum(range(10_000)) + 20_000] * 3
+
+
+def test_an_interrupt_while_a_chain_is_dropped_leaks_nothing(monkeypatch):
+    class Interrupted(list):
+        def pop(self):
+            raise KeyboardInterrupt
+
+    x = leaf(1.0)
+    monkeypatch.setattr(dropped, "waiting", Interrupted([()]))
+    with pytest.raises(KeyboardInterrupt):
+        dropped.run()
+    assert not dropped.is_running
+    monkeypatch.undo()
+    y = np.exp(x)
+    inner, y = weakref.ref(y), y * y  # the node of y * y keeps the first y
+    assert inner() is not None
+    del y
+    assert inner() is None
+
+
+def test_joining_many_leaves_takes_linear_time(monkeypatch):
+    """Each leaf looks at its own gradient only, not at all operands."""
+    looked = []
+    monkeypatch.setattr(tensor, "unwrap", lambda x: looked.append(x) or x)
+    np.sum(np.concatenate([leaf([1.0]) for _ in range(50)])).backward()
+    assert len(looked) <= 50
