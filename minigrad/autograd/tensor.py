@@ -241,6 +241,8 @@ class Node:
         """Yield (key, gradient) for each operand that needs one; g is the result's."""
         detector = anomaly_detector.get()
         out, operands = self.saved_values(create_graph)
+        if self.order < changes.latest:
+            self.check_versions()
         arguments = (g, out, *operands)
         for i, vjp in self.plan.vjps:
             x = self.operands[i]
@@ -269,8 +271,6 @@ class Node:
             raise RuntimeError(
                 "backward: the graph was already freed; recompute, or pass retain_graph=True first"
             )
-        if self.order < changes.latest:
-            self.check_versions()
         if as_tensors:
             return None if self.out is None else wrap(self.out, self), self.operands
         if not self.plan.read:

@@ -659,6 +659,14 @@ def test_a_step_is_seen_in_a_view_of_the_parameter(view):
         loss.backward()
 
 
+def test_a_step_outside_of_the_way_to_the_inputs_is_no_matter():
+    """Of w·w + 2z, the gradient with respect to z does not need w."""
+    w, z = leaf(2.0), leaf(1.0)
+    loss = w * w + 2 * z
+    w.version += 1
+    assert grad(loss, z).item() == 2
+
+
 def test_a_change_is_forgotten_with_its_array():
     kept = len(changes.orders)
     w = leaf([1.0])
