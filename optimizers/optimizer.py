@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self, dataclass_transform
 import numpy as np
 
 from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value, l2_norm
+from .compiled import Compiled, compile_step, compiled_updates
 from .formulas import flush_subnormals
 from .hyperparameters import (
     Hyperparameter,
@@ -61,6 +62,7 @@ class Optimizer:
     slots: dict[str, Slots] = field(default_factory=dict, init=False)
     updates: dict[str, int] = field(default_factory=dict, init=False)
     bound_signatures: dict[str, Any] = field(default_factory=dict, init=False)  # by name
+    compiled: Compiled | None = field(default=None, init=False)  # see compiled.py
 
     params: InitVar[Any] = field(default=None, kw_only=False)
     lr: Number = 1e-3
@@ -107,6 +109,7 @@ class Optimizer:
         if limit := hypers[0]["clip_global_norm"]:
             clipped, _ = clip_by_global_norm(list(gradients.values()), limit)
             gradients = dict(zip(gradients, clipped))
+        compiled = compiled_updates(self, gradients, hypers) if self.compiled else {}
         for group, h in zip(self.groups, hypers):
             for name in group.names:
                 if name not in gradients:
@@ -116,8 +119,12 @@ class Optimizer:
                 w = parameter.data
                 if hasattr(parameter, "version"):  # the engine then notices that w has changed
                     parameter.version += 1
-                for w_block, g_block, slots_block in self._blocks(w, self.clip(g, h), slots):
-                    self.update(w_block, g_block, slots_block, h)
+                g = self.clip(g, h)
+                if name in compiled:
+                    compiled[name](w, g, slots)
+                else:
+                    for w_block, g_block, slots_block in self._blocks(w, g, slots):
+                        self.update(w_block, g_block, slots_block, h)
                 self.updates[name] += 1
                 # keep subnormals if ε = 0: a v of 0 would give 0 / √0 = NaN
                 if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:
@@ -371,6 +378,7 @@ class Optimizer:
 
     # ---- Methods from files of their own ----
 
+    compile = compile_step
     explain = explain
     state_dict = state_dict
     load_state_dict = load_state_dict

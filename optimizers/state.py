@@ -61,7 +61,7 @@ def load_state_dict(self: Any, state: Mapping[str, Any]) -> None:
         collected.append(overrides | {"params": [(n, parameters[n]) for n in own.names]})
     hyper = {k: from_plain(v, vars(self).get(k)) for k, v in hyper.items()}
     loaded = type(self)(collected, **hyper)
-    loaded.steps, loaded.updates = steps, dict(updates)
+    loaded.steps, loaded.updates, loaded.compiled = steps, dict(updates), self.compiled
     expected = {f"{n}/{k}": a for n, arrays in loaded.slots.items() for k, a in arrays.items()}
     missing, extra = expected.keys() - slots.keys(), slots.keys() - expected.keys()
     require(not missing, f"it lacks {sorted(missing)}")

@@ -1,0 +1,259 @@
+"""Trace a rule: run it on symbols, and note what it does as the lines of a loop.
+
+An `ArraySymbol` replaces an array: each operation on it becomes a line of the loop. A
+`NumberSymbol` replaces a hyperparameter or t: what a rule computes of them (1 − β₁ᵗ, …) becomes an
+argument of the loop, and a line of the function that computes the arguments in the next steps.
+"""
+
+import operator
+from collections.abc import Callable
+from math import inf, nan
+from typing import Any, NoReturn
+
+import numpy as np
+
+# NumPy's functions as Python code. numba gives the same bits; it does not for exp, log, tanh and
+# general powers, which differ in the last digit.
+ARITHMETIC = {
+    "add": "{} + {}", "subtract": "{} - {}", "multiply": "{} * {}", "divide": "{} / {}",
+    "negative": "-{}", "positive": "+{}", "absolute": "abs({})", "fabs": "abs({})",
+    "square": "{0} * {0}", "sqrt": "sqrt({})",
+}  # fmt: skip
+COMPARISONS = {
+    "less": "{} < {}", "less_equal": "{} <= {}", "equal": "{} == {}",
+    "greater": "{} > {}", "greater_equal": "{} >= {}", "not_equal": "{} != {}",
+}  # fmt: skip
+LOGIC = {"bitwise_and": "{} & {}", "bitwise_or": "{} | {}", "invert": "not {}"}
+POWERS = {2: np.square, 1: np.positive, 0.5: np.sqrt}  # what NumPy calls for x**2, x**1, x**0.5
+
+# Operators on numbers. They always run in Python, so every one has the same bits.
+OPERATORS = {
+    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**",
+    "lt": "<", "le": "<=", "eq": "==", "ne": "!=", "gt": ">", "ge": ">=",
+}  # fmt: skip
+
+
+class Refusal(TypeError):
+    """A rule cannot be compiled; the message says why, and where."""
+
+
+class Trace:
+    """What a rule does: the lines of the loop, its arguments, and the lines that compute them.
+
+    scope: what the numbers are computed from, {"h": hyperparameters and t, "self": the optimizer}.
+    """
+
+    def __init__(self, w: np.ndarray, scope: dict[str, Any]) -> None:
+        self.shape, self.dtype, self.scope = w.shape, w.dtype, scope | {"inf": inf, "nan": nan}
+        self.loop: list[str] = []
+        self.arguments: list[Any] = []  # c0, c1, … in the lines of the loop
+        self.numbers: list[str] = []
+        self.holds_once = False  # True: the next step or another parameter can differ
+        self.refusal: Refusal | None = None  # kept, because a rule can catch the exception
+
+    def refuse(self, problem: str) -> NoReturn:
+        self.refusal = Refusal(problem)
+        raise self.refusal
+
+    def name(self, x: Any) -> str:
+        """Return the name of an array or a number in the loop."""
+        if isinstance(x, ArraySymbol) and x.trace is self:
+            return x.name
+        if isinstance(x, np.ndarray | np.generic) and (x.ndim or x.dtype != self.dtype):
+            kind = f"an array of {x.dtype} and shape {x.shape} meets arrays of {self.dtype}"
+            self.refuse(f"{kind}; use g, the slots, np.zeros_like(g) and Python numbers")
+        if not isinstance(x, int | float | NumberSymbol | np.ndarray | np.generic):
+            self.refuse(f"{type(x).__name__} is no number and no array of this step")
+        self.arguments.append(x)
+        return f"c{len(self.arguments) - 1}"
+
+    def add(self, form: str, *operands: Any, is_mask: bool = False) -> "ArraySymbol":
+        """Append the line `x7 = form` to the loop; return the symbol of x7."""
+        line = form.format(*[self.name(x) for x in operands])
+        self.loop.append(f"x{len(self.loop)} = {line}")
+        return ArraySymbol(self, f"x{len(self.loop) - 1}", is_mask)
+
+    def where(self, mask: Any, a: Any, b: Any) -> "ArraySymbol":
+        if not is_mask(mask) or is_mask(a) or is_mask(b):
+            self.refuse("np.where needs a condition, and arrays or numbers to choose from")
+        if not isinstance(a, ArraySymbol) and not isinstance(b, ArraySymbol):
+            self.refuse("np.where of two numbers makes float64; write np.full_like(g, number)")
+        return self.add("{1} if {0} else {2}", mask, a, b)
+
+    def assign(self, target: Any, value: Any) -> Any:
+        """Give an array this value from here on; return the array."""
+        value = value if isinstance(value, ArraySymbol) else self.add("{}", value)
+        if not isinstance(target, ArraySymbol) or target.is_mask != value.is_mask:
+            self.refuse(f"it writes {value.dtype} into an array of {target.dtype}")
+        if target.name == "g_i":
+            self.refuse("it writes into the gradient; write g * 0.5 instead of g *= 0.5")
+        target.name = value.name
+        return target
+
+    def compute(self, form: str, *operands: Any) -> Any:
+        """Compute a number now, and append the line that computes it in the next step."""
+        if any(isinstance(x, ArraySymbol | np.ndarray | np.generic) for x in operands):
+            return NotImplemented
+        code = form.format(*(f"({code_of(x)})" for x in operands))
+        value = eval(code, self.scope)
+        if isinstance(value, bool):  # with the same result the rule does the same in the next step
+            self.numbers.append(f"if ({code}) is not {value}: return None")
+            return value
+        name = f"n{len(self.numbers)}"
+        self.numbers.append(f"{name} = {code}")
+        self.scope[name] = value
+        return NumberSymbol(self, name)
+
+    def argument_values(self) -> list[float]:
+        return [eval(code_of(x), self.scope) for x in self.arguments]
+
+    def kernel_source(self, keys: list[str], results: list[Any]) -> str:
+        """Return the loop as a function of the arrays `keys`, which become the results."""
+        names = [self.name(x) for x in results]
+        body = [f"{key}_i = {key}[i]" for key in keys] + self.loop
+        body += [f"{key}[i] = {name}" for key, name in zip(keys, names) if name != f"{key}_i"]
+        lines = [f"def kernel({', '.join(keys)}, c):"]
+        lines += [f"    c{n} = c[{n}]" for n in range(len(self.arguments))]
+        lines += ["    for i in range(w.size):", *(f"        {line}" for line in body)]
+        return "\n".join(lines)
+
+    def arguments_source(self) -> str:
+        """Return the function that computes the arguments, or None if the rule branches anew."""
+        result = f"return [{', '.join(map(code_of, self.arguments))}]"
+        return "\n    ".join(["def arguments(h, self):", *self.numbers, result])
+
+
+class NumberSymbol:
+    """Replaces a hyperparameter, t, or what a rule computes of them; `code` gives its value."""
+
+    def __init__(self, trace: Trace, code: str) -> None:
+        self.trace, self.code = trace, code
+
+    def plain(self) -> float:
+        """Return the value, which holds in this step only."""
+        self.trace.holds_once = True
+        return eval(self.code, self.trace.scope)
+
+    def __bool__(self) -> bool:
+        return bool(self.trace.compute("{} != {}", self, 0))
+
+    def __neg__(self) -> Any:
+        return self.trace.compute("-{}", self)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if any(isinstance(x, ArraySymbol) for x in inputs):
+            return NotImplemented
+        plain = [x.plain() if isinstance(x, NumberSymbol) else x for x in inputs]
+        return getattr(ufunc, method)(*plain, **options)
+
+
+for _name, _sign in OPERATORS.items():
+    _form = f"{{}} {_sign} {{}}"
+    setattr(NumberSymbol, f"__{_name}__", lambda x, y, form=_form: x.trace.compute(form, x, y))
+    setattr(NumberSymbol, f"__r{_name}__", lambda x, y, form=_form: x.trace.compute(form, y, x))
+for _convert in (float, int, abs, hash, repr, round, operator.index):  # math.sqrt(x) uses float(x)
+    _name = f"__{_convert.__name__}__"
+    setattr(NumberSymbol, _name, lambda x, *digits, f=_convert: f(x.plain(), *digits))
+
+
+def code_of(x: Any) -> str:
+    """Return the code of a number, which repr writes with all its digits."""
+    if isinstance(x, NumberSymbol):
+        return x.code
+    return repr(x.item() if isinstance(x, np.ndarray | np.generic) else x)
+
+
+class ArraySymbol(np.lib.mixins.NDArrayOperatorsMixin):
+    """Replaces an array, or a mask of True and False; `name` is its present value in the loop."""
+
+    def __init__(self, trace: Trace, name: str, is_mask: bool = False) -> None:
+        self.trace, self.name, self.is_mask = trace, name, is_mask
+        self.dtype = np.dtype(bool) if is_mask else trace.dtype
+
+    def __array_ufunc__(
+        self, ufunc: Any, method: str, *inputs: Any, out: Any = (None,), **options: Any
+    ) -> Any:
+        trace, name, masks = self.trace, ufunc.__name__, [is_mask(x) for x in inputs]
+        if method != "__call__" or options:
+            trace.refuse(f"np.{name} has the option {options or method}")
+        if name in LOGIC and all(masks):
+            result = trace.add(LOGIC[name], *inputs, is_mask=True)
+        elif any(masks):
+            trace.refuse(f"np.{name} of a condition; write np.where(condition, a, b)")
+        elif name in ARITHMETIC:
+            result = trace.add(ARITHMETIC[name], *inputs)
+        elif name in COMPARISONS:
+            result = trace.add(COMPARISONS[name], *inputs, is_mask=True)
+        elif ufunc in DERIVED:
+            result = DERIVED[ufunc](trace, *(trace.add("{}", x) for x in inputs))
+        else:
+            trace.refuse(f"np.{name} has other bits in numba, or is not element by element")
+        return result if out[0] is None else trace.assign(out[0], result)
+
+    def __array_function__(self, function: Any, _: Any, args: Any, options: Any) -> Any:
+        if options or function not in DERIVED:
+            self.trace.refuse(f"np.{function.__name__} is not element by element {options or ''}")
+        return DERIVED[function](self.trace, *args)
+
+    def __pow__(self, exponent: Any) -> Any:
+        if type(exponent) not in (int, float) or exponent not in POWERS:
+            self.trace.refuse("powers other than x**2 and x**0.5 have other bits in numba")
+        return POWERS[exponent](self)
+
+    def __ipow__(self, exponent: Any) -> Any:
+        return self.trace.assign(self, self**exponent)
+
+    def __getitem__(self, index: Any) -> Any:
+        if index is not Ellipsis and index != slice(None):
+            self.trace.refuse("it reads or writes single elements")
+        return self
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.trace.assign(self[index], value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        self.trace.holds_once = True
+        return self.trace.shape
+
+    def copy(self) -> Any:
+        return +self
+
+    def __bool__(self) -> NoReturn:
+        self.trace.refuse("it branches on values of an array; write np.where(condition, a, b)")
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        self.trace.refuse("it needs the values of an array")
+
+    __float__ = __int__ = __len__ = __iter__ = __array__
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self.trace.refuse(f"it uses .{name} of an array")
+
+
+def is_mask(x: Any) -> bool:
+    return isinstance(x, ArraySymbol) and x.is_mask
+
+
+def clip(trace: Trace, x: Any, least: Any, most: Any) -> ArraySymbol:
+    x = trace.where(x < least, least, x)
+    return trace.where(x > most, most, x)
+
+
+def sign(trace: Trace, x: Any) -> ArraySymbol:
+    x = trace.where(x == 0, 0, x)
+    return trace.where(x > 0, 1, trace.where(x < 0, -1, x))
+
+
+DERIVED: dict[Any, Callable[..., ArraySymbol]] = {  # with NumPy's results for NaN and for −0
+    np.maximum: lambda trace, a, b: trace.where((a > b) | (a != a), a, b),
+    np.minimum: lambda trace, a, b: trace.where((a < b) | (a != a), a, b),
+    np.sign: sign,
+    np.clip: clip,
+    np.where: Trace.where,
+    np.zeros_like: lambda trace, _: trace.add("{}", 0),
+    np.ones_like: lambda trace, _: trace.add("{}", 1),
+    np.full_like: lambda trace, _, number: trace.add("{}", number),
+}
