@@ -20,3 +20,14 @@ def positive_int_argument(text: str) -> int:
         return positive_int("the value", int(text))
     except ValueError as error:
         raise ArgumentTypeError(f"a positive integer is required, received {text!r}") from error
+
+
+def limit_threads(n: int | None) -> None:
+    """Let the matrix products use n threads; None leaves the choice to NumPy's BLAS."""
+    if n is None:
+        return
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError as error:
+        raise SystemExit('--threads needs threadpoolctl: pip install "minigrad[fast]"') from error
+    threadpool_limits(n)

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import numpy as np
-from command_line import argument_parser, positive_int_argument
+from command_line import argument_parser, limit_threads, positive_int_argument
 from drawing import draw_images, picture_file
 from tqdm import tqdm
 
@@ -37,6 +37,8 @@ def parse() -> argparse.Namespace:
     add("--batch-size", type=positive, default=128, help="images per step (default: 128)")
     add("--hidden", type=positive, default=512, help="units of the hidden layer (default: 512)")
     add("--seed", type=int, default=0, help="seed of parameters and batches (default: 0)")
+    add("--compile", action="store_true", help="compile the optimizer's step (needs numba)")
+    add("--threads", type=positive, help="threads of the matrix products (default: NumPy's own)")
     add("--checkpoint", metavar="DIR", help="save the training to DIR after each epoch")
     add("--resume", action="store_true", help="continue from the newest checkpoint, if any")
     add("--plot", type=picture_file, metavar="FILE", help="draw curves and digits to FILE")
@@ -94,6 +96,7 @@ def load_history(args: argparse.Namespace, options: dict, *training: Any) -> dic
 
 def main() -> None:
     args = parse()
+    limit_threads(args.threads)
     rng = np.random.default_rng(args.seed)
     (images, labels), (test_images, test_labels) = mnist.load_data()
 
@@ -102,6 +105,8 @@ def main() -> None:
     )
     hyper = {} if args.lr is None else {"lr": args.lr}
     optimizer = optimizers.get(args.optimizer, **hyper).bind(model.named_parameters())
+    if args.compile:
+        optimizer.compile()
 
     options = {name: vars(args)[name] for name in FIXED_OPTIONS}
     history = load_history(args, options, model, optimizer, rng)

@@ -51,10 +51,11 @@ def compile_step(self: Any, *, strict: bool = True) -> Any:
 
     def small(name: str) -> tuple[str, Parameter]:
         w = self.parameters[name].data
-        return name, Parameter(np.ones((1,) * w.ndim, w.dtype), np.ones((1,) * w.ndim, w.dtype))
+        ones = np.ones([min(n, 2) for n in w.shape], w.dtype)
+        return name, Parameter(ones, ones.copy())
 
     # two steps of a small twin find what cannot be compiled, and compile the rest
-    unbound = [Parameter(np.ones(1, np.float32), np.ones(1, np.float32))]
+    unbound = [Parameter(np.ones(2, np.float32), np.ones(2, np.float32))]
     groups = [group.data | {"params": [*map(small, group.names)]} for group in self.groups]
     twin = type(self)(groups or unbound, **{name: vars(self)[name] for name in self.defaults})
     twin.compiled = Compiled(strict)
@@ -172,7 +173,7 @@ def trace_update(
 
 def refusal_text(optimizer: Any, why: Exception, error: Exception) -> str:
     """Return the message: who, why, the line of the rule, what to do."""
-    ours = (__file__, tracing.__file__, np.lib.mixins.__file__)
+    ours = (__file__, tracing.__file__, np.lib.mixins.__file__, "<string>")
     at = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in ours][-1:]
     line = "".join(f" ({Path(f.filename).name}, line {f.lineno}: {f.line})" for f in at)
     reason = why if isinstance(why, Refusal) else f"{type(why).__name__}: {why}"

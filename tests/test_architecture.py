@@ -27,6 +27,7 @@ MAY_ALSO_IMPORT = {
 # What a single file may import only inside a function, so that importing the file does not need it.
 WHEN_CALLED = {
     "minigrad/plotting.py": {"matplotlib", "PIL"},  # PIL comes with matplotlib
+    "optimizers/compiled.py": {"numba"},
 }
 
 # What the README promises to be an evening's reading, in this order.

@@ -21,6 +21,7 @@ from ..optimizer import Optimizer
 from ..parameters import Parameter
 from ..registry import find, get
 from ..schedules import CosineDecay
+from ..tracing import Refusal
 
 
 class ConformanceError(Exception):
@@ -239,6 +240,18 @@ def check_large_arrays(name: str) -> None:
     optimizer.step()
     same = np.array_equal(large.data[-7:], tail.data)
     require(same, "blocks of an array must give the same bits; set elementwise = False")
+
+
+def check_compiled_steps_have_the_same_bits(name: str) -> None:
+    """Check this where numba is installed, for rules that can be compiled."""
+    for dtype in (np.float32, np.float64):
+        plain, compiled = (make(name, dtype, momentum=0.5, weight_decay=0.01) for _ in range(2))
+        try:
+            compiled.compile()
+        except (ImportError, Refusal):
+            return
+        problem = "compile() changed bits; let direction depend on nothing but its arguments"
+        require_equal(take_steps(plain, 3), take_steps(compiled, 3), problem)
 
 
 CHECKS: dict[str, Callable[[str], None]] = {
