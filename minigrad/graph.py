@@ -4,7 +4,8 @@ from collections.abc import Callable
 from threading import RLock, get_ident
 from typing import Any
 
-from .autograd.tensor import Node, Tensor, creation_order
+from .autograd.differential_operators import computed_tensors
+from .autograd.tensor import Tensor, creation_order
 from .layers import Layer, named_members
 
 Calls = list[tuple[Layer, range]]  # (layer, the orders of the nodes of one call)
@@ -104,18 +105,6 @@ def draw(result: Tensor, names: dict[int, str], calls: Calls, templates: dict[st
         lines += [templates["frame"].format(k=k, layer=frame), *members, templates["end of frame"]]
     lines += [templates["arrow"].format(start=start, end=end) for start, end in sorted(arrows)]
     return "\n".join(lines) + templates["foot"]
-
-
-def computed_tensors(result: Tensor) -> list[Any]:
-    """Return the result of each node, oldest first; some are only the node itself."""
-    found: dict[Node, Any] = {}
-    waiting: list[Any] = [result]
-    while waiting:
-        x = waiting.pop()
-        if x.node and x.node not in found:
-            found[x.node] = x
-            waiting += x.node.operands_that_need_grad()
-    return sorted(found.values(), key=lambda x: x.node.order)
 
 
 def box_key(x: Any) -> int:

@@ -196,7 +196,6 @@ class Dense(Layer):
         self.bias_initializer = get_initializer(bias_initializer)
 
     def build(self, input_shape: Shape) -> None:
-        """Make kernel and bias."""
         if not input_shape:
             required = f"Dense({self.units}): input of shape (batch, features) is required"
             raise ValueError(f"{required}; pass a single example as x[None]")
@@ -213,7 +212,6 @@ class Dense(Layer):
         return Tensor(array, requires_grad=True)
 
     def forward(self, x: Tensor) -> Output:
-        """Return activation(x @ kernel + bias)."""
         inputs = self.kernel.shape[0]
         if x.ndim < 2 or x.shape[-1] != inputs:
             required = f"input of shape (batch, {inputs}) is required"

@@ -108,18 +108,14 @@ def mismatches(
     saved: Mapping[str, Any], own: Mapping[str, np.ndarray], casting: Any = "equiv"
 ) -> list[str]:
     """Say which saved arrays differ from a model's in name or shape, or cannot be cast to it."""
-
-    def fits(x: Any, y: np.ndarray) -> bool:
-        same_shape = isinstance(x, np.ndarray) and x.shape == y.shape
-        return same_shape and np.can_cast(x.dtype, y.dtype, casting)
-
     problems = [f"{name} is missing" for name in own if name not in saved]
     for name, x in saved.items():
-        if name not in own:
+        y: Any = own.get(name)
+        same_shape = isinstance(x, np.ndarray) and x.shape == np.shape(y)
+        if y is None:
             problems.append(f"{name} is unknown to this model")
-        elif not fits(x, own[name]):
-            required = f"{name} must be {describe_array(own[name])}"
-            problems.append(f"{required}, received {describe_array(x)}")
+        elif not (same_shape and np.can_cast(x.dtype, y.dtype, casting)):
+            problems.append(f"{name} must be {describe_array(y)}, received {describe_array(x)}")
     return problems
 
 

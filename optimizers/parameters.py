@@ -69,10 +69,9 @@ def _check_parameter(who: str, parameter: Any) -> None:
     if not (hasattr(parameter, "data") and hasattr(parameter, "grad")):
         raise TypeError(f"{who} must have .data and .grad, received a {type(parameter).__name__}")
     if getattr(parameter, "node", None) is not None:
-        raise ValueError(
-            f"{who} was computed, so it is not a leaf and never receives a .grad; write "
-            "Tensor(0.01 * array, requires_grad=True), not 0.01 * Tensor(array, …)"
-        )
+        problem = f"{who} was computed, so it is not a leaf and never receives a .grad"
+        advice = "write Tensor(0.01 * array, requires_grad=True), not 0.01 * Tensor(array, …)"
+        raise ValueError(f"{problem}; {advice}")
     w = parameter.data
     if not (isinstance(w, np.ndarray) and np.issubdtype(w.dtype, np.floating)):
         received = w.dtype if isinstance(w, np.ndarray) else type(w).__name__

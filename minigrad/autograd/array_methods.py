@@ -38,11 +38,6 @@ def operators(ufunc: np.ufunc) -> tuple[Callable, Callable]:
     )
 
 
-def comparison(ufunc: np.ufunc) -> Callable:
-    """Make x ∘ y for a comparison, which gives plain arrays."""
-    return lambda self, other: ufunc(self, other)
-
-
 def of_data(function: Callable) -> Any:
     """Make a method that calls the function on the array."""
     return lambda self: function(self.data)
@@ -57,15 +52,20 @@ def in_place_error(what: str) -> TypeError:
     )
 
 
-def warn_of_lost_graph(x: Any, what: str) -> None:
-    """Warn that a conversion loses the gradient, as PyTorch does."""
-    if x.requires_grad and is_recording.get():
-        warnings.warn(
-            f"{what} gives a plain number, and its gradient is lost. To compute with the gradient, "
-            "use NumPy's functions, such as np.exp for math.exp. For the number alone, write "
-            "tensor.item()",
-            stacklevel=3,
-        )
+def number(kind: type) -> Any:
+    """Make a conversion such as float(tensor). It warns of a lost gradient, as PyTorch does."""
+
+    def convert(self: Any) -> Any:
+        if self.requires_grad and is_recording.get():
+            warnings.warn(
+                f"{kind.__name__}(tensor) gives a plain number, and its gradient is lost. To "
+                "compute with the gradient, use NumPy's functions, such as np.exp for math.exp. "
+                "For the number alone, write tensor.item()",
+                stacklevel=2,
+            )
+        return kind(self.data)
+
+    return convert
 
 
 class ArrayMethods:
@@ -88,9 +88,9 @@ class ArrayMethods:
     __floordiv__, __rfloordiv__ = operators(np.floor_divide)
     __mod__, __rmod__ = operators(np.remainder)
     __divmod__, __rdivmod__ = operators(np.divmod)
-    __lt__, __gt__ = comparison(np.less), comparison(np.greater)
-    __le__, __ge__ = comparison(np.less_equal), comparison(np.greater_equal)
-    __eq__, __ne__ = comparison(np.equal), comparison(np.not_equal)
+    __lt__, __gt__ = method(np.less), method(np.greater)  # comparisons give plain arrays
+    __le__, __ge__ = method(np.less_equal), method(np.greater_equal)
+    __eq__, __ne__ = method(np.equal), method(np.not_equal)
     __neg__, __pos__, __abs__ = method(np.negative), method(np.positive), method(np.absolute)
     __round__ = method(np.round)
 
@@ -119,18 +119,7 @@ class ArrayMethods:
     size = property(operator.attrgetter("data.size"), doc="The number of elements.")
 
     __len__, __bool__, __index__ = of_data(len), of_data(bool), of_data(operator.index)
-
-    def __float__(self) -> float:
-        warn_of_lost_graph(self, "float(tensor)")
-        return float(self.data)
-
-    def __int__(self) -> int:
-        warn_of_lost_graph(self, "int(tensor)")
-        return int(self.data)
-
-    def __complex__(self) -> complex:
-        warn_of_lost_graph(self, "complex(tensor)")
-        return complex(self.data)
+    __float__, __int__, __complex__ = number(float), number(int), number(complex)
 
     def __contains__(self, x: Any) -> bool:
         return x in self.data
@@ -176,11 +165,6 @@ class ArrayMethods:
 
     # NumPy's methods
 
-    @property
-    def T(self) -> Any:
-        """The transpose: all axes in reverse order."""
-        return np.transpose(self)
-
     def reshape(self, *shape: Any, order: Any = "C") -> Any:
         """Return np.reshape of this tensor; the shape is one tuple or several integers."""
         return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
@@ -189,10 +173,7 @@ class ArrayMethods:
         """Return np.transpose of this tensor; the axes are one tuple or several integers."""
         return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
 
-    def flatten(self, order: Any = "C") -> Any:
-        """Return np.ravel of this tensor."""
-        return np.ravel(self, order)
-
+    T = property(method(np.transpose), doc="The transpose: all axes in reverse order.")
     mT = property(lambda self: np.swapaxes(self, -1, -2), doc="The matrices, transposed.")
     real = property(method(np.real), doc="The tensor itself: its numbers are real.")
     copy = method(np.copy)
@@ -201,7 +182,8 @@ class ArrayMethods:
     conj = conjugate = method(np.conjugate)
     var, std, max, min = method(np.var), method(np.std), method(np.max), method(np.min)
     dot, clip, take, repeat = method(np.dot), method(np.clip), method(np.take), method(np.repeat)
-    ravel, squeeze, swapaxes = method(np.ravel), method(np.squeeze), method(np.swapaxes)
+    squeeze, swapaxes = method(np.squeeze), method(np.swapaxes)
+    ravel = flatten = method(np.ravel)
     diagonal, trace = method(np.diagonal), method(np.trace)
     argmax, argmin, argsort = method(np.argmax), method(np.argmin), method(np.argsort)
     any, all, nonzero = method(np.any), method(np.all), method(np.nonzero)

@@ -34,15 +34,12 @@ def is_recorded(x: Any) -> bool:
 def check_dtype(who: str, array: Any, requires_grad: bool = False) -> None:
     """Refuse complex and object data, and float16, which has too few digits for training."""
     if array.dtype.char not in FLOATS + INTEGERS:
-        raise TypeError(
-            f"{who}: float32, float64 or integers are required, received {array.dtype}; "
-            "convert the data first, with .astype('float32')"
-        )
+        required = f"{who}: float32, float64 or integers are required, received {array.dtype}"
+        raise TypeError(f"{required}; convert the data first, with .astype('float32')")
     if requires_grad and array.dtype.char not in FLOATS:
-        raise TypeError(
-            f"{who}: requires_grad needs floating-point data, received {array.dtype}; "
-            "write 3.0 for 3, or convert the data with .astype('float32')"
-        )
+        required = f"{who}: requires_grad needs floating-point data, received {array.dtype}"
+        advice = "write 3.0 for 3, or convert the data with .astype('float32')"
+        raise TypeError(f"{required}; {advice}")
 
 
 def to_array(who: str, data: Any, requires_grad: bool) -> np.ndarray:
@@ -58,19 +55,16 @@ def to_array(who: str, data: Any, requires_grad: bool) -> np.ndarray:
 def to_float_array(who: str, data: Any, dtype: Any = np.float32) -> np.ndarray:
     """Convert a number or nested list; raise TypeError if a tensor in it would lose its graph."""
     if is_recorded(data):
-        raise TypeError(
-            f"{who}: a list of tensors would lose their gradients; join them with np.stack"
-        )
+        problem = "a list of tensors would lose their gradients; join them with np.stack"
+        raise TypeError(f"{who}: {problem}")
     try:
         array = np.asarray(data)
         reason = f"of dtype {array.dtype}"
     except (TypeError, ValueError) as error:
         array, reason = np.array(None), str(error)
     if array.dtype.kind not in "biuf":  # NumPy would convert None to NaN and "3" to 3
-        raise TypeError(
-            f"{who}: an array, a number or a rectangular list of numbers is required; "
-            f"received {data!r:.60} ({reason})"
-        )
+        required = f"{who}: an array, a number or a rectangular list of numbers is required"
+        raise TypeError(f"{required}; received {data!r:.60} ({reason})")
     return array.astype(dtype, copy=False)
 
 
@@ -100,9 +94,8 @@ def coerce_lists(who: str, operands: Sequence) -> list:
     """Convert lists and Python floats among operands to the widest float dtype beside them."""
     floats = [x.dtype for x in operands if hasattr(x, "dtype") and x.dtype.kind == "f"]
     dtype = np.result_type(np.float32, *floats)
-    return [
-        to_float_array(who, x, dtype) if type(x) in (list, tuple, float) else x for x in operands
-    ]
+    python_types = (list, tuple, float)
+    return [to_float_array(who, x, dtype) if type(x) in python_types else x for x in operands]
 
 
 def constant_options(who: str, options: dict) -> dict:

@@ -44,10 +44,8 @@ def grad(
     xs: list[Any] = [inputs] if is_single else list(inputs)
     for i, x in enumerate(xs):
         if not isinstance(x, Tensor) or not x.requires_grad:
-            raise ValueError(
-                f"grad: every input must be a Tensor that requires a gradient; input {i} is "
-                f"{x!r:.60}"
-            )
+            required = "every input must be a Tensor that requires a gradient"
+            raise ValueError(f"grad: {required}; input {i} is {x!r:.60}")
     retain = create_graph if retain_graph is None else retain_graph
     keys = {grad_key(x) for x in xs}
     grads = backward_pass(
@@ -66,18 +64,23 @@ def grad(
 
 def subgraph_to(keys: set, output: Tensor) -> set:
     """Return the keys and all nodes between them and `output`: only these need a gradient."""
-    nodes: set[Node] = set()
-    stack = [output.node]
-    while stack:
-        node = stack.pop()
-        if node and node not in nodes:
-            nodes.add(node)
-            stack += [x.node for x in node.operands_that_need_grad()]
     subgraph = set(keys)
-    for node in sorted(nodes, key=lambda node: node.order):  # operands before results
-        if any(grad_key(x) in subgraph for x in node.operands_that_need_grad()):
-            subgraph.add(node)
+    for result in computed_tensors(output):  # operands before results
+        if any(grad_key(x) in subgraph for x in result.node.operands_that_need_grad()):
+            subgraph.add(result.node)
     return subgraph
+
+
+def computed_tensors(output: Tensor) -> list[Any]:
+    """Return the result of each node of the graph, oldest first; some are only the node itself."""
+    found: dict[Node, Any] = {}
+    waiting: list[Any] = [output]
+    while waiting:
+        x = waiting.pop()
+        if x.node and x.node not in found:
+            found[x.node] = x
+            waiting += x.node.operands_that_need_grad()
+    return sorted(found.values(), key=lambda x: x.node.order)
 
 
 def jacobian(output: Tensor, input: Tensor, create_graph: bool = False) -> Tensor:
@@ -131,10 +134,8 @@ def hessian_vector_product(
     xs, vs = list(inputs), list(vectors)
     shapes, received = [x.shape for x in xs], [np.shape(v) for v in vs]
     if shapes != received:
-        raise ValueError(
-            f"hessian_vector_product: vectors must have the shapes of the inputs, {shapes}; "
-            f"received {received}"
-        )
+        required = f"vectors must have the shapes of the inputs, {shapes}"
+        raise ValueError(f"hessian_vector_product: {required}; received {received}")
     return gradient_of_inner_product(grad(output, xs, create_graph=True), xs, vs)
 
 

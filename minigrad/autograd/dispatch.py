@@ -57,7 +57,9 @@ def find(function: Callable, *args: Any) -> Callable:
         if module in sys.modules:
             load()
     if function not in HANDLED_FUNCTIONS:
-        raise no_derivative(name_of(function), REFUSED.get(function, ""))
+        reason = f": {REFUSED[function]}" if function in REFUSED else ""
+        advice = "If you need its value alone, leave the graph on purpose: pass x.data"
+        raise TypeError(f"{name_of(function)} has no derivative in minigrad{reason}. {advice}")
     return HANDLED_FUNCTIONS[function]
 
 
@@ -97,30 +99,25 @@ def bind_arguments(
 
     Leave out options with NumPy's default value; raise TypeError for one that we lack.
     """
-    defaults = parameters(function, implementation)
-    is_ufunc = isinstance(function, np.ufunc)
+    defaults, is_ufunc = parameters(function, implementation), isinstance(function, np.ufunc)
+    if is_primitive(implementation):
+        operand_count, supported = len(implementation.vjps), implementation.option_names
+    else:
+        operand_count, supported = 0, list(parameters(implementation))
     if is_ufunc or function in UNNAMED:
         operands, named = list(args), options
     else:
         named = dict(zip(defaults, args)) | options
-        operand_names = (
-            list(defaults)[: len(implementation.vjps)] if is_primitive(implementation) else []
-        )
-        operands = [named.pop(name) for name in operand_names]
+        operands = [named.pop(name) for name in list(defaults)[:operand_count]]
     changed = {name: x for name, x in named.items() if x is not defaults.get(name)}
     if is_ufunc and np.dtype(changed.get("dtype", int)).kind == "f":
         dtype = changed.pop("dtype")
         operands = [x.astype(dtype) if hasattr(x, "astype") else x for x in operands]
-    supported = (
-        implementation.option_names if is_primitive(implementation) else parameters(implementation)
-    )
-    if unsupported := changed.keys() - supported:
+    if unsupported := ", ".join(sorted(changed.keys() - supported)):
         hint = "; write np.where(mask, result, others)" if is_ufunc and "where" in changed else ""
         hint += "; write a = a + t for a += t" if is_ufunc and "out" in changed else ""
-        raise TypeError(
-            f"{name_of(function)}: minigrad does not support the argument "
-            f"{', '.join(sorted(unsupported))}; supported: {', '.join(supported) or 'none'}{hint}"
-        )
+        problem = f"{name_of(function)}: minigrad does not support the argument {unsupported}"
+        raise TypeError(f"{problem}; supported: {', '.join(supported) or 'none'}{hint}")
     return operands, changed
 
 
@@ -149,10 +146,3 @@ def parameters(function: Any, implementation: Any = None) -> dict[str, Any]:
     defaults = {name: p.default for name, p in signature.parameters.items()}
     # NumPy 2.0 calls the shape of np.reshape newshape
     return {"shape" if name == "newshape" else name: x for name, x in defaults.items()}
-
-
-def no_derivative(name: str, reason: str = "") -> TypeError:
-    return TypeError(
-        f"{name} has no derivative in minigrad{reason and ': ' + reason}. If you need its value "
-        "alone, leave the graph on purpose: pass x.data"
-    )

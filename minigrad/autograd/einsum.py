@@ -47,22 +47,18 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
 def explicit(subscripts: str, ranks: list[int]) -> str:
     """Replace '...' by letters and add a missing right side: '...i,i' becomes 'Ai,i->A'."""
     left, arrow, out = subscripts.replace(" ", "").partition("->")
-    terms = left.split(",")
+    terms, who = left.split(","), f"np.einsum: {subscripts!r}"
     if len(terms) != len(ranks):
-        raise ValueError(
-            f"np.einsum: {subscripts!r} needs {len(terms)} operands, received {len(ranks)}"
-        )
+        raise ValueError(f"{who} needs {len(terms)} operands, received {len(ranks)}")
     if not arrow:
         out = "..." + "".join(sorted(c for c in set(left) - set(".,") if left.count(c) == 1))
     hidden = [n - len(t.replace("...", "")) if "..." in t else 0 for t, n in zip(terms, ranks)]
     widest = max(hidden)
     if widest > 0 and "..." not in out:
-        raise ValueError(
-            f"np.einsum: {subscripts!r} needs the dots on the right side of -> as well"
-        )
-    dots = [c for c in ascii_letters if c not in subscripts][:widest]
-    terms = [t.replace("...", "".join(dots[widest - n :])) for t, n in zip(terms, hidden)]
-    return f"{','.join(terms)}->{out.replace('...', ''.join(dots))}"
+        raise ValueError(f"{who} needs the dots on the right side of -> as well")
+    dots = "".join(c for c in ascii_letters if c not in subscripts)[:widest]
+    terms = [t.replace("...", dots[widest - n :]) for t, n in zip(terms, hidden)]
+    return f"{','.join(terms)}->{out.replace('...', dots)}"
 
 
 def from_lists(*operands: Any) -> tuple:
@@ -71,10 +67,9 @@ def from_lists(*operands: Any) -> tuple:
     try:
         terms = ["".join(letters[i] for i in axes) for axes in (*operands[1::2], operands[-1])]
     except (KeyError, TypeError):
-        raise TypeError(
-            "np.einsum: a string such as 'ij,jk->ik' is required first, or after each operand a "
-            f"list of its axes, numbers from 0 to {len(ascii_letters) - 1}"
-        ) from None
+        first = "a string such as 'ij,jk->ik' is required first"
+        axes = f"a list of its axes, numbers from 0 to {len(ascii_letters) - 1}"
+        raise TypeError(f"np.einsum: {first}, or after each operand {axes}") from None
     *terms, out = terms
     arrow = f"->{out}" if len(operands) % 2 else ""
     return ",".join(terms) + arrow, *operands[: 2 * len(terms) : 2]
@@ -83,11 +78,10 @@ def from_lists(*operands: Any) -> tuple:
 def diagonal_of(x: Any, term: str) -> tuple[Any, str]:
     """Take the diagonal of the axes that share an index: 'iji' becomes 'ji'."""
     for c in term:
-        i, j = term.index(c), term.rindex(c)
-        if i < j and len(term) == np.ndim(x):
-            if np.shape(x)[i] != np.shape(x)[j]:
-                raise ValueError(
-                    f"np.einsum: axes {i} and {j} have one index, but the shape is {np.shape(x)}"
-                )
+        i, j, shape = term.index(c), term.rindex(c), np.shape(x)
+        if i < j and len(term) == len(shape):
+            if shape[i] != shape[j]:
+                problem = f"axes {i} and {j} have one index, but the shape is {shape}"
+                raise ValueError(f"np.einsum: {problem}")
             x, term = np.diagonal(x, 0, i, j), term[:i] + term[i + 1 : j] + term[j + 1 :] + c
     return x, term

@@ -85,10 +85,8 @@ def norm(x, ord=None, axis=None, keepdims=False):
     if len(axes) == 1 and not isinstance(ord, str):
         return vector_norm(x, axes, keepdims, ord)
     if len(axes) != 2 or ord not in ("nuc", 1, -1, 2, -2, np.inf, -np.inf):
-        raise ValueError(
-            f"np.linalg.norm: ord={ord!r} does not fit {len(axes)} axes; one axis needs a number, "
-            "two axes need 'fro', 'nuc', ±1, ±2 or ±inf"
-        )
+        required = "one axis needs a number, two axes need 'fro', 'nuc', ±1, ±2 or ±inf"
+        raise ValueError(f"np.linalg.norm: ord={ord!r} does not fit {len(axes)} axes; {required}")
     x = np.moveaxis(x, axes, (-2, -1))
     if ord in ("nuc", 2, -2):
         sizes = linalg.svdvals(x)

@@ -4,7 +4,7 @@ Each has NumPy's signature without the unsupported arguments. The result's dtype
 """
 
 import math
-from functools import wraps
+from functools import partial, wraps
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -117,26 +117,22 @@ def average(a, axis=None, weights=None, returned=False, keepdims=False):
     return (result, total) if returned else result
 
 
-def extreme(function):
-    """Implement np.max or np.min with the options `initial` and `where`."""
-    primitive = HANDLED_FUNCTIONS[function]
-
-    @implements(function)
-    def reduce(a, axis=None, keepdims=False, initial=None, where=True):
-        if where is not True and initial is None:
-            raise ValueError(f"np.{function.__name__}: where= needs initial=")
-        if initial is None:
-            return primitive(a, axis=axis, keepdims=keepdims)
-        initial = initial_value(initial, a)
-        x, axes = merge_axes(masked(a, where, initial), axis)
-        first = np.broadcast_to(initial, (1, *x.shape[1:]))
-        result = primitive(np.concatenate([first, x]), axis=0)
-        return np.expand_dims(result, axes) if keepdims else result
+def extreme(primitive, a, axis=None, keepdims=False, initial=None, where=True):
+    """Call the primitive of np.max or np.min, here with the options `initial` and `where`."""
+    if where is not True and initial is None:
+        raise ValueError(f"{primitive.name}: where= needs initial=")
+    if initial is None:
+        return primitive(a, axis=axis, keepdims=keepdims)
+    initial = initial_value(initial, a)
+    x, axes = merge_axes(masked(a, where, initial), axis)
+    first = np.broadcast_to(initial, (1, *x.shape[1:]))
+    result = primitive(np.concatenate([first, x]), axis=0)
+    return np.expand_dims(result, axes) if keepdims else result
 
 
-extreme(np.max)
-extreme(np.min)
-HANDLED_FUNCTIONS |= {f: HANDLED_FUNCTIONS[g] for f, g in ((np.amax, np.max), (np.amin, np.min))}
+for _function, _alias in ((np.max, np.amax), (np.min, np.amin)):
+    _implementation = partial(extreme, HANDLED_FUNCTIONS[_function])
+    HANDLED_FUNCTIONS[_function] = HANDLED_FUNCTIONS[_alias] = _implementation
 
 
 @implements(np.ptp)
@@ -229,17 +225,14 @@ def tensordot(a, b, axes=2):
         axes = (range(a.ndim - axes, a.ndim), range(axes))
     of_a, of_b = list(normalize_axes(a, axes[0])), list(normalize_axes(b, axes[1]))
     if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
-        raise ValueError(
-            f"np.tensordot of {a.shape} and {b.shape}: axes {of_a}, {of_b} must have equal lengths"
-        )
-    rows = [i for i in range(a.ndim) if i not in of_a]
-    columns = [i for i in range(b.ndim) if i not in of_b]
-    shape = [a.shape[i] for i in rows] + [b.shape[i] for i in columns]
-    n, m = math.prod(shape[: len(rows)]), math.prod(shape[len(rows) :])
-    k = math.prod(a.shape[i] for i in of_a)
-    left = np.reshape(np.transpose(a, rows + of_a), (n, k))
-    right = np.reshape(np.transpose(b, of_b + columns), (k, m))
-    return np.reshape(left @ right, shape)
+        who = f"np.tensordot of {a.shape} and {b.shape}"
+        raise ValueError(f"{who}: axes {of_a}, {of_b} must have equal lengths")
+    k = len(of_a)
+    a, b = np.moveaxis(a, of_a, range(-k, 0)), np.moveaxis(b, of_b, range(k))
+    rows, summed, columns = a.shape[: a.ndim - k], b.shape[:k], b.shape[k:]
+    left = np.reshape(a, (math.prod(rows), math.prod(summed)))
+    right = np.reshape(b, (math.prod(summed), math.prod(columns)))
+    return np.reshape(left @ right, rows + columns)
 
 
 @implements(np.inner)

@@ -223,9 +223,7 @@ defvjp(np.copysign, lambda g, _out, x, y: g * np.sign(x) * np.copysign(1, y), la
 
 # More reductions: element i contributes to the cumulative sums i, i + 1, …; equal maxima share g
 
-
-def cumsum_vjp(g: Any, _out: Any, _x: Any, axis: int = 0) -> Any:
-    return np.flip(np.cumsum(np.flip(g, axis), axis), axis)
+defvjp(np.cumsum, lambda g, _out, _x, axis=0: np.flip(np.cumsum(np.flip(g, axis), axis), axis))
 
 
 def extreme_vjp(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -235,7 +233,6 @@ def extreme_vjp(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = Fal
     return expand_reduced(g, x.shape, axis, keepdims) * share
 
 
-defvjp(np.cumsum, cumsum_vjp)
 defvjp(np.max, extreme_vjp)
 defvjp(np.min, extreme_vjp)
 

@@ -18,9 +18,6 @@ class VariadicPrimitive(Primitive):
     Nothing is kept for a number of operands.
     """
 
-    def __init__(self, forward: Callable, vjp: Callable, name: str):
-        super().__init__(forward, vjp, name=name)
-
     def record(self, operands: tuple, options: dict, needs_grad: tuple, out: np.ndarray) -> Node:
         """Make the node of this call; keep only the values that the vjp reads."""
         plan = VariadicPlan(self.vjps[0], needs_grad)

@@ -130,10 +130,8 @@ def _rule_variants(cls: type[Optimizer]) -> list[Hyper]:
     own = {k: v for k, v in cls.defaults.items() if k not in SHARED and v is not None}
     if not own:
         return [{}]
-    known = []
-    for h in (own, *(own | convention for convention in cls.conventions.values())):
-        inactive = inactive_switches(h)
-        known.append({name: h[name] for name in own if name not in inactive})
+    rules = [own, *(own | convention for convention in cls.conventions.values())]
+    known = [{k: h[k] for k in own if k not in inactive_switches(h)} for h in rules]
     choices = {k: [False, True] if isinstance(v, bool) else [UNKNOWN] for k, v in own.items()}
     choices |= {k: [0.0, UNKNOWN] for k, v in own.items() if v == 0 and not isinstance(v, bool)}
     return known + [dict(zip(own, values)) for values in product(*choices.values())]
