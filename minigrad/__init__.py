@@ -17,7 +17,7 @@ from .autograd import (
     primitive,
 )
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 __all__ = [
     "Primitive", "Tensor", "activations", "anomaly", "autograd", "callbacks", "checkpoint",

@@ -161,6 +161,8 @@ def trace_update(
         results = [w_symbol, g_symbol, *(own[name] for name in like_w)]
         if not all(isinstance(x, ArraySymbol) and not x.is_mask for x in results):
             trace.refuse(f"a slot is no longer an array of {w.dtype}")
+        if self.elementwise and any(own[k] is not x for k, x in zip(like_w, slot_symbols)):
+            trace.refuse("it replaces a slot, which a block cannot; write slots[name][...] = …")
         if trace.refusal:
             raise trace.refusal
         kernel = compiled(trace.kernel_source(keys, results), w.dtype)
@@ -183,18 +185,22 @@ def refusal_text(optimizer: Any, why: Exception, error: Exception) -> str:
 
 @functools.cache
 def compiled(source: str, dtype: Any) -> Callable[..., None]:
-    """Compile a loop. numba keeps it on disk for other processes, if it finds a folder."""
+    """Compile a loop. numba keeps it on disk for other processes, if that is possible."""
     import numba
 
     name = f"kernel_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
     function = run_source(source.replace("kernel", name, 1), name)
+    arrays = (numba.types.Array(numba.from_dtype(dtype), 1, "C"),) * function.__code__.co_argcount
+
+    def compile_function(cache: bool) -> Any:
+        kernel = numba.njit(error_model="numpy", cache=cache)(function)
+        kernel.compile(arrays)
+        return kernel
+
     try:
-        kernel = numba.njit(error_model="numpy", cache=True)(function)
-    except RuntimeError:  # no folder can be written
-        kernel = numba.njit(error_model="numpy")(function)
-    array = numba.types.Array(numba.from_dtype(dtype), 1, "C")
-    kernel.compile((array,) * function.__code__.co_argcount)
-    return kernel
+        return compile_function(cache=True)
+    except Exception:  # no folder can be written, the disk is full, a file is damaged
+        return compile_function(cache=False)
 
 
 def run_source(source: str, name: str) -> Any:

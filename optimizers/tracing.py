@@ -237,6 +237,12 @@ def is_mask(x: Any) -> bool:
     return isinstance(x, ArraySymbol) and x.is_mask
 
 
+def full_like(trace: Trace, x: Any, number: Any) -> ArraySymbol:
+    if is_mask(x):
+        trace.refuse("it makes an array of True and False")
+    return trace.add("{}", number)
+
+
 def clip(trace: Trace, x: Any, least: Any, most: Any) -> ArraySymbol:
     x = trace.where(x < least, least, x)
     return trace.where(x > most, most, x)
@@ -253,7 +259,7 @@ DERIVED: dict[Any, Callable[..., ArraySymbol]] = {  # with NumPy's results for N
     np.sign: sign,
     np.clip: clip,
     np.where: Trace.where,
-    np.zeros_like: lambda trace, _: trace.add("{}", 0),
-    np.ones_like: lambda trace, _: trace.add("{}", 1),
-    np.full_like: lambda trace, _, number: trace.add("{}", number),
+    np.zeros_like: lambda trace, x: full_like(trace, x, 0),
+    np.ones_like: lambda trace, x: full_like(trace, x, 1),
+    np.full_like: full_like,
 }

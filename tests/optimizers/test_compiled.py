@@ -20,6 +20,9 @@ import numpy as np
 import pytest
 
 from minigrad import optimizers
+from minigrad.callbacks import ModelCheckpoint
+from minigrad.layers import Dense
+from minigrad.models import Sequential
 from minigrad.optimizers import CosineDecay, Optimizer, Parameter, get, register, registry
 from tests.optimizers.test_golden import CASES, our_path, title
 
@@ -278,7 +281,8 @@ class Everything(Optimizer):
         a **= 2
         a *= 0.5
         b -= np.where(mask, np.negative(g), +g) / max(t, 3)
-        slots["a"], slots["b"] = b, a.copy()
+        old = a.copy()
+        a[...], b[...] = b, old
         u = np.minimum(np.square(a), k) + np.maximum(abs(g), 0) * self.lr - b**1
         np.subtract(a, np.sqrt(np.absolute(g)), out=a)
         u = (u + a) / (1 if t == 4 else 2)
@@ -499,6 +503,11 @@ def writes_a_condition(g, slots):
     return g * 1
 
 
+@refused("it makes an array of True and False")
+def zeros_like_a_condition(g, slots):
+    return np.where(np.zeros_like(g > 0), g, -g)
+
+
 @refused("np.multiply has the option {'where'")
 def masked(g, slots):
     return np.multiply(g, 2, where=True)
@@ -553,6 +562,18 @@ def test_a_rule_is_refused_with_the_reason_and_the_line(rule, what, elementwise)
     assert optimizer.compiled is None
     if rule not in (late, loses):
         assert "test_compiled.py, line " in str(info.value)
+
+
+def test_an_elementwise_rule_must_not_replace_a_slot():
+    def replaces(g, slots):
+        slots["m"] = 0.5 * slots.setdefault("m", np.zeros_like(g)) + g
+        return slots["m"] * 1
+
+    cls = register("replaces")(replaces)
+    require_same_steps("replaces", np.float32, steps=5)
+    cls.elementwise = True
+    with pytest.raises(TypeError, match=r"replaces a slot, .*; write slots\[name\]\[\.\.\.\] = "):
+        cls().compile()
 
 
 def test_the_line_is_the_line_of_the_rule():
@@ -740,18 +761,16 @@ print(sum(kernel.stats.cache_misses.total() for kernel in kernels), len(kernels)
 
 
 @numba_only
-def test_a_folder_that_cannot_be_written_costs_only_the_cache(monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError, OSError, EOFError])
+def test_a_cache_that_fails_costs_only_time(error, monkeypatch):
     import numba
 
     original = numba.njit
 
-    def njit(*args, cache=False, **options):
-        def decorate(function):
-            if cache:
-                raise RuntimeError("cannot cache function: no locator available")
-            return original(*args, **options)(function)
-
-        return decorate
+    def njit(*, cache, **options):
+        if cache:
+            raise error("cannot cache function: no locator available")
+        return original(**options)
 
     compiled.compiled.cache_clear()
     monkeypatch.setattr(numba, "njit", njit)
@@ -764,3 +783,20 @@ def test_a_folder_that_cannot_be_written_costs_only_the_cache(monkeypatch):
 def test_compile_warns_of_nothing_else():
     with warnings.catch_warnings(action="error"):
         optimizers.Adam().compile()
+
+
+def test_a_compiled_optimizer_trains_and_resumes_in_fit(tmp_path):
+    def model(is_compiled):
+        optimizer = optimizers.Adam(lr=CosineDecay(0.05, 12), weight_decay=0.01)
+        network = Sequential([Dense(4, activation="relu", input_shape=(3,)), Dense(2)], seed=0)
+        network.compile(optimizer.compile() if is_compiled else optimizer, "cross_entropy")
+        return network
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((24, 3)).astype(np.float32)
+    data, quiet = (x, (x.sum(axis=1) > 0).astype(int)), dict(batch_size=8, verbose=0)
+    expected = model(False).fit(*data, epochs=4, **quiet).history
+    assert model(True).fit(*data, epochs=4, **quiet).history == expected
+    model(True).fit(*data, epochs=2, callbacks=[ModelCheckpoint(tmp_path)], **quiet)
+    for is_compiled in (False, True):
+        assert model(is_compiled).fit(*data, epochs=4, resume=tmp_path, **quiet).history == expected
