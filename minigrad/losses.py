@@ -75,7 +75,7 @@ def accuracy(prediction: TensorLike, target: TensorLike) -> float:
     if y.shape != y_hat.shape[:-1]:
         required = f"labels of shape {y_hat.shape[:-1]} or one-hot rows {y_hat.shape}"
         raise ValueError(f"accuracy: {required} are required, received {y.shape}")
-    return float(np.mean(np.argmax(y_hat, axis=-1) == y))
+    return float((y_hat.argmax(axis=-1) == y).sum() / y.size)
 
 
 class TargetFirst:
