@@ -76,7 +76,7 @@ class Update:
 
     def run(self, arguments: np.ndarray, w: np.ndarray, g: np.ndarray, slots: Any) -> None:
         arrays = [w, g, *(slots[name] for name in self.slot_names)]
-        flat = [np.ascontiguousarray(a).reshape(-1) for a in arrays]
+        flat = [a.ravel() for a in arrays]  # a copy only of what is not contiguous
         self.kernel(*flat, arguments)
         for a, copied in zip(arrays, flat):
             if a is not g and not a.flags.c_contiguous:
@@ -92,6 +92,13 @@ class Compiled:
     as_is: set[str] = field(default_factory=set)  # the parameters that NumPy updates
     updates: dict[Any, Update] = field(default_factory=dict)
 
+    def leave_to_numpy(self, name: str, refusal: Refusal) -> None:
+        if self.strict:
+            raise refusal
+        if not self.as_is:
+            warnings.warn(str(refusal), stacklevel=5)
+        self.as_is.add(name)
+
     def __reduce__(self) -> Any:  # a copy, in another process too, compiles anew
         return Compiled, (self.strict, self.as_is)
 
@@ -105,32 +112,35 @@ def compiled_updates(
     and what compile(strict=False) cannot compile.
     """
     updates: dict[str, Callable[..., None]] = {}
-    for n, (group, group_h) in enumerate(zip(self.groups, hypers)):
-        switches = tuple(v for v in group_h.values() if not is_number(v))
+    names = gradients.keys() - self.compiled.as_is
+    for n, (group, h) in enumerate(zip(self.groups, hypers)):
+        switches = (n, *(value for value in h.values() if not is_number(value)))
         for name in group.names:
-            w, h = self.parameters[name].data, group_h | {"t": self.updates[name] + 1}
-            is_first = self.lazy_slots and h["t"] == 1
-            if name not in gradients or name in self.compiled.as_is or is_first or w.ndim == 0:
-                continue
-            slots = self.slots[name]
-            like_w = tuple(k for k, a in slots.items() if (a.shape, a.dtype) == (w.shape, w.dtype))
-            key = n, w.dtype, switches, len(slots), like_w
-            update = self.compiled.updates.get(key)
-            arguments = update and update.arguments(h, self)
-            if arguments is None:
+            t = self.updates[name] + 1
+            is_scalar = self.parameters[name].data.ndim == 0
+            makes_slots = self.lazy_slots and t == 1
+            if name in names and not is_scalar and not makes_slots:
                 try:
-                    update, arguments = trace_update(self, h, w, slots, like_w)
+                    updates[name] = compiled_update(self, name, switches, h | {"t": t})
                 except Refusal as refusal:
-                    if self.compiled.strict:
-                        raise
-                    if not self.compiled.as_is:
-                        warnings.warn(str(refusal), stacklevel=4)
-                    self.compiled.as_is.add(name)
-                    continue
-                if update.arguments:
-                    self.compiled.updates[key] = update
-            updates[name] = functools.partial(update.run, np.array(arguments, w.dtype))
+                    self.compiled.leave_to_numpy(name, refusal)
     return updates
+
+
+def compiled_update(
+    self: Any, name: str, switches: tuple[Any, ...], h: dict[str, Any]
+) -> Callable[..., None]:
+    """Return the update of a parameter, traced in this step or in an earlier one."""
+    w, slots = self.parameters[name].data, self.slots[name]
+    like_w = tuple(k for k, a in slots.items() if (a.shape, a.dtype) == (w.shape, w.dtype))
+    key = switches, w.dtype, like_w, len(slots)
+    update = self.compiled.updates.get(key)
+    arguments = update and update.arguments(h, self)
+    if arguments is None:
+        update, arguments = trace_update(self, h, w, slots, like_w)
+        if update.arguments:
+            self.compiled.updates[key] = update
+    return functools.partial(update.run, np.array(arguments, w.dtype))
 
 
 def trace_update(

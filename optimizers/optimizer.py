@@ -117,7 +117,9 @@ class Optimizer:
                 h["t"] = self.updates[name] + 1
                 parameter, g, slots = self.parameters[name], gradients[name], self.slots[name]
                 w = parameter.data
-                if hasattr(parameter, "version"):  # the engine then notices that w has changed
+                if hasattr(
+                    type(parameter), "version"
+                ):  # the engine then notices that w has changed
                     parameter.version += 1
                 g = self.clip(g, h)
                 if name in compiled:
@@ -268,8 +270,8 @@ class Optimizer:
         A block fits the cache: reading memory takes longer than the arithmetic.
         """
         arrays = (w, g, *slots.values())
-        splittable = all(a.shape == w.shape and a.flags.c_contiguous for a in arrays)
-        if not self.elementwise or w.size <= BLOCK or not splittable:
+        is_large = self.elementwise and w.size > BLOCK
+        if not is_large or any(a.shape != w.shape or not a.flags.c_contiguous for a in arrays):
             yield w, g, slots
             return
         w, g, *flat_slots = (a.reshape(-1) for a in arrays)
