@@ -118,7 +118,7 @@ class Trace:
         return "\n".join(lines)
 
     def arguments_source(self) -> str:
-        """Return the function that computes the arguments, or None if the rule branches anew."""
+        """Return the function that computes the arguments; it returns None in another branch."""
         result = f"return [{', '.join(map(code_of, self.arguments))}]"
         return "\n    ".join(["def arguments(h, self):", *self.numbers, result])
 

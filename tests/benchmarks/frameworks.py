@@ -24,8 +24,8 @@ from typing import Any
 
 DATA = Path(__file__).resolve().parents[2] / "datasets" / "data" / "mnist"
 MNIST = [784, 512, 10]
-LR = {"sgd": 1e-2, "adagrad": 1e-2, "rmsprop": 1e-3, "adam": 1e-3}
-RHO, BETA1, BETA2, EPS = 0.9, 0.9, 0.999, 1e-8
+LR = {"sgd": 1e-2, "momentum": 1e-2, "adagrad": 1e-2, "rmsprop": 1e-3, "adam": 1e-3}
+MU, RHO, BETA1, BETA2, EPS = 0.9, 0.9, 0.9, 0.999, 1e-8
 
 
 def mnist(scaled: bool) -> tuple[Any, Any]:
@@ -52,20 +52,18 @@ def initial(sizes: list[int]) -> list[tuple[Any, Any]]:
 
 
 class Minigrad:
-    """minigrad's layers and optimizers in an explicit loop."""
+    """minigrad's layers and optimizers in an explicit loop; compiled: with optimizer.compile()."""
 
-    def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
+    def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any, compiled: bool = False):
         import numpy as np
 
-        from minigrad import optimizers
         from minigrad.layers import Dense
         from minigrad.models import Sequential
 
         hidden = [Dense(n, activation="relu") for n in sizes[1:-1]]
         self.model = Sequential([*hidden, Dense(sizes[-1])], seed=0)
         self.model(np.zeros((1, sizes[0]), np.float32))
-        self.optimizer = optimizers.get(optimizer, lr=LR[optimizer])
-        self.optimizer.bind(self.model.named_parameters())
+        self.optimizer = minigrad_optimizer(optimizer, self.model.named_parameters(), compiled)
         self.x, self.y, self.rng = x, y, np.random.default_rng(0)
 
     def run(self, batch: int, count: int) -> float:
@@ -78,6 +76,15 @@ class Minigrad:
             self.optimizer.step()
             self.optimizer.zero_grad()
         return loss.item()
+
+
+def minigrad_optimizer(name: str, parameters: Any, compiled: bool) -> Any:
+    from minigrad import optimizers
+
+    options = {"lr": LR[name]} | ({"momentum": MU} if name == "momentum" else {})
+    name = "sgd" if name == "momentum" else name
+    optimizer = optimizers.get(name, **options).bind(parameters)
+    return optimizer.compile() if compiled else optimizer
 
 
 def as_float(x: Any) -> Any:
@@ -132,7 +139,7 @@ class NumPy:
 
 
 class HandWritten:
-    """The four optimizers as in-place NumPy formulas."""
+    """The optimizers as in-place NumPy formulas."""
 
     def __init__(self, parameters: list[Any], optimizer: str):
         import numpy as np
@@ -148,6 +155,11 @@ class HandWritten:
 
     def sgd(self, w: Any, g: Any, m: Any, v: Any) -> None:
         w -= self.lr * g
+
+    def momentum(self, w: Any, g: Any, m: Any, v: Any) -> None:
+        m *= MU
+        m += g
+        w -= self.lr * m
 
     def adagrad(self, w: Any, g: Any, m: Any, v: Any) -> None:
         import numpy as np
@@ -193,9 +205,9 @@ class Matmul:
 
 
 class PyTorch:
-    """Eager PyTorch, with the optimizers' default implementations."""
+    """Eager PyTorch with its default optimizers or its fused ones; or torch.compile of all."""
 
-    def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any):
+    def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any, variant: str = ""):
         import torch
 
         torch.set_num_threads(2)
@@ -203,7 +215,10 @@ class PyTorch:
         for n, m in pairwise(sizes):
             modules += [torch.nn.Linear(n, m), torch.nn.ReLU()]
         self.model = torch.nn.Sequential(*modules[:-1])
-        self.optimizer = torch_optimizer(optimizer, self.model.parameters())
+        self.optimizer = torch_optimizer(optimizer, self.model.parameters(), variant)
+        self.step, self.forward = self.optimizer.step, self.model
+        if variant == "compile":
+            self.step, self.forward = torch.compile(self.step), torch.compile(self.model)
         self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
 
     def run(self, batch: int, count: int) -> float:
@@ -214,21 +229,26 @@ class PyTorch:
             rows = order[i : i + batch]
             x = self.x[rows]
             x = x if x.dtype == torch.float32 else x.float() / 255
-            loss = torch.nn.functional.cross_entropy(self.model(x), self.y[rows])
+            loss = torch.nn.functional.cross_entropy(self.forward(x), self.y[rows])
             loss.backward()
-            self.optimizer.step()
+            self.step()
             self.optimizer.zero_grad()
         return loss.item()
 
 
-def torch_optimizer(name: str, parameters: Any) -> Any:
+def torch_optimizer(name: str, parameters: Any, variant: str = "") -> Any:
+    """Make an optimizer; variant: "fused" or "foreach" chooses PyTorch's implementation."""
     from torch import optim
 
+    if (name, variant) == ("rmsprop", "fused"):
+        raise NotImplementedError("PyTorch has no fused RMSprop")
+    options = {variant: True} if variant in ("fused", "foreach") else {}
     return {
-        "sgd": lambda: optim.SGD(parameters, LR["sgd"]),
-        "adagrad": lambda: optim.Adagrad(parameters, LR["adagrad"], eps=EPS),
-        "rmsprop": lambda: optim.RMSprop(parameters, LR["rmsprop"], RHO, EPS),
-        "adam": lambda: optim.Adam(parameters, LR["adam"], (BETA1, BETA2), EPS),
+        "sgd": lambda: optim.SGD(parameters, LR["sgd"], **options),
+        "momentum": lambda: optim.SGD(parameters, LR["sgd"], MU, **options),
+        "adagrad": lambda: optim.Adagrad(parameters, LR["adagrad"], eps=EPS, **options),
+        "rmsprop": lambda: optim.RMSprop(parameters, LR["rmsprop"], RHO, EPS, **options),
+        "adam": lambda: optim.Adam(parameters, LR["adam"], (BETA1, BETA2), EPS, **options),
     }[name]()
 
 
@@ -273,6 +293,7 @@ def optax_rule(name: str) -> Any:
 
     return {
         "sgd": lambda: optax.sgd(LR["sgd"]),
+        "momentum": lambda: optax.sgd(LR["sgd"], MU),
         "adagrad": lambda: optax.adagrad(LR["adagrad"]),
         "rmsprop": lambda: optax.rmsprop(LR["rmsprop"], RHO, EPS),
         "adam": lambda: optax.adam(LR["adam"], BETA1, BETA2, EPS),
@@ -383,9 +404,12 @@ class ScikitLearn:
 
 FRAMEWORKS = {
     "minigrad": Minigrad,
+    "compiled": partial(Minigrad, compiled=True),
     "numpy": NumPy,
     "matmul": Matmul,
     "torch": PyTorch,
+    "torch-fused": partial(PyTorch, variant="fused"),
+    "torch-compile": partial(PyTorch, variant="compile"),
     "jax": Jax,
     "keras-tensorflow": partial(Keras, backend="tensorflow"),
     "keras-jax": partial(Keras, backend="jax"),
@@ -395,9 +419,12 @@ FRAMEWORKS = {
 }
 PACKAGES = {  # that each one needs
     "minigrad": ["minigrad"],
+    "compiled": ["minigrad", "numba"],
     "numpy": ["numpy"],
     "matmul": ["numpy"],
     "torch": ["torch"],
+    "torch-fused": ["torch"],
+    "torch-compile": ["torch"],
     "jax": ["jax", "optax"],
     "keras-tensorflow": ["keras", "tensorflow"],
     "keras-jax": ["keras", "jax"],
@@ -411,7 +438,10 @@ PACKAGES = {  # that each one needs
 
 
 def stepper(framework: str, optimizer: str, size: int) -> Any:
-    """Return a function that updates `size` parameters with constant gradients."""
+    """Return a function that updates `size` parameters with constant gradients.
+
+    PyTorch's step is its fastest one: foreach or fused, on one thread or two.
+    """
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -419,19 +449,113 @@ def stepper(framework: str, optimizer: str, size: int) -> Any:
     if framework == "numpy":
         update = HandWritten([w], optimizer)
         return lambda: update.step([g])
-    if framework == "minigrad":
-        from minigrad import optimizers
+    if framework in ("minigrad", "compiled"):
+        from minigrad.optimizers import Parameter
 
-        p = optimizers.Parameter(w, g)
-        return optimizers.get(optimizer, lr=LR[optimizer]).bind([p]).step
+        return minigrad_optimizer(optimizer, [Parameter(w, g)], framework == "compiled").step
     if framework == "torch":
-        import torch
-
-        torch.set_num_threads(2)
-        parameter = torch.nn.Parameter(torch.from_numpy(w))
-        parameter.grad = torch.from_numpy(g)
-        return torch_optimizer(optimizer, [parameter]).step
+        return fastest_torch_step(optimizer, w, g)
+    if framework == "jax":
+        return jax_step(optimizer, w, g)
     raise NotImplementedError(framework)
+
+
+def fastest_torch_step(optimizer: str, w: Any, g: Any) -> Any:
+    import torch
+
+    parameter = torch.nn.Parameter(torch.from_numpy(w))
+    parameter.grad = torch.from_numpy(g)
+    found = []
+    for variant in ("foreach", "fused")[: 1 if optimizer == "rmsprop" else 2]:
+        step = torch_optimizer(optimizer, [parameter], variant).step
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            step()
+            seconds = []
+            for _ in range(20):
+                start = time.perf_counter()
+                step()
+                seconds.append(time.perf_counter() - start)
+            found.append((sorted(seconds)[10], threads, step))
+    _, threads, step = min(found, key=lambda x: x[0])
+    torch.set_num_threads(threads)
+    return step
+
+
+def jax_step(optimizer: str, w: Any, g: Any) -> Any:
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    rule = optax_rule(optimizer)
+    state = [jnp.asarray(w), rule.init(jnp.asarray(w))]
+    gradient = jnp.asarray(g)
+
+    def update(w: Any, state: Any, g: Any) -> Any:
+        updates, state = rule.update(g, state, w)
+        return optax.apply_updates(w, updates), state
+
+    compiled = jax.jit(update, donate_argnums=(0, 1))
+
+    def step() -> None:
+        state[:] = compiled(*state, gradient)
+        state[0].block_until_ready()
+
+    return step
+
+
+# Small networks, where calls cost more than numbers
+
+
+def fitter(framework: str, epochs: int) -> Any:
+    """Return a function that trains 30-16-2 with Adam on 569 rows, with `fit` and its accuracy."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((569, 30)).astype(np.float32)
+    y = (x @ rng.standard_normal(30) > 0).astype(np.int64)
+    if framework in ("minigrad", "compiled"):
+        from minigrad.layers import Dense
+        from minigrad.models import Sequential
+
+        model = Sequential([Dense(16, activation="relu", input_shape=(30,)), Dense(2)], seed=0)
+        rule = minigrad_optimizer("adam", model.named_parameters(), framework == "compiled")
+        model.compile(rule, "cross_entropy", metrics=["accuracy"])
+        return lambda: model.fit(x, y, batch_size=32, epochs=epochs, verbose=0)
+    if framework == "sklearn":
+        from sklearn.neural_network import MLPClassifier
+
+        forever = dict(max_iter=epochs, tol=0, n_iter_no_change=10**9, random_state=0)
+        return lambda: MLPClassifier((16,), batch_size=32, **forever).fit(x, y)
+    if framework == "torch":
+        return torch_fitter(x, y, epochs)
+    if framework == "keras-jax":
+        keras = Keras([30, 16, 2], "adam", x, y, "jax").model
+        keras.compile("adam", keras.loss, metrics=["accuracy"])
+        return lambda: keras.fit(x, y, batch_size=32, epochs=epochs, verbose=0)
+    raise NotImplementedError(framework)
+
+
+def torch_fitter(x: Any, y: Any, epochs: int) -> Any:
+    import torch
+
+    trainer = PyTorch([30, 16, 2], "adam", x, y)
+    loss_of = torch.nn.functional.cross_entropy
+
+    def fit() -> None:
+        for _ in range(epochs):
+            order, loss_sum, hits = torch.randperm(len(x)), 0.0, 0.0
+            for i in range(0, len(x), 32):
+                rows = order[i : i + 32]
+                logits = trainer.model(trainer.x[rows])
+                loss = loss_of(logits, trainer.y[rows])
+                loss.backward()
+                trainer.optimizer.step()
+                trainer.optimizer.zero_grad()
+                loss_sum += loss.item() * len(rows)
+                hits += (logits.argmax(1) == trainer.y[rows]).sum().item()
+
+    return fit
 
 
 # The worker process
@@ -459,7 +583,15 @@ def serve(framework: str) -> None:
             print("null", flush=True)
 
 
-BYTES = ("minigrad", "numpy", "torch", "jax", "mygrad", "autograd")  # can scale each batch
+BYTES = (
+    "minigrad",
+    "compiled",
+    "numpy",
+    "torch",
+    "jax",
+    "mygrad",
+    "autograd",
+)  # can scale each batch
 
 
 def others_seconds() -> float:
@@ -480,6 +612,8 @@ def prepare(framework: str, job: dict[str, Any], data: dict[str, Any]) -> Any:
     if job["kind"] == "step":
         step, times = stepper(framework, job["optimizer"], job["size"]), range(job["times"])
         return lambda: [step() for _ in times]
+    if job["kind"] == "fit":
+        return fitter(framework, job["count"] // 569)
     import numpy as np
 
     if job["form"] not in data:
