@@ -1,6 +1,7 @@
 """Helpers for the command lines of the examples."""
 
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from importlib.util import find_spec
 
 from minigrad.utils import positive_int
 
@@ -22,12 +23,14 @@ def positive_int_argument(text: str) -> int:
         raise ArgumentTypeError(f"a positive integer is required, received {text!r}") from error
 
 
-def limit_threads(n: int | None) -> None:
-    """Let the matrix products use n threads; None leaves the choice to NumPy's BLAS."""
-    if n is None:
-        return
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError as error:
-        raise SystemExit('--threads needs threadpoolctl: pip install "minigrad[fast]"') from error
+def require_package(parser: ArgumentParser, option: str, package: str) -> None:
+    """Stop with an error if the package of the extra `fast`, which an option needs, is missing."""
+    if not find_spec(package):
+        parser.error(f'{option} needs {package}: pip install "minigrad[fast]"')
+
+
+def limit_threads(n: int) -> None:
+    """Let the matrix products use n threads."""
+    from threadpoolctl import threadpool_limits
+
     threadpool_limits(n)

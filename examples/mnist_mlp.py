@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import numpy as np
-from command_line import argument_parser, limit_threads, positive_int_argument
+from command_line import argument_parser, limit_threads, positive_int_argument, require_package
 from drawing import draw_images, picture_file
 from tqdm import tqdm
 
@@ -45,6 +45,10 @@ def parse() -> argparse.Namespace:
     args = parser.parse_args()
     if args.resume and not args.checkpoint:
         parser.error("--resume needs --checkpoint DIR")
+    if args.compile:
+        require_package(parser, "--compile", "numba")
+    if args.threads:
+        require_package(parser, "--threads", "threadpoolctl")
     return args
 
 
@@ -96,7 +100,8 @@ def load_history(args: argparse.Namespace, options: dict, *training: Any) -> dic
 
 def main() -> None:
     args = parse()
-    limit_threads(args.threads)
+    if args.threads:
+        limit_threads(args.threads)
     rng = np.random.default_rng(args.seed)
     (images, labels), (test_images, test_labels) = mnist.load_data()
 

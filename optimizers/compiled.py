@@ -1,14 +1,15 @@
 """Compile a step: one loop instead of NumPy's many passes over the arrays, with the same bits.
 
 1. `Optimizer.update` runs on symbols and becomes the lines of a loop: see tracing.py.
-2. numba compiles the loop, unless it has compiled a loop with the same lines before.
-3. A step computes the loop's arguments in Python, as the rule does, and runs the loop.
+2. numba compiles each different loop once.
+3. A step runs the loop on the arrays, with the numbers of this step as arguments.
 
-So no rule is written a second time. The extra `fast` installs numba.
+So nobody writes a rule twice. The extra `fast` installs numba.
 """
 
 import functools
 import hashlib
+import itertools
 import traceback
 import warnings
 from collections.abc import Callable
@@ -16,26 +17,35 @@ from copy import copy
 from dataclasses import dataclass, field
 from math import inf, nan
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from . import tracing
 from .parameters import Parameter
-from .tracing import ArraySymbol, NumberSymbol, Refusal, Trace
+from .tracing import ArraySymbol, NumberSymbol, Refusal, Trace, is_number
+
+PACKAGE = __name__.removesuffix("compiled")
+SMALL = 1 << 13  # elements: up to here NumPy is faster than tracing a rule in every step
 
 
 def compile_step(self: Any, *, strict: bool = True) -> Any:
-    """Compile the step: the same bits in about a third of the time. Return the optimizer.
+    """Compile the step; return the optimizer. The results have the same bits.
 
-    The update of each parameter becomes one loop over its elements, on one thread. All else stays
-    as it is: hyperparameters can change at any time, and a state can be loaded into optimizers that
-    are compiled and into others. compile() can be called before bind().
+    The update of each parameter becomes one loop over its elements, on one thread. It takes about a
+    third of the time for large arrays. Nothing else changes: hyperparameters can change between
+    steps, and compiled and uncompiled optimizers can load each other's states. compile() can be
+    called before bind(). `optimizer.compiled = None` undoes it.
 
-    A rule can be compiled if it works element by element with + − · / √ x², |x|, comparisons,
-    np.where, np.maximum, np.minimum, np.clip and np.sign. Its numbers may use all of Python. For
-    another rule (a matrix product, np.exp, an if on values of an array) it raises a TypeError that
-    shows the line; with strict=False NumPy runs that rule, and a warning says so once.
+    A rule can be compiled if it works element by element with + − · /, x**2, x**0.5, np.sqrt, abs,
+    comparisons, & | ~, np.where, np.maximum, np.minimum, np.clip, np.sign and np.zeros_like. What
+    it computes from hyperparameters and t can be any Python code. If a rule does something else (a
+    matrix product, np.exp, an if on values of an array), compile() raises a TypeError that shows
+    the line. With strict=False NumPy runs this rule instead, and one warning says so.
+
+    compile() tries the rule on small arrays. A rule of your own is traced in every step, because it
+    can read whatever it likes; where its arrays are so small that this takes longer, NumPy runs it.
 
     Raises ImportError without numba: pip install "minigrad[fast]".
 
@@ -43,45 +53,58 @@ def compile_step(self: Any, *, strict: bool = True) -> Any:
     >>> RMSprop(lr=0.1).compile()    # doctest: +SKIP
     RMSprop(lr=0.1)
     """
-    try:
-        import numba  # noqa: F401
-    except ImportError as error:
-        install = 'pip install "minigrad[fast]"'
-        raise ImportError(f"compile() needs numba: {install} ({error})") from error
+    if import_numba().config.DISABLE_JIT:
+        raise RuntimeError("compile(): NUMBA_DISABLE_JIT is set, so numba compiles nothing")
 
-    def small(name: str) -> tuple[str, Parameter]:
-        w = self.parameters[name].data
-        ones = np.ones([min(n, 2) for n in w.shape], w.dtype)
+    def small(name: str, w: Any) -> tuple[str, Parameter]:
+        ones = np.ones([min(n, 8) for n in w.shape], w.dtype)
         return name, Parameter(ones, ones.copy())
 
-    # two steps of a small twin find what cannot be compiled, and compile the rest
-    unbound = [Parameter(np.ones(2, np.float32), np.ones(2, np.float32))]
-    groups = [group.data | {"params": [*map(small, group.names)]} for group in self.groups]
-    twin = type(self)(groups or unbound, **{name: vars(self)[name] for name in self.defaults})
-    twin.compiled = Compiled(strict)
-    twin.step()
-    twin.step()
-    self.compiled = Compiled(strict, twin.compiled.as_is)
+    # two steps of a copy with small arrays compile the loops, and show what cannot be compiled
+    twin = copy(self)
+    vars(twin).update(parameters={}, groups=[], slots={}, compiled=None)
+    named = {name: p.data for name, p in self.parameters.items()}
+    groups = [{**g.data, "params": [small(n, named[n]) for n in g.names]} for g in self.groups]
+    twin.bind(groups or [{"params": [small("any parameter", np.ones(2, np.float32))]}])
+    twin.compiled = Compiled(strict, is_trial=True)
+    for _ in range(2):
+        twin.step()
+        twin.steps = self.steps  # a schedule may end here
+    self.compiled = Compiled(strict, twin.compiled.refused)
+    self.compiled.warn(stacklevel=3)
     return self
 
 
+def import_numba() -> ModuleType:
+    try:
+        import numba
+    except ImportError as error:
+        install = 'pip install "minigrad[fast]"'
+        raise ImportError(f"compile() needs numba: {install} ({error})") from error
+    return numba
+
+
+# ---- A compiled step ----
+
+
 @dataclass
-class Update:
-    """The update of a parameter: a compiled loop, and the function of its arguments."""
+class CompiledLoop:
+    """A compiled loop over the elements of w, g and slots; and how to compute its arguments."""
 
     kernel: Callable[..., None]
-    arguments: Callable[..., list[float] | None] | None  # None: this update holds once only
-    slot_names: tuple[str, ...]  # of the slots that are arrays like w
-    other_slots: dict[str, Any]  # the other slots with their new values
+    slot_names: tuple[str, ...]
+    replaced: list[str]  # the slots that the rule replaces by other arrays
+    arguments: Any  # a function of h; its result is None if the rule takes another branch
 
-    def run(self, arguments: np.ndarray, w: np.ndarray, g: np.ndarray, slots: Any) -> None:
+    def run(self, w: np.ndarray, g: np.ndarray, slots: Any, arguments: np.ndarray) -> None:
+        for name in self.replaced:
+            slots[name] = slots[name].copy()
         arrays = [w, g, *(slots[name] for name in self.slot_names)]
-        flat = [a.ravel() for a in arrays]  # a copy only of what is not contiguous
+        flat = [a.reshape(-1) if a.flags.carray else a.flatten() for a in arrays]
         self.kernel(*flat, arguments)
         for a, copied in zip(arrays, flat):
-            if a is not g and not a.flags.c_contiguous:
+            if not a.flags.carray and a is not g:
                 a[...] = copied.reshape(a.shape)
-        slots.update(self.other_slots)
 
 
 @dataclass
@@ -89,103 +112,113 @@ class Compiled:
     """What a compiled optimizer keeps for its next steps."""
 
     strict: bool
-    as_is: set[str] = field(default_factory=set)  # the parameters that NumPy updates
-    updates: dict[Any, Update] = field(default_factory=dict)
+    refused: dict[str, Refusal] = field(default_factory=dict)  # by parameter: NumPy updates these
+    loops: dict[Any, list[CompiledLoop]] = field(default_factory=dict)
+    is_trial: bool = False  # True: the steps of compile(), which find out what can be compiled
+    has_warned: bool = False
 
-    def leave_to_numpy(self, name: str, refusal: Refusal) -> None:
-        if self.strict:
+    def refuse(self, name: str, refusal: Refusal) -> None:
+        if self.is_trial and self.strict:
             raise refusal
-        if not self.as_is:
-            warnings.warn(str(refusal), stacklevel=5)
-        self.as_is.add(name)
+        self.refused[name] = refusal
+
+    def warn(self, stacklevel: int) -> None:
+        """Say once that NumPy runs a rule. A step ends with it: a warning can be an error."""
+        if self.refused and not self.has_warned and not self.is_trial:
+            self.has_warned = True
+            warnings.warn(str(next(iter(self.refused.values()))), stacklevel=stacklevel)
 
     def __reduce__(self) -> Any:  # a copy, in another process too, compiles anew
-        return Compiled, (self.strict, self.as_is)
+        return Compiled, (self.strict, self.refused, {}, False, self.has_warned)
 
 
-def compiled_updates(
-    self: Any, gradients: dict[str, Any], hypers: list[dict[str, Any]]
-) -> dict[str, Callable[..., None]]:
-    """Return the compiled updates of this step by parameter; nothing is written yet.
+def compiled_update(self: Any, name: str, w: Any, g: Any, slots: Any, h: dict[str, Any]) -> bool:
+    """Update a parameter by a compiled loop; return False if NumPy has to do it.
 
-    NumPy updates the others: 0-d arrays, the first update of a rule that makes its slots in it,
-    and what compile(strict=False) cannot compile.
+    NumPy updates 0-d arrays, arrays that share memory, small arrays under a rule that has to be
+    traced, and what cannot be compiled. It also does the first update of a rule if that makes the
+    slots.
     """
-    updates: dict[str, Callable[..., None]] = {}
-    names = gradients.keys() - self.compiled.as_is
-    for n, (group, h) in enumerate(zip(self.groups, hypers)):
-        switches = (n, *(value for value in h.values() if not is_number(value)))
-        for name in group.names:
-            t = self.updates[name] + 1
-            is_scalar = self.parameters[name].data.ndim == 0
-            makes_slots = self.lazy_slots and t == 1
-            if name in names and not is_scalar and not makes_slots:
-                try:
-                    updates[name] = compiled_update(self, name, switches, h | {"t": t})
-                except Refusal as refusal:
-                    self.compiled.leave_to_numpy(name, refusal)
-    return updates
-
-
-def compiled_update(
-    self: Any, name: str, switches: tuple[Any, ...], h: dict[str, Any]
-) -> Callable[..., None]:
-    """Return the update of a parameter, traced in this step or in an earlier one."""
-    w, slots = self.parameters[name].data, self.slots[name]
-    like_w = tuple(k for k, a in slots.items() if (a.shape, a.dtype) == (w.shape, w.dtype))
-    key = switches, w.dtype, like_w, len(slots)
-    update = self.compiled.updates.get(key)
-    arguments = update and update.arguments(h, self)
-    if arguments is None:
-        update, arguments = trace_update(self, h, w, slots, like_w)
-        if update.arguments:
-            self.compiled.updates[key] = update
-    return functools.partial(update.run, np.array(arguments, w.dtype))
+    memory, arrays = self.compiled, [w, g, *slots.values()]
+    like_w = tuple(k for k, a in slots.items() if a.shape == w.shape and a.dtype == w.dtype)
+    lasts = len(like_w) == len(slots) and is_library_rule(type(self))
+    is_worth_it = lasts or w.size > SMALL or memory.is_trial
+    makes_slots = self.lazy_slots and h["t"] == 1
+    if name in memory.refused or makes_slots or w.ndim == 0 or not is_worth_it:
+        return False
+    if any(itertools.starmap(np.may_share_memory, itertools.combinations(arrays, 2))):
+        return False
+    known = memory.loops.setdefault((w.dtype, like_w), [])
+    for loop in known:
+        if (numbers := loop.arguments(h)) is not None:
+            loop.run(w, g, slots, np.array(numbers, w.dtype))
+            return True
+    try:
+        trace, loop, other_slots = trace_update(self, h, w, slots, like_w, lasts)
+        numbers = trace.argument_values()
+    except Refusal as refusal:
+        memory.refuse(name, refusal)
+        return False
+    if lasts and not trace.reads_shape:
+        known.append(loop)
+    loop.run(w, g, slots, np.array(numbers, w.dtype))
+    for k, (copied, new) in other_slots.items():
+        if new is copied:
+            slots[k][...] = new  # the rule changes it in place, so others can share it
+        else:
+            slots[k] = new
+    return True
 
 
 def trace_update(
-    self: Any, h: dict[str, Any], w: Any, slots: dict[str, Any], like_w: tuple[str, ...]
-) -> tuple[Update, list[float]]:
-    """Run self.update on symbols; return it compiled, and the arguments of its loop in this step.
+    self: Any,
+    h: dict[str, Any],
+    w: Any,
+    slots: dict[str, Any],
+    like_w: tuple[str, ...],
+    lasts: bool,
+) -> tuple[Trace, CompiledLoop, dict[str, Any]]:
+    """Run self.update on symbols; return the trace, the loop, and the slots unlike w.
 
-    Nothing is written. Raises Refusal if the rule cannot be compiled.
+    lasts: the loop is for later steps as well, so symbols replace numbers, too. Nothing is written.
+    Raises Refusal if the rule cannot be compiled.
     """
-    trace = Trace(w, {"h": h, "self": self})
-    keys = ["w", "g", *(f"s{n}" for n in range(len(like_w)))]
-    w_symbol, g_symbol, *slot_symbols = [ArraySymbol(trace, f"{key}_i") for key in keys]
-    others = [name for name in slots if name not in like_w]
-    own = {name: slots[name].copy() for name in others} | dict(zip(like_w, slot_symbols))
-    twin = copy(self)
-    # an elementwise rule may run on blocks, so it is one function for all blocks and parameters
-    trace.holds_once = bool(others) or not self.elementwise
-    if not trace.holds_once:
+    trace, keys = Trace(w, h), [f"s{n}" for n in range(len(like_w))]
+    w_symbol, *slot_symbols = [ArraySymbol(trace, f"{key}_i") for key in ("w", *keys)]
+    others = {name: a.copy() for name, a in slots.items() if name not in like_w}
+    own = others | dict(zip(like_w, slot_symbols))
+    if lasts:
         h = {k: NumberSymbol(trace, f"h[{k!r}]") if is_number(v) else v for k, v in h.items()}
-        read = [k for k, v in vars(self).items() if is_number(v) or callable(v)]
-        vars(twin).update((k, NumberSymbol(trace, f"self.{k}")) for k in read)
     try:
         if w.dtype not in (np.float32, np.float64):
             trace.refuse(f"its parameter has {w.dtype}, not float32 or float64")
-        twin.update(w_symbol, g_symbol, own, h)
+        self.update(w_symbol, trace.gradient, own, h)
         if own.keys() != slots.keys():
             trace.refuse(f"it makes or drops slots after its first update: {[*own]}")
-        results = [w_symbol, g_symbol, *(own[name] for name in like_w)]
-        if not all(isinstance(x, ArraySymbol) and not x.is_mask for x in results):
+        results = [own[name] for name in like_w]
+        if any(type(x) is not ArraySymbol or x.is_mask for x in results):
             trace.refuse(f"a slot is no longer an array of {w.dtype}")
-        if self.elementwise and any(own[k] is not x for k, x in zip(like_w, slot_symbols)):
-            trace.refuse("it replaces a slot, which a block cannot; write slots[name][...] = …")
+        replaced = [k for k, x, new in zip(like_w, slot_symbols, results) if new is not x]
+        if replaced and self.elementwise:
+            how = f"write slots[{replaced[0]!r}][...] = …"
+            trace.refuse(f"it replaces a slot, which it cannot do in blocks; {how}")
         if trace.refusal:
             raise trace.refusal
-        kernel = compiled(trace.kernel_source(keys, results), w.dtype)
+        source = trace.kernel_source(["w", "g", *keys], [w_symbol, trace.gradient, *results])
+        kernel = compiled(source, w.dtype)
     except Exception as error:  # a rule can fail on symbols in any way
         raise Refusal(refusal_text(self, trace.refusal or error, error)) from error
-    arguments = None if trace.holds_once else run_source(trace.arguments_source(), "arguments")
-    update = Update(kernel, arguments, like_w, {name: own[name] for name in others})
-    return update, trace.argument_values()
+    arguments = run_source(trace.arguments_source(), "arguments") if lasts else None
+    return (
+        trace,
+        CompiledLoop(kernel, like_w, replaced, arguments),
+        {k: (others[k], own[k]) for k in others},
+    )
 
 
 def refusal_text(optimizer: Any, why: Exception, error: Exception) -> str:
     """Return the message: who, why, the line of the rule, what to do."""
-    ours = (__file__, tracing.__file__, np.lib.mixins.__file__, "<string>")
+    ours = (__file__, tracing.__file__, np.lib.mixins.__file__)
     at = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in ours][-1:]
     line = "".join(f" ({Path(f.filename).name}, line {f.lineno}: {f.line})" for f in at)
     reason = why if isinstance(why, Refusal) else f"{type(why).__name__}: {why}"
@@ -196,8 +229,7 @@ def refusal_text(optimizer: Any, why: Exception, error: Exception) -> str:
 @functools.cache
 def compiled(source: str, dtype: Any) -> Callable[..., None]:
     """Compile a loop. numba keeps it on disk for other processes, if that is possible."""
-    import numba
-
+    numba = import_numba()
     name = f"kernel_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
     function = run_source(source.replace("kernel", name, 1), name)
     arrays = (numba.types.Array(numba.from_dtype(dtype), 1, "C"),) * function.__code__.co_argcount
@@ -223,5 +255,7 @@ def run_source(source: str, name: str) -> Any:
     return scope[name]
 
 
-def is_number(x: Any) -> bool:
-    return type(x) in (int, float)
+def is_library_rule(cls: Any) -> bool:
+    """Tell whether the rule is one of this package: these depend on nothing but h and arrays."""
+    methods = (cls.update, cls.direction, cls.apply_momentum)
+    return all(method.__module__.startswith(PACKAGE) for method in methods)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, dataclass_transform
 import numpy as np
 
 from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value, l2_norm
-from .compiled import Compiled, compile_step, compiled_updates
+from .compiled import Compiled, compile_step, compiled_update
 from .formulas import flush_subnormals
 from .hyperparameters import (
     Hyperparameter,
@@ -109,7 +109,6 @@ class Optimizer:
         if limit := hypers[0]["clip_global_norm"]:
             clipped, _ = clip_by_global_norm(list(gradients.values()), limit)
             gradients = dict(zip(gradients, clipped))
-        compiled = compiled_updates(self, gradients, hypers) if self.compiled else {}
         for group, h in zip(self.groups, hypers):
             for name in group.names:
                 if name not in gradients:
@@ -122,9 +121,7 @@ class Optimizer:
                 ):  # the engine then notices that w has changed
                     parameter.version += 1
                 g = self.clip(g, h)
-                if name in compiled:
-                    compiled[name](w, g, slots)
-                else:
+                if not (self.compiled and compiled_update(self, name, w, g, slots, h)):
                     for w_block, g_block, slots_block in self._blocks(w, g, slots):
                         self.update(w_block, g_block, slots_block, h)
                 self.updates[name] += 1
@@ -132,6 +129,8 @@ class Optimizer:
                 if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:
                     flush_subnormals(slots.values())
         self.steps += 1
+        if self.compiled:
+            self.compiled.warn(stacklevel=4)
 
     def update(self, w: np.ndarray, g: np.ndarray, slots: Slots, h: dict[str, Any]) -> None:
         """Run one parameter, or a block of it, through the stages; h: hyperparameters and t."""
@@ -235,7 +234,7 @@ class Optimizer:
         self.slots = {name: {} for name in named}
         self.bound_signatures = {name: dtype_and_shape(p.data) for name, p in named.items()}
         self.allocate()
-        return self
+        return self.compile(strict=self.compiled.strict) if self.compiled else self
 
     def allocate(self) -> None:
         """Make the slots that the hyperparameters need and that do not exist yet."""

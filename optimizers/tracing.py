@@ -1,11 +1,12 @@
 """Trace a rule: run it on symbols, and note what it does as the lines of a loop.
 
-An `ArraySymbol` replaces an array: each operation on it becomes a line of the loop. A
-`NumberSymbol` replaces a hyperparameter or t: what a rule computes of them (1 − β₁ᵗ, …) becomes an
-argument of the loop, and a line of the function that computes the arguments in the next steps.
+An `ArraySymbol` replaces an array. Each operation on it becomes a line of the loop. A number that
+meets an array (lr, 1 − β₁ᵗ, …) becomes an argument of the loop.
+
+A `NumberSymbol` can replace a hyperparameter or t. Each operation on it becomes a line of a
+function that computes the arguments. The next steps call this function, and trace nothing.
 """
 
-import operator
 from collections.abc import Callable
 from math import inf, nan
 from typing import Any, NoReturn
@@ -28,7 +29,7 @@ POWERS = {2: np.square, 1: np.positive, 0.5: np.sqrt}  # what NumPy calls for x*
 
 # Operators on numbers. They always run in Python, so every one has the same bits.
 OPERATORS = {
-    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**",
+    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**",
     "lt": "<", "le": "<=", "eq": "==", "ne": "!=", "gt": ">", "ge": ">=",
 }  # fmt: skip
 
@@ -38,17 +39,16 @@ class Refusal(TypeError):
 
 
 class Trace:
-    """What a rule does: the lines of the loop, its arguments, and the lines that compute them.
+    """What a rule does with hyperparameters h: a loop, its arguments, how to compute these."""
 
-    scope: what the numbers are computed from, {"h": hyperparameters and t, "self": the optimizer}.
-    """
-
-    def __init__(self, w: np.ndarray, scope: dict[str, Any]) -> None:
-        self.shape, self.dtype, self.scope = w.shape, w.dtype, scope | {"inf": inf, "nan": nan}
+    def __init__(self, w: np.ndarray, h: dict[str, Any]) -> None:
+        self.shape, self.dtype = w.shape, w.dtype
         self.loop: list[str] = []
         self.arguments: list[Any] = []  # c0, c1, … in the lines of the loop
         self.numbers: list[str] = []
-        self.holds_once = False  # True: the next step or another parameter can differ
+        self.scope: dict[str, Any] = {"h": h, "inf": inf, "nan": nan}  # what the numbers can read
+        self.reads_shape = False
+        self.gradient = ArraySymbol(self, "g_i")
         self.refusal: Refusal | None = None  # kept, because a rule can catch the exception
 
     def refuse(self, problem: str) -> NoReturn:
@@ -57,13 +57,15 @@ class Trace:
 
     def name(self, x: Any) -> str:
         """Return the name of an array or a number in the loop."""
-        if isinstance(x, ArraySymbol) and x.trace is self:
+        if isinstance(x, ArraySymbol):
+            if x.trace is not self:
+                self.refuse("it keeps an array of an earlier step outside the slots")
             return x.name
         if isinstance(x, np.ndarray | np.generic) and (x.ndim or x.dtype != self.dtype):
             kind = f"an array of {x.dtype} and shape {x.shape} meets arrays of {self.dtype}"
             self.refuse(f"{kind}; use g, the slots, np.zeros_like(g) and Python numbers")
         if not isinstance(x, int | float | NumberSymbol | np.ndarray | np.generic):
-            self.refuse(f"{type(x).__name__} is no number and no array of this step")
+            self.refuse(f"{type(x).__name__} is not a number, and not an array of this step")
         self.arguments.append(x)
         return f"c{len(self.arguments) - 1}"
 
@@ -83,16 +85,16 @@ class Trace:
     def assign(self, target: Any, value: Any) -> Any:
         """Give an array this value from here on; return the array."""
         value = value if isinstance(value, ArraySymbol) else self.add("{}", value)
-        if not isinstance(target, ArraySymbol) or target.is_mask != value.is_mask:
+        if type(target) is not ArraySymbol or target.is_mask != value.is_mask:
             self.refuse(f"it writes {value.dtype} into an array of {target.dtype}")
-        if target.name == "g_i":
+        if target is self.gradient:
             self.refuse("it writes into the gradient; write g * 0.5 instead of g *= 0.5")
         target.name = value.name
         return target
 
     def compute(self, form: str, *operands: Any) -> Any:
         """Compute a number now, and append the line that computes it in the next step."""
-        if any(isinstance(x, ArraySymbol | np.ndarray | np.generic) for x in operands):
+        if any(isinstance(x, ArraySymbol) for x in operands):
             return NotImplemented
         code = form.format(*(f"({code_of(x)})" for x in operands))
         value = eval(code, self.scope)
@@ -119,8 +121,10 @@ class Trace:
 
     def arguments_source(self) -> str:
         """Return the function that computes the arguments; it returns None in another branch."""
+        others = {k: v for k, v in self.scope["h"].items() if not is_number(v)}
+        checks = [f"if h[{k!r}] != {v!r}: return None" for k, v in others.items()]
         result = f"return [{', '.join(map(code_of, self.arguments))}]"
-        return "\n    ".join(["def arguments(h, self):", *self.numbers, result])
+        return "\n    ".join(["def arguments(h):", *checks, *self.numbers, result])
 
 
 class NumberSymbol:
@@ -129,31 +133,18 @@ class NumberSymbol:
     def __init__(self, trace: Trace, code: str) -> None:
         self.trace, self.code = trace, code
 
-    def plain(self) -> float:
-        """Return the value, which holds in this step only."""
-        self.trace.holds_once = True
-        return eval(self.code, self.trace.scope)
-
     def __bool__(self) -> bool:
         return bool(self.trace.compute("{} != {}", self, 0))
-
-    def __neg__(self) -> Any:
-        return self.trace.compute("-{}", self)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        if any(isinstance(x, ArraySymbol) for x in inputs):
-            return NotImplemented
-        plain = [x.plain() if isinstance(x, NumberSymbol) else x for x in inputs]
-        return getattr(ufunc, method)(*plain, **options)
 
 
 for _name, _sign in OPERATORS.items():
     _form = f"{{}} {_sign} {{}}"
     setattr(NumberSymbol, f"__{_name}__", lambda x, y, form=_form: x.trace.compute(form, x, y))
     setattr(NumberSymbol, f"__r{_name}__", lambda x, y, form=_form: x.trace.compute(form, y, x))
-for _convert in (float, int, abs, hash, repr, round, operator.index):  # math.sqrt(x) uses float(x)
-    _name = f"__{_convert.__name__}__"
-    setattr(NumberSymbol, _name, lambda x, *digits, f=_convert: f(x.plain(), *digits))
+
+
+def is_number(x: Any) -> bool:
+    return type(x) in (int, float)
 
 
 def code_of(x: Any) -> str:
@@ -166,6 +157,8 @@ def code_of(x: Any) -> str:
 class ArraySymbol(np.lib.mixins.NDArrayOperatorsMixin):
     """Replaces an array, or a mask of True and False; `name` is its present value in the loop."""
 
+    __class__ = property(lambda self: np.ndarray)  # for isinstance
+
     def __init__(self, trace: Trace, name: str, is_mask: bool = False) -> None:
         self.trace, self.name, self.is_mask = trace, name, is_mask
         self.dtype = np.dtype(bool) if is_mask else trace.dtype
@@ -175,7 +168,7 @@ class ArraySymbol(np.lib.mixins.NDArrayOperatorsMixin):
     ) -> Any:
         trace, name, masks = self.trace, ufunc.__name__, [is_mask(x) for x in inputs]
         if method != "__call__" or options:
-            trace.refuse(f"np.{name} has the option {options or method}")
+            trace.refuse(f"np.{name} with {options or method} cannot be compiled")
         if name in LOGIC and all(masks):
             result = trace.add(LOGIC[name], *inputs, is_mask=True)
         elif any(masks):
@@ -187,12 +180,13 @@ class ArraySymbol(np.lib.mixins.NDArrayOperatorsMixin):
         elif ufunc in DERIVED:
             result = DERIVED[ufunc](trace, *(trace.add("{}", x) for x in inputs))
         else:
-            trace.refuse(f"np.{name} has other bits in numba, or is not element by element")
+            trace.refuse(f"np.{name} is not among the functions that can be compiled")
         return result if out[0] is None else trace.assign(out[0], result)
 
     def __array_function__(self, function: Any, _: Any, args: Any, options: Any) -> Any:
         if options or function not in DERIVED:
-            self.trace.refuse(f"np.{function.__name__} is not element by element {options or ''}")
+            call = f"{function.__name__}{f' with {options}' if options else ''}"
+            self.trace.refuse(f"np.{call} is not among the functions that can be compiled")
         return DERIVED[function](self.trace, *args)
 
     def __pow__(self, exponent: Any) -> Any:
@@ -204,7 +198,7 @@ class ArraySymbol(np.lib.mixins.NDArrayOperatorsMixin):
         return self.trace.assign(self, self**exponent)
 
     def __getitem__(self, index: Any) -> Any:
-        if index is not Ellipsis and index != slice(None):
+        if index is not Ellipsis and not (isinstance(index, slice) and index == slice(None)):
             self.trace.refuse("it reads or writes single elements")
         return self
 
@@ -213,7 +207,7 @@ class ArraySymbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        self.trace.holds_once = True
+        self.trace.reads_shape = True
         return self.trace.shape
 
     def copy(self) -> Any:
@@ -244,6 +238,8 @@ def full_like(trace: Trace, x: Any, number: Any) -> ArraySymbol:
 
 
 def clip(trace: Trace, x: Any, least: Any, most: Any) -> ArraySymbol:
+    if any(isinstance(limit, ArraySymbol) or limit != limit for limit in (least, most)):
+        trace.refuse("np.clip needs two numbers as limits; see np.minimum and np.maximum")
     x = trace.where(x < least, least, x)
     return trace.where(x > most, most, x)
 

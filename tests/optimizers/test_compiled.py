@@ -49,8 +49,10 @@ numba_only = pytest.mark.parametrize("engine", ENGINES[1:], indirect=True)
 @pytest.fixture(params=ENGINES, autouse=True)
 def engine(request, monkeypatch):
     monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+    monkeypatch.setattr(compiled, "SMALL", -1)  # compile arrays of every size
     if request.param == "python":
-        monkeypatch.setitem(sys.modules, "numba", types.ModuleType("numba"))
+        numba = types.SimpleNamespace(config=types.SimpleNamespace(DISABLE_JIT=0))
+        monkeypatch.setitem(sys.modules, "numba", numba)
         monkeypatch.setattr(compiled, "compiled", run_as_python)
     return request.param
 
@@ -106,7 +108,7 @@ def require_same_steps(name, dtype, hyper=None, special=(), steps=70, change=Non
         assert before.keys() == after.keys()
         for key in before:
             require_same_bits(before[key], after[key], f"{name} {hyper} step {step}: {key}")
-    assert not fast.compiled.as_is
+    assert not fast.compiled.refused
     return fast
 
 
@@ -352,7 +354,7 @@ def test_a_parameter_can_be_refused_where_others_are_compiled():
     assert fast.compiled is None
     with pytest.warns(UserWarning, match="single elements"):
         fast.compile(strict=False)
-    assert fast.compiled.as_is == {"1"}
+    assert fast.compiled.refused.keys() == {"1"}
     for _ in range(3):
         plain.step()
         fast.step()
@@ -373,12 +375,12 @@ def refused(what):
 REFUSED: list = []
 
 
-@refused("np.linalg.norm is not element by element|uses .astype|norm")
+@refused("np.norm is not among")
 def norm(g, slots):
     return g / np.linalg.norm(g)
 
 
-@refused("np.exp has other bits in numba, or is not element by element")
+@refused("np.exp is not among the functions that can be compiled")
 def exponential(g, slots):
     return g * np.exp(-(g**2))
 
@@ -393,17 +395,17 @@ def numpy_power(g, slots):
     return g ** np.float64(2)
 
 
-@refused("np.power has other bits")
+@refused("np.power is not among")
 def power_function(g, slots):
     return np.power(g, 2)
 
 
-@refused("np.add has the option reduce")
+@refused("np.add with reduce cannot be compiled")
 def total(g, slots):
     return g * np.add.reduce(g)
 
 
-@refused("np.sum is not element by element")
+@refused("np.sum is not among")
 def sum_function(g, slots):
     return g * np.sum(g)
 
@@ -413,7 +415,7 @@ def mean_method(g, slots):
     return g - g.mean()
 
 
-@refused("np.matmul has other bits in numba, or is not element by element")
+@refused("np.matmul is not among")
 def product(g, slots):
     return g * (g @ g)
 
@@ -461,7 +463,7 @@ def loses(g, slots):
     return g * 1
 
 
-@refused("an array of float64 and shape \\(2,\\) meets arrays of float32")
+@refused("an array of float64 and shape \\(3,\\) meets arrays of float32")
 def double(g, slots):
     return g * slots.setdefault("a", np.ones(g.shape))
 
@@ -503,22 +505,37 @@ def writes_a_condition(g, slots):
     return g * 1
 
 
+@refused("np.clip needs two numbers as limits; see np.minimum and np.maximum")
+def clips_to_an_array(g, slots):
+    return np.clip(g, g * 0, 1.0)
+
+
+@refused("np.clip needs two numbers as limits")
+def clips_to_nan(g, slots):
+    return np.clip(g, float("nan"), 1.0)
+
+
+@refused("NoneType is not a number")
+def clips_at_one_end(g, slots):
+    return np.clip(g, None, 1.0)
+
+
 @refused("it makes an array of True and False")
 def zeros_like_a_condition(g, slots):
     return np.where(np.zeros_like(g > 0), g, -g)
 
 
-@refused("np.multiply has the option {'where'")
+@refused("np.multiply with {'where'")
 def masked(g, slots):
     return np.multiply(g, 2, where=True)
 
 
-@refused("np.zeros_like is not element by element {'dtype'")
+@refused("np.zeros_like with {'dtype'")
 def other_dtype(g, slots):
     return g + np.zeros_like(g, dtype=float)
 
 
-@refused("complex is no number and no array of this step")
+@refused("complex is not a number")
 class Imaginary(Optimizer):
     def direction(self, g, slots):
         return g * 1j
@@ -540,7 +557,7 @@ def catches_it(g, slots):
 earlier: list = []
 
 
-@refused("meets arrays of float32|ArraySymbol is no number")
+@refused("(an array of float32 and shape|it keeps an array of an earlier step)")
 def remembers(g, slots):
     earlier.append(g)
     return g * earlier[-2] if len(earlier) > 1 else g * 1
@@ -572,7 +589,7 @@ def test_an_elementwise_rule_must_not_replace_a_slot():
     cls = register("replaces")(replaces)
     require_same_steps("replaces", np.float32, steps=5)
     cls.elementwise = True
-    with pytest.raises(TypeError, match=r"replaces a slot, .*; write slots\[name\]\[\.\.\.\] = "):
+    with pytest.raises(TypeError, match=r"it replaces a slot, .*; write slots\['m'\]\[\.\.\.\] = "):
         cls().compile()
 
 
@@ -586,14 +603,15 @@ def test_the_line_is_the_line_of_the_rule():
 
 @pytest.mark.parametrize("dtype", [np.float16, np.longdouble, ">f4"])
 def test_other_dtypes_are_refused(dtype):
-    w = Parameter(np.ones(3, dtype))
-    with pytest.raises(TypeError, match=r"its parameter has .*not float32 or float64"):
+    w = Parameter(np.ones(3, dtype), np.ones(3, dtype))
+    with pytest.raises(TypeError, match=r"its parameter has .*, not float32 or float64"):
         optimizers.SGD([w]).compile()
-    optimizer = optimizers.SGD().compile().bind([w])
-    w.grad = w.data.copy()
     with pytest.raises(TypeError, match="not float32 or float64"):
-        optimizer.step()
-    assert optimizer.steps == 0 and np.all(w.data == 1)
+        optimizers.SGD().compile().bind([w])
+    with pytest.warns(UserWarning, match="not float32 or float64"):
+        optimizer = optimizers.SGD().compile(strict=False).bind([w])
+    optimizer.step()
+    assert w.data.dtype == dtype and np.all(w.data < 1)
 
 
 def test_without_strict_numpy_runs_the_rule_and_one_warning_says_so():
@@ -607,22 +625,39 @@ def test_without_strict_numpy_runs_the_rule_and_one_warning_says_so():
     assert all(np.array_equal(a, arrays_of(fast)[key]) for key, a in arrays_of(plain).items())
 
 
-def test_a_refusal_in_a_later_step_changes_nothing():
+def test_a_rule_that_branches_away_later_runs_in_numpy_and_a_warning_says_so():
     class Turns(Optimizer):
-        elementwise = True
-
         def direction(self, g, slots, *, t):
-            return g if t < 4 else g * np.exp(g)
+            slots["n"] = slots.setdefault("n", np.zeros(())) + 1
+            return g if t < 4 else g * np.exp(-float(slots["n"]) * g)
 
-    _, optimizer = make_pair(Turns, [3, 4], momentum=0.5)
+        lazy_slots = True
+
+    plain, fast = make_pair(Turns, [3, 4], momentum=0.5)
+    fast.compile()
+    with pytest.warns(UserWarning, match=r"Turns cannot be compiled: np\.exp") as caught:
+        for _ in range(6):
+            plain.step()
+            fast.step()
+    assert len(caught) == 1 and caught[0].filename == __file__
+    for key, array in arrays_of(plain).items():
+        require_same_bits(array, arrays_of(fast)[key], key)
+
+
+def test_an_error_of_the_rule_stays_what_it_is():
+    class Stops(Optimizer):
+        def direction(self, g, slots, *, t):
+            if t == 4:
+                raise LookupError("no more")
+            return g * 1
+
+    _, optimizer = make_pair(Stops, [3])
     optimizer.compile()
     for _ in range(3):
         optimizer.step()
-    before = {key: a.copy() for key, a in arrays_of(optimizer).items()}
-    with pytest.raises(TypeError, match=r"Turns cannot be compiled: np\.exp"):
+    with pytest.raises(LookupError, match="no more"):
         optimizer.step()
-    assert optimizer.steps == 3 and set(optimizer.updates.values()) == {3}
-    assert all(np.array_equal(a, before[key]) for key, a in arrays_of(optimizer).items())
+    assert optimizer.steps == 3
 
 
 def test_without_numba_an_error_names_the_extra(monkeypatch):
@@ -635,6 +670,150 @@ def test_without_numba_an_error_names_the_extra(monkeypatch):
     optimizer.step()
 
 
+# ---- rules that do more than compute: they run as in NumPy ----
+
+trap = []
+SWITCH = {"factor": 1.0}
+
+
+def as_trap(cls):
+    trap.append(pytest.param(cls, id=cls.__name__))
+    return cls
+
+
+@as_trap
+class HasTwoOptionalNumbers(Optimizer):
+    above: float | None = None
+    below: float | None = None
+
+    def direction(self, g, slots, *, t, above, below):
+        if t == 3:
+            self.above, self.below = (0.2, None) if self.below else (None, 0.1)
+        return np.minimum(g, above) if above is not None else np.maximum(g, below or 0.3)
+
+
+@as_trap
+class CatchesItsOwnError(Optimizer):
+    def direction(self, g, slots, *, t):
+        try:
+            k = 1 / (t - 3)
+        except ZeroDivisionError:
+            k = 7.0
+        return g * k
+
+
+@as_trap
+class WritesToSelf(Optimizer):
+    beta: float = 0.9
+
+    def direction(self, g, slots):
+        self.beta = self.beta * 0.5
+        return g * self.beta
+
+
+@as_trap
+class ReadsAnotherParameter(Optimizer):
+    def direction(self, g, slots):
+        return g * float(self.parameters["0"].data.max())
+
+
+@as_trap
+class ReadsAGlobal(Optimizer):
+    def direction(self, g, slots):
+        SWITCH["factor"] = 2.0 if self.steps > 1 else 1.0
+        return g * SWITCH["factor"]
+
+
+@as_trap
+class AsksForTypes(Optimizer):
+    def direction(self, g, slots, *, lr, t):
+        known = isinstance(t, int) and isinstance(lr, float) and np.isscalar(t)
+        return g * 2 if known and isinstance(g, np.ndarray) else g
+
+
+@as_trap
+class SharesASlotBetweenSlots(Optimizer):
+    def init(self, w):
+        return dict.fromkeys("ab", np.zeros_like(w))
+
+    def direction(self, g, slots):
+        slots["a"] += g
+        slots["b"] += g
+        return slots["a"] * 1
+
+
+@as_trap
+class SharesASlotBetweenParameters(Optimizer):
+    def init(self, w):
+        return {"count": SWITCH.setdefault(self, np.zeros(()))}
+
+    __hash__ = Optimizer.__hash__
+
+    def direction(self, g, slots):
+        slots["count"] += 1
+        return g / float(slots["count"])
+
+
+@as_trap
+class KeepsItsWeights(Optimizer):
+    def update(self, w, g, slots, h):
+        slots.setdefault("start", w)
+        h["lr"] = h["lr"] * 0.5  # for the parameters that follow
+        super().update(w, g + 0.1 * slots["start"], slots, h)
+
+    def direction(self, g, slots):
+        return g * 1
+
+    lazy_slots = True
+
+
+@as_trap
+class KeepsTheGradient(Optimizer):
+    lazy_slots = True
+
+    def direction(self, g, slots):
+        last = slots.get("last", np.zeros_like(g))
+        slots["last"] = g
+        return 2 * g - last
+
+
+@as_trap
+class DividesByAClippedZero(Optimizer):
+    def direction(self, g, slots):
+        return np.sign(1 / np.clip(-0.0 * g, 0.0, 1.0)) + np.clip(g, -0.2, 0.2)
+
+
+@pytest.mark.parametrize("cls", trap)
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_rule_that_does_more_than_compute(cls, strict):
+    plain, fast = make_pair(cls, [3, 4], lr=0.5)
+    with warnings.catch_warnings(action="ignore"):
+        fast.compile(strict=strict)
+    buffers = [[np.zeros(3), np.zeros(4)] for _ in range(4)]  # two for each optimizer, in turns
+    for step in range(6):
+        for i, optimizer in enumerate((plain, fast)):
+            for p, g in zip(optimizer.parameters.values(), buffers[2 * i + step % 2]):
+                g[...] = np.sin(step + np.arange(g.size))
+                p.grad = g
+            optimizer.step()
+        for key, array in arrays_of(plain).items():
+            require_same_bits(array, arrays_of(fast)[key], (step, key))
+        assert [getattr(plain, h) for h in cls.defaults] == [getattr(fast, h) for h in cls.defaults]
+    for a, b in zip(buffers[:2], buffers[2:]):
+        assert all(np.array_equal(x, y) for x, y in zip(a, b))
+
+
+def test_a_gradient_that_is_a_slot():
+    plain, fast = make_pair(optimizers.Adam, [3])
+    fast.compile()
+    for optimizer in (plain, fast):
+        optimizer.step()
+        optimizer.parameters["0"].grad = optimizer.slots["0"]["first_moment"]
+        optimizer.step()
+    for key, array in arrays_of(plain).items():
+        require_same_bits(array, arrays_of(fast)[key], key)
+
+
 # ---- nothing else changes ----
 
 
@@ -644,7 +823,7 @@ def test_compile_can_stand_before_bind():
     fast = optimizers.Adam().compile().bind([w])
     for optimizer in (plain, fast, plain, fast):
         optimizer.step()
-    assert fast.compiled.updates
+    assert any(fast.compiled.loops.values())
     assert np.array_equal(w.data, plain.parameters["0"].data)
 
 
@@ -681,7 +860,7 @@ def test_a_copy_is_compiled_too(duplicate):
     assert fast.compiled.strict
     for optimizer in (plain, fast):
         optimizer.step()
-    assert fast.compiled.updates
+    assert any(fast.compiled.loops.values())
     assert np.array_equal(fast.parameters["0"].data, plain.parameters["0"].data)
 
 
