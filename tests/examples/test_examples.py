@@ -7,8 +7,10 @@ import shlex
 import subprocess
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
+import command_line
 import numpy as np
 import pytest
 from problems import PROBLEMS
@@ -139,6 +141,42 @@ def test_a_wrong_argument_is_reported(name, args, message, run, capsys):
         run(name, *args)
     assert end.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option, message",
+    [
+        (["--compile"], '--compile needs numba: pip install "minigrad[fast]"'),
+        (["--threads", "1"], '--threads needs threadpoolctl: pip install "minigrad[fast]"'),
+    ],
+)
+def test_the_main_job_names_the_extra_that_an_option_needs(
+    option, message, run, monkeypatch, capsys
+):
+    monkeypatch.setattr(command_line, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        run("mnist_mlp", *option)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not find_spec("numba"), reason="numba is not installed")
+def test_the_main_job_compiled_prints_the_same_numbers(run, tmp_path):
+    def train(*args):
+        return run("mnist_mlp", "--hidden", 16, "--checkpoint", tmp_path, "--resume", *args)
+
+    expected = run("mnist_mlp", "--hidden", 16, "--epochs", 2)
+    first = train("--epochs", 1, "--compile").splitlines()[0]
+    rest = train("--epochs", 2)  # resumed without compiling
+    assert first.replace("1/1", "1/2") + "\n" + rest == expected
+
+
+@pytest.mark.skipif(not find_spec("threadpoolctl"), reason="threadpoolctl is not installed")
+def test_the_main_job_limits_the_threads(run):
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    with threadpool_limits(2):  # sets the threads back at its end
+        run("mnist_mlp", *SHORT["mnist_mlp"], "--threads", 1)
+        assert {library["num_threads"] for library in threadpool_info()} == {1}
 
 
 def test_the_main_job_reports_an_unknown_optimizer(run):
