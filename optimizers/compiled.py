@@ -27,7 +27,7 @@ from .parameters import Parameter
 from .tracing import ArraySymbol, NumberSymbol, Refusal, Trace, is_number
 
 PACKAGE = __name__.removesuffix("compiled")
-SMALL = 1 << 13  # elements: up to here NumPy is faster than tracing a rule in every step
+SMALL = 1 << 14  # elements: up to here NumPy is faster than tracing a rule in every step
 
 
 def compile_step(self: Any, *, strict: bool = True) -> Any:
@@ -112,7 +112,7 @@ class Compiled:
     """What a compiled optimizer keeps for its next steps."""
 
     strict: bool
-    refused: dict[str, Refusal] = field(default_factory=dict)  # by parameter: NumPy updates these
+    refused: dict[str, str] = field(default_factory=dict)  # parameters that NumPy updates, and why
     loops: dict[Any, list[CompiledLoop]] = field(default_factory=dict)
     is_trial: bool = False  # True: the steps of compile(), which find out what can be compiled
     has_warned: bool = False
@@ -120,13 +120,13 @@ class Compiled:
     def refuse(self, name: str, refusal: Refusal) -> None:
         if self.is_trial and self.strict:
             raise refusal
-        self.refused[name] = refusal
+        self.refused[name] = str(refusal)
 
     def warn(self, stacklevel: int) -> None:
         """Say once that NumPy runs a rule. A step ends with it: a warning can be an error."""
         if self.refused and not self.has_warned and not self.is_trial:
             self.has_warned = True
-            warnings.warn(str(next(iter(self.refused.values()))), stacklevel=stacklevel)
+            warnings.warn(next(iter(self.refused.values())), stacklevel=stacklevel)
 
     def __reduce__(self) -> Any:  # a copy, in another process too, compiles anew
         return Compiled, (self.strict, self.refused, {}, False, self.has_warned)
@@ -162,21 +162,16 @@ def compiled_update(self: Any, name: str, w: Any, g: Any, slots: Any, h: dict[st
     if lasts and not trace.reads_shape:
         known.append(loop)
     loop.run(w, g, slots, np.array(numbers, w.dtype))
-    for k, (copied, new) in other_slots.items():
+    for slot_name, (copied, new) in other_slots.items():
         if new is copied:
-            slots[k][...] = new  # the rule changes it in place, so others can share it
+            slots[slot_name][...] = new  # in place, as the rule does: others can share the array
         else:
-            slots[k] = new
+            slots[slot_name] = new
     return True
 
 
 def trace_update(
-    self: Any,
-    h: dict[str, Any],
-    w: Any,
-    slots: dict[str, Any],
-    like_w: tuple[str, ...],
-    lasts: bool,
+    self: Any, h: dict[str, Any], w: Any, slots: Any, like_w: tuple[str, ...], lasts: bool
 ) -> tuple[Trace, CompiledLoop, dict[str, Any]]:
     """Run self.update on symbols; return the trace, the loop, and the slots unlike w.
 
@@ -209,11 +204,8 @@ def trace_update(
     except Exception as error:  # a rule can fail on symbols in any way
         raise Refusal(refusal_text(self, trace.refusal or error, error)) from error
     arguments = run_source(trace.arguments_source(), "arguments") if lasts else None
-    return (
-        trace,
-        CompiledLoop(kernel, like_w, replaced, arguments),
-        {k: (others[k], own[k]) for k in others},
-    )
+    loop = CompiledLoop(kernel, like_w, replaced, arguments)
+    return trace, loop, {name: (others[name], own[name]) for name in others}
 
 
 def refusal_text(optimizer: Any, why: Exception, error: Exception) -> str:
