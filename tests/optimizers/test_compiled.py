@@ -1,6 +1,6 @@
 """Compiled steps: every bit is that of the step in NumPy, and what cannot be compiled is refused.
 
-Every test runs twice. With the engine "python" the loops that numba would compile run as Python
+Most tests run twice. With the engine "python" the loops that numba would compile run as Python
 code, so the traced rules are tested without numba as well.
 """
 
@@ -115,14 +115,17 @@ def require_same_steps(name, dtype, hyper=None, special=(), steps=70, change=Non
 # ---- the same bits ----
 
 
-@with_dtypes
+@numba_only
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
 @pytest.mark.parametrize("i", range(len(CASES)), ids=map(title, CASES))
 def test_every_convention_has_the_same_bits(i, dtype, monkeypatch):
     plain = our_path(CASES[i], dtype)
     cls = getattr(optimizers, CASES[i]["optimizer"])
     original = cls.as_in.__func__
     monkeypatch.setattr(cls, "as_in", classmethod(lambda *a, **k: original(*a, **k).compile()))
+    loops = compiled.compiled.cache_info().misses + compiled.compiled.cache_info().hits
     fast = our_path(CASES[i], dtype)
+    assert compiled.compiled.cache_info().misses + compiled.compiled.cache_info().hits > loops
     assert fast.tobytes() == plain.tobytes()
 
 
