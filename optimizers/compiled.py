@@ -27,7 +27,7 @@ from .parameters import Parameter
 from .tracing import ArraySymbol, NumberSymbol, Refusal, Trace, is_number
 
 PACKAGE = __name__.removesuffix("compiled")
-SMALL = 1 << 14  # elements: up to here NumPy is faster than tracing a rule in every step
+SMALL = 1 << 14  # elements: up to here NumPy is faster than tracing a rule, or than w −= lr·g
 
 
 def compile_step(self: Any, *, strict: bool = True) -> Any:
@@ -100,11 +100,13 @@ class CompiledLoop:
         for name in self.replaced:
             slots[name] = slots[name].copy()
         arrays = [w, g, *(slots[name] for name in self.slot_names)]
-        flat = [a.reshape(-1) if a.flags.carray else a.flatten() for a in arrays]
+        odd = [a for a in arrays if not a.flags.carray]  # they are copied in and out
+        flat = [a.reshape(-1) for a in arrays] if not odd else [a.flatten() for a in arrays]
         self.kernel(*flat, arguments)
-        for a, copied in zip(arrays, flat):
-            if not a.flags.carray and a is not g:
-                a[...] = copied.reshape(a.shape)
+        if odd:
+            for a, copied in zip(arrays, flat):
+                if a is not g:
+                    a[...] = copied.reshape(a.shape)
 
 
 @dataclass
@@ -135,14 +137,14 @@ class Compiled:
 def compiled_update(self: Any, name: str, w: Any, g: Any, slots: Any, h: dict[str, Any]) -> bool:
     """Update a parameter by a compiled loop; return False if NumPy has to do it.
 
-    NumPy updates 0-d arrays, arrays that share memory, small arrays under a rule that has to be
-    traced, and what cannot be compiled. It also does the first update of a rule if that makes the
-    slots.
+    NumPy updates 0-d arrays, arrays that share memory, small arrays under a rule that has no slots
+    or has to be traced, and what cannot be compiled. It also does the first update of a rule if
+    that makes the slots.
     """
     memory, arrays = self.compiled, [w, g, *slots.values()]
     like_w = tuple(k for k, a in slots.items() if a.shape == w.shape and a.dtype == w.dtype)
     lasts = len(like_w) == len(slots) and is_library_rule(type(self))
-    is_worth_it = lasts or w.size > SMALL or memory.is_trial
+    is_worth_it = (lasts and slots) or w.size > SMALL or memory.is_trial
     makes_slots = self.lazy_slots and h["t"] == 1
     if name in memory.refused or makes_slots or w.ndim == 0 or not is_worth_it:
         return False
