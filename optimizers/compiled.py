@@ -12,8 +12,9 @@ import hashlib
 import itertools
 import traceback
 import warnings
-from collections.abc import Callable
-from copy import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from math import inf, nan
 from pathlib import Path
@@ -63,14 +64,21 @@ def compile_step(self: Any, *, strict: bool = True) -> Any:
     # two steps of a copy with small arrays compile the loops, and show what cannot be compiled
     twin = copy(self)
     vars(twin).update(parameters={}, groups=[], slots={}, compiled=None)
+    twin = deepcopy(twin)  # the rule may change what it holds
     named = {name: p.data for name, p in self.parameters.items()}
     groups = [{**g.data, "params": [small(n, named[n]) for n in g.names]} for g in self.groups]
     twin.bind(groups or [{"params": [small("any parameter", np.ones(2, np.float32))]}])
     twin.compiled = Compiled(strict, is_trial=True)
-    for _ in range(2):
-        twin.step()
-        twin.steps = self.steps  # a schedule may end here
-    self.compiled = Compiled(strict, twin.compiled.refused)
+    refused = twin.compiled.refused
+    try:
+        for _ in range(2):
+            twin.step()
+            twin.steps = self.steps  # a schedule may end here
+    except Refusal as refusal:  # without strict: the rule keeps symbols, and NumPy meets them
+        if strict:
+            raise
+        refused = dict.fromkeys(twin.parameters, next(iter(refused.values()), str(refusal)))
+    self.compiled = Compiled(strict, refused)
     self.compiled.warn(stacklevel=3)
     return self
 
@@ -94,6 +102,7 @@ class CompiledLoop:
     kernel: Callable[..., None]
     slot_names: tuple[str, ...]
     replaced: list[str]  # the slots that the rule replaces by other arrays
+    is_written: list[bool]  # for w, g and each slot
     arguments: Any  # a function of h; its result is None if the rule takes another branch
 
     def run(self, w: np.ndarray, g: np.ndarray, slots: Any, arguments: np.ndarray) -> None:
@@ -104,8 +113,8 @@ class CompiledLoop:
         flat = [a.reshape(-1) for a in arrays] if not odd else [a.flatten() for a in arrays]
         self.kernel(*flat, arguments)
         if odd:
-            for a, copied in zip(arrays, flat):
-                if a is not g:
+            for a, copied, is_written in zip(arrays, flat, self.is_written):
+                if is_written:
                     a[...] = copied.reshape(a.shape)
 
 
@@ -137,9 +146,9 @@ class Compiled:
 def compiled_update(self: Any, name: str, w: Any, g: Any, slots: Any, h: dict[str, Any]) -> bool:
     """Update a parameter by a compiled loop; return False if NumPy has to do it.
 
-    NumPy updates 0-d arrays, arrays that share memory, small arrays under a rule that has no slots
-    or has to be traced, and what cannot be compiled. It also does the first update of a rule if
-    that makes the slots.
+    NumPy updates 0-d arrays, subclasses, arrays that share memory, small arrays under a rule that
+    has no slots or has to be traced, and what cannot be compiled. It also does the first update of
+    a rule if that makes the slots.
     """
     memory, arrays = self.compiled, [w, g, *slots.values()]
     like_w = tuple(k for k, a in slots.items() if a.shape == w.shape and a.dtype == w.dtype)
@@ -149,6 +158,8 @@ def compiled_update(self: Any, name: str, w: Any, g: Any, slots: Any, h: dict[st
     if name in memory.refused or makes_slots or w.ndim == 0 or not is_worth_it:
         return False
     if any(itertools.starmap(np.may_share_memory, itertools.combinations(arrays, 2))):
+        return False
+    if any(a.ndim and type(a) is not np.ndarray for a in arrays):
         return False
     known = memory.loops.setdefault((w.dtype, like_w), [])
     for loop in known:
@@ -180,34 +191,62 @@ def trace_update(
     lasts: the loop is for later steps as well, so symbols replace numbers, too. Nothing is written.
     Raises Refusal if the rule cannot be compiled.
     """
-    trace, keys = Trace(w, h), [f"s{n}" for n in range(len(like_w))]
-    w_symbol, *slot_symbols = [ArraySymbol(trace, f"{key}_i") for key in ("w", *keys)]
+    trace, keys = Trace(w, h), ["w", "g", *(f"s{n}" for n in range(len(like_w)))]
+    w_symbol, *slot_symbols = [ArraySymbol(trace, f"{key}_i") for key in keys if key != "g"]
     others = {name: a.copy() for name, a in slots.items() if name not in like_w}
     own = others | dict(zip(like_w, slot_symbols))
-    if lasts:
-        h = {k: NumberSymbol(trace, f"h[{k!r}]") if is_number(v) else v for k, v in h.items()}
+    lasts = lasts and all(is_number(v) or type(v) in (bool, str, type(None)) for v in h.values())
     try:
         if w.dtype not in (np.float32, np.float64):
             trace.refuse(f"its parameter has {w.dtype}, not float32 or float64")
-        self.update(w_symbol, trace.gradient, own, h)
+        with rule_alone(self, h, trace):
+            self.update(w_symbol, trace.gradient, own, number_symbols(trace, h) if lasts else h)
         if own.keys() != slots.keys():
             trace.refuse(f"it makes or drops slots after its first update: {[*own]}")
         results = [own[name] for name in like_w]
         if any(type(x) is not ArraySymbol or x.is_mask for x in results):
             trace.refuse(f"a slot is no longer an array of {w.dtype}")
-        replaced = [k for k, x, new in zip(like_w, slot_symbols, results) if new is not x]
-        if replaced and self.elementwise:
-            how = f"write slots[{replaced[0]!r}][...] = …"
+        new = {k: x for k, x, old in zip(like_w, results, slot_symbols) if x is not old}
+        how = f"write slots[{next(iter(new), '')!r}][...] = …"
+        if new and self.elementwise:
             trace.refuse(f"it replaces a slot, which it cannot do in blocks; {how}")
+        held = [*map(id, (w_symbol, trace.gradient, *slot_symbols, *new.values()))]
+        if len({*held}) < len(held):
+            trace.refuse(f"a slot becomes another name of w, g or a slot; {how}")
         if trace.refusal:
             raise trace.refusal
-        source = trace.kernel_source(["w", "g", *keys], [w_symbol, trace.gradient, *results])
-        kernel = compiled(source, w.dtype)
+        results = [w_symbol, trace.gradient, *results]
+        kernel = compiled(trace.kernel_source(keys, results), w.dtype)
     except Exception as error:  # a rule can fail on symbols in any way
         raise Refusal(refusal_text(self, trace.refusal or error, error)) from error
     arguments = run_source(trace.arguments_source(), "arguments") if lasts else None
-    loop = CompiledLoop(kernel, like_w, replaced, arguments)
+    is_written = [x.name != f"{key}_i" for key, x in zip(keys, results)]
+    loop = CompiledLoop(kernel, like_w, [*new], is_written, arguments)
     return trace, loop, {name: (others[name], own[name]) for name in others}
+
+
+def number_symbols(trace: Trace, h: dict[str, Any]) -> dict[str, Any]:
+    return {k: NumberSymbol(trace, f"h[{k!r}]") if is_number(v) else v for k, v in h.items()}
+
+
+@contextmanager
+def rule_alone(self: Any, h: dict[str, Any], trace: Trace) -> Iterator[None]:
+    """Hide the arrays that the rule could find at self; after an error, undo what it has set.
+
+    These arrays still have the values from before the update.
+    """
+    before, h_before = dict(vars(self)), dict(h)
+    hidden = dict.fromkeys(("parameters", "slots"), trace.gradient)
+    vars(self).update(hidden)
+    try:
+        yield
+    except BaseException:
+        vars(self).clear()
+        vars(self).update(before)
+        h.update(h_before)
+        raise
+    finally:
+        vars(self).update({name: before[name] for name in hidden})
 
 
 def refusal_text(optimizer: Any, why: Exception, error: Exception) -> str:
@@ -252,4 +291,5 @@ def run_source(source: str, name: str) -> Any:
 def is_library_rule(cls: Any) -> bool:
     """Tell whether the rule is one of this package: these depend on nothing but h and arrays."""
     methods = (cls.update, cls.direction, cls.apply_momentum)
-    return all(method.__module__.startswith(PACKAGE) for method in methods)
+    modules = (getattr(method, "__globals__", {}).get("__name__", "") for method in methods)
+    return all(module.startswith(PACKAGE) for module in modules)

@@ -66,6 +66,8 @@ class Trace:
             self.refuse(f"{kind}; use g, the slots, np.zeros_like(g) and Python numbers")
         if not isinstance(x, int | float | NumberSymbol | np.ndarray | np.generic):
             self.refuse(f"{type(x).__name__} is not a number, and not an array of this step")
+        if not isinstance(x, NumberSymbol):
+            x = int(x) if isinstance(x, int) else float(x)  # an array could change later
         self.arguments.append(x)
         return f"c{len(self.arguments) - 1}"
 
@@ -149,9 +151,7 @@ def is_number(x: Any) -> bool:
 
 def code_of(x: Any) -> str:
     """Return the code of a number, which repr writes with all its digits."""
-    if isinstance(x, NumberSymbol):
-        return x.code
-    return repr(x.item() if isinstance(x, np.ndarray | np.generic) else x)
+    return x.code if isinstance(x, NumberSymbol) else repr(x)
 
 
 class ArraySymbol(np.lib.mixins.NDArrayOperatorsMixin):

@@ -5,6 +5,8 @@ code, so the traced rules are tested without numba as well.
 """
 
 import copy
+import enum
+import functools
 import importlib
 import itertools
 import math
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import types
 import warnings
+from dataclasses import field
 from importlib.util import find_spec
 
 import numpy as np
@@ -781,17 +784,119 @@ class KeepsTheGradient(Optimizer):
 
 
 @as_trap
+class ChangesANumberAfterItsUse(Optimizer):
+    def init(self, w):
+        return {"n": np.ones(())}
+
+    def direction(self, g, slots):
+        u, local = g / slots["n"], np.array(1.0)
+        slots["n"] += 1
+        u = u * local
+        local += 1
+        return u
+
+
+@as_trap
+class ReadsItsOwnWeights(Optimizer):
+    def update(self, w, g, slots, h):
+        w -= h["lr"] * g
+        w /= 1 + float(max(p.data.max() for p in self.parameters.values()))
+
+    def direction(self, g, slots):
+        return g * 1
+
+
+@as_trap
+class ReadsItsOwnSlot(Optimizer):
+    def init(self, w):
+        return {"m": np.zeros_like(w)}
+
+    def direction(self, g, slots):
+        slots["m"] += g
+        return g * sum(float(own["m"].sum()) for own in self.slots.values())
+
+
+@as_trap
+class RemembersTheWeights(Optimizer):
+    def init(self, w):
+        return {"last": w.copy()}
+
+    def update(self, w, g, slots, h):
+        w -= h["lr"] * g
+        w += 0.5 * (w - slots["last"])
+        slots["last"] = w
+
+    def direction(self, g, slots):
+        return g * 1
+
+
+@as_trap
+class GivesTwoSlotsOneArray(Optimizer):
+    def init(self, w):
+        return {"a": np.zeros_like(w), "b": np.zeros_like(w)}
+
+    def direction(self, g, slots):
+        slots["a"] += g
+        slots["a"] = slots["b"] = slots["a"] + slots["b"]
+        return slots["a"] * 1
+
+
+@as_trap
+class IsWrapped(optimizers.Adam):
+    @functools.wraps(optimizers.Adam.direction)
+    def direction(self, g, slots, *, t, beta1, **hyper):
+        SWITCH["factor"] = t
+        return g * SWITCH["factor"] * (1 - beta1)
+
+
+@as_trap
+class FailsAfterASideEffect(Optimizer):
+    count: float = field(default=0.0, init=False)
+
+    def direction(self, g, slots, *, t):
+        self.count += 1
+        return g * self.count if t < 3 else np.exp(g) * self.count
+
+
+@as_trap
+class KeepsStateInADict(Optimizer):
+    state: dict = field(default_factory=dict, init=False)
+
+    def direction(self, g, slots):
+        b = self.state.get(g.shape)
+        self.state[g.shape] = g if b is None else 0.5 * b + g
+        return self.state[g.shape] * 1
+
+
+@as_trap
+class UsesItsOwnGenerator(Optimizer):
+    rng: object = field(default_factory=lambda: np.random.default_rng(0), init=False)
+
+    def direction(self, g, slots):
+        return g * float(self.rng.random())
+
+
+@as_trap
+class UsesAnEnum(Optimizer):
+    def direction(self, g, slots):
+        return g * enum.IntEnum("K", {"TWO": 2}).TWO
+
+
+@as_trap
 class DividesByAClippedZero(Optimizer):
     def direction(self, g, slots):
         return np.sign(1 / np.clip(-0.0 * g, 0.0, 1.0)) + np.clip(g, -0.2, 0.2)
 
 
 @pytest.mark.parametrize("cls", trap)
-@pytest.mark.parametrize("strict", [True, False])
-def test_a_rule_that_does_more_than_compute(cls, strict):
+@pytest.mark.filterwarnings("ignore:.* cannot be compiled")
+def test_a_rule_that_does_more_than_compute(cls):
     plain, fast = make_pair(cls, [3, 4], lr=0.5)
-    with warnings.catch_warnings(action="ignore"):
-        fast.compile(strict=strict)
+    try:
+        fast.compile()
+    except TypeError as error:
+        assert "cannot be compiled" in str(error)
+        fast.compile(strict=False)
     buffers = [[np.zeros(3), np.zeros(4)] for _ in range(4)]  # two for each optimizer, in turns
     for step in range(6):
         for i, optimizer in enumerate((plain, fast)):
@@ -804,6 +909,38 @@ def test_a_rule_that_does_more_than_compute(cls, strict):
         assert [getattr(plain, h) for h in cls.defaults] == [getattr(fast, h) for h in cls.defaults]
     for a, b in zip(buffers[:2], buffers[2:]):
         assert all(np.array_equal(x, y) for x, y in zip(a, b))
+
+
+@pytest.mark.parametrize("kind", [np.matrix, np.ma.masked_array])
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_subclasses_of_arrays_are_left_to_numpy(kind):
+    plain, fast = (optimizers.Adam([Parameter(kind(np.eye(3)))], momentum=0.5) for _ in range(2))
+    fast.compile()
+    for optimizer in (plain, fast, plain, fast):
+        optimizer.parameters["0"].grad = np.full((3, 3), 0.5)
+        try:
+            optimizer.step()
+        except ValueError as error:  # NumPy's own, from a matrix
+            assert optimizer is plain or "matrix" in str(error) or error.args
+    assert np.array_equal(*(np.asarray(o.parameters["0"].data) for o in (plain, fast)))
+
+
+def test_a_slot_can_be_read_only_if_the_rule_only_reads_it():
+    class Pulls(Optimizer):
+        def init(self, w):
+            start = w.copy()
+            start.flags.writeable = False
+            return {"start": start}
+
+        def direction(self, g, slots):
+            return g + slots["start"]
+
+    plain, fast = make_pair(Pulls, [3, 4])
+    fast.compile()
+    for optimizer in (plain, fast, plain, fast):
+        optimizer.step()
+    for key, array in arrays_of(plain).items():
+        require_same_bits(array, arrays_of(fast)[key], key)
 
 
 def test_a_gradient_that_is_a_slot():
