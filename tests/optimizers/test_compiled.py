@@ -194,6 +194,15 @@ def test_numbers_and_switches_can_change_between_steps():
     require_same_steps("adam", np.float32, steps=12, change=change)
 
 
+def test_switches_that_change_no_slot_can_change():
+    def change(optimizer):
+        optimizer.nesterov, optimizer.maximize, optimizer.eps_in_sqrt = True, True, True
+        optimizer.groups[0]["decoupled_weight_decay"] = True
+
+    hyper = dict(momentum=0.5, weight_decay=0.1)
+    require_same_steps("rmsprop", np.float64, hyper, steps=8, change=change)
+
+
 @numba_only
 def test_large_arrays_have_the_same_bits():
     rng = np.random.default_rng(0)
@@ -845,7 +854,7 @@ class GivesTwoSlotsOneArray(Optimizer):
 class IsWrapped(optimizers.Adam):
     @functools.wraps(optimizers.Adam.direction)
     def direction(self, g, slots, *, t, beta1, **hyper):
-        SWITCH["factor"] = t
+        SWITCH["factor"] = 2.0 if self.steps > 3 else 1.0
         return g * SWITCH["factor"] * (1 - beta1)
 
 
@@ -856,6 +865,25 @@ class FailsAfterASideEffect(Optimizer):
     def direction(self, g, slots, *, t):
         self.count += 1
         return g * self.count if t < 3 else np.exp(g) * self.count
+
+
+@as_trap
+class CountsInASlotAndFails(Optimizer):
+    def init(self, w):
+        return {"n": np.zeros(())}
+
+    def direction(self, g, slots, *, t):
+        slots["n"] += 1
+        return g * float(slots["n"]) if t < 4 else np.exp(g) * float(slots["n"])
+
+
+@as_trap
+class KeepsTheFirstGradient(Optimizer):
+    lazy_slots = True
+
+    def direction(self, g, slots, *, t):
+        slots["last"] = g if t == 1 else 0.5 * slots["last"] + g
+        return slots["last"] * 1
 
 
 @as_trap
@@ -885,7 +913,9 @@ class UsesAnEnum(Optimizer):
 @as_trap
 class DividesByAClippedZero(Optimizer):
     def direction(self, g, slots):
-        return np.sign(1 / np.clip(-0.0 * g, 0.0, 1.0)) + np.clip(g, -0.2, 0.2)
+        zero = 0.0 * np.abs(g)
+        zeros = [np.clip(-0.0 * g, 0.0, 1.0), np.sign(-zero), np.maximum(zero, -zero)]
+        return sum(np.sign(1 / z) * 3**n for n, z in enumerate(zeros)) + np.clip(g, -0.2, 0.2)
 
 
 @pytest.mark.parametrize("cls", trap)
