@@ -116,9 +116,7 @@ class Optimizer:
                 h["t"] = self.updates[name] + 1
                 parameter, g, slots = self.parameters[name], gradients[name], self.slots[name]
                 w = parameter.data
-                if hasattr(
-                    type(parameter), "version"
-                ):  # the engine then notices that w has changed
+                if hasattr(type(parameter), "version"):  # the engine then notices the change
                     parameter.version += 1
                 g = self.clip(g, h)
                 if not (self.compiled and compiled_update(self, name, w, g, slots, h)):
