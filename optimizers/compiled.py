@@ -103,7 +103,7 @@ class CompiledLoop:
     slot_names: tuple[str, ...]
     replaced: list[str]  # the slots that the rule replaces by other arrays
     is_written: list[bool]  # for w, g and each slot
-    arguments: Any  # a function of h; its result is None if the rule takes another branch
+    arguments: Any  # a function of h, None in another branch; or None: valid in this step only
 
     def run(self, w: np.ndarray, g: np.ndarray, slots: Any, arguments: np.ndarray) -> None:
         for name in self.replaced:
@@ -172,7 +172,7 @@ def compiled_update(self: Any, name: str, w: Any, g: Any, slots: Any, h: dict[st
     except Refusal as refusal:
         memory.refuse(name, refusal)
         return False
-    if lasts and not trace.reads_shape:
+    if loop.arguments and not trace.reads_shape:
         known.append(loop)
     loop.run(w, g, slots, np.array(numbers, w.dtype))
     for slot_name, (copied, new) in other_slots.items():

@@ -352,6 +352,21 @@ def make_pair(cls, sizes, **hyper):
     return [cls(parameters, **hyper) for parameters in every]
 
 
+def test_hyperparameters_can_be_numpy_numbers():
+    class Doubles(optimizers.Adam):
+        def hyperparameters_at_step(self, group):
+            h = super().hyperparameters_at_step(group)
+            return {k: np.float64(v) if type(v) is float else v for k, v in h.items()}
+
+    plain, fast = make_pair(Doubles, [3, 4], weight_decay=0.1)
+    fast.compile()
+    for step in range(4):
+        plain.step()
+        fast.step()
+        for key, array in arrays_of(plain).items():
+            require_same_bits(array, arrays_of(fast)[key], (step, key))
+
+
 def test_python_computes_slots_of_other_shapes():
     plain, fast = make_pair(Counts, [3, 4])
     fast.compile()
