@@ -1,4 +1,4 @@
-"""More activations, and normalization; minigrad.functional has all of them as well.
+"""More activations, normalization and dropout; minigrad.functional has all of them as well.
 
 Each takes and returns tensors, or plain arrays, in float32 or float64.
 """
@@ -81,3 +81,28 @@ def last_axes(
     if z.shape[-len(shape) :] != shape:
         raise ValueError(f"{who}: the last axes must have the lengths {shape}, received {z.shape}")
     return tuple(range(-len(shape), 0))
+
+
+# Dropout
+
+
+def dropout(x: TensorLike, rate: float, rng: np.random.Generator) -> TensorOrArray:
+    """Set each element to 0 with probability `rate`; multiply the others by 1 / (1 − rate).
+
+    The expectation stays the same, so that no correction is needed at test time
+    (Srivastava et al. 2014; "inverted" dropout). Raises ValueError for a rate outside of [0, 1).
+
+    >>> from minigrad import Tensor
+    >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, np.random.default_rng(0))
+    Tensor([2., 2., 2., 0.])
+    """
+    check_rate("dropout", rate)
+    values = as_float(x)
+    keep = rng.random(values.shape, dtype=np.float32) >= rate
+    return values * (keep / np.asarray(1 - rate, values.dtype))
+
+
+def check_rate(who: str, rate: float) -> None:
+    """Raise ValueError if a dropout rate is not a number in [0, 1)."""
+    if not isinstance(rate, (float, int, np.number)) or not 0 <= rate < 1:
+        raise ValueError(f"{who}: rate must be a number in [0, 1), received {rate!r}")

@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from .activations import elu, gelu, layer_norm, leaky_relu, rms_norm, silu, softplus
+from .activations import (
+    dropout,
+    elu,
+    gelu,
+    layer_norm,
+    leaky_relu,
+    rms_norm,
+    silu,
+    softplus,
+)
 from .autograd import Tensor, primitive
 from .autograd.conversion import unwrap
 from .autograd.numpy_vjps import expand_reduced
@@ -34,16 +43,44 @@ def relu(x: TensorLike) -> TensorOrArray:
     return np.maximum(x, 0)
 
 
+class Probabilities(Tensor):
+    """The result of sigmoid or softmax; it keeps its logits, which are more precise in a loss."""
+
+    __slots__ = ("logits",)
+    logits: Tensor
+
+
+class SigmoidProbabilities(Probabilities): ...
+
+
+class SoftmaxProbabilities(Probabilities): ...
+
+
+def with_logits(cls: type[Probabilities], p: Any, z: Any) -> Any:
+    """Return the tensor p with its logits z; an array stays an array."""
+    if not isinstance(z, Tensor):
+        return p
+    result = cls(p.data)
+    result.requires_grad, result.node = p.requires_grad, p.node
+    result.logits = z if p.requires_grad else z.detach()  # under no_grad, keep no graph
+    return result
+
+
 @primitive(lambda g, out, _x: g * out * (1 - out))
+def _sigmoid(x: Any) -> Any:
+    from scipy.special import expit  # importing SciPy takes 0.2 s
+
+    return expit(x)
+
+
 def sigmoid(x: TensorLike) -> TensorOrArray:
     """1 / (1 + e⁻ˣ), without overflow.
 
     >>> sigmoid(Tensor([0.0, -1000.0]))
     Tensor([0.5, 0. ])
     """
-    from scipy.special import expit  # importing SciPy takes 0.2 s
-
-    return expit(x)
+    z = as_float(x)
+    return with_logits(SigmoidProbabilities, _sigmoid(z), z)
 
 
 # p = softmax(x) has the vjp p·(g − Σ g·p)
@@ -54,13 +91,6 @@ def _softmax(x: Any, axis: int = -1) -> Any:
     return out
 
 
-class Probabilities(Tensor):
-    """The result of softmax, which remembers its logits: cross_entropy uses them for precision."""
-
-    __slots__ = ("logits",)
-    logits: Tensor
-
-
 def softmax(x: TensorLike, axis: int = -1) -> TensorOrArray:
     """eˣ / Σ eˣ along an axis, without overflow: numbers from 0 to 1 that sum to 1.
 
@@ -69,12 +99,7 @@ def softmax(x: TensorLike, axis: int = -1) -> TensorOrArray:
     """
     z = as_float(x)
     p = _softmax(z, axis=axis)
-    if not isinstance(z, Tensor) or axis not in (-1, z.ndim - 1):
-        return p
-    result = Probabilities(p.data)
-    result.requires_grad, result.node = p.requires_grad, p.node
-    result.logits = z if p.requires_grad else z.detach()  # under no_grad, keep no graph
-    return result
+    return with_logits(SoftmaxProbabilities, p, z) if axis in (-1, z.ndim - 1) else p
 
 
 # Linear layer
@@ -126,10 +151,13 @@ def _cross_entropy(z: Any, t: Any) -> Any:
     return (t * np.where(t == 0, 0, log_total - z)).sum() / row_count(z)  # z may be −∞ where t is 0
 
 
-def cross_entropy(logits: TensorLike, labels: TensorLike) -> TensorOrArray:
+def cross_entropy(
+    logits: TensorLike, labels: TensorLike, sample_weight: TensorLike | None = None
+) -> TensorOrArray:
     """−Σ t·log softmax(z), averaged over the rows: z the logits (..., classes), t the labels.
 
     labels: integers (...), or for each row of logits a row of probabilities, such as one-hot rows.
+    sample_weight: a factor for each row; the mean stays the sum divided by the number of rows.
     It expects logits, like PyTorch's function and unlike Keras's default. A tensor that `softmax`
     returned (over the last axis) also works: its logits are used, because the logarithm of a
     probability that rounds to 0 is infinite. Other rows that are probabilities cause a warning.
@@ -140,17 +168,19 @@ def cross_entropy(logits: TensorLike, labels: TensorLike) -> TensorOrArray:
     (Tensor(0.12692805), Tensor(0.12692805))
     """
     z = logits_of("cross_entropy", logits)
-    return _cross_entropy(z, rows_of_labels("cross_entropy", z, labels))
+    return _cross_entropy(z, weighted(rows_of_labels("cross_entropy", z, labels), sample_weight))
 
 
-def mean_squared_error(prediction: TensorLike, target: TensorLike) -> TensorOrArray:
+def mean_squared_error(
+    prediction: TensorLike, target: TensorLike, sample_weight: TensorLike | None = None
+) -> TensorOrArray:
     """(ŷ − y)², averaged over all elements. Both must have the same shape; nothing is broadcast.
 
     >>> mean_squared_error(Tensor([1.0, 2.0]), [1.0, 4.0])
     Tensor(2.)
     """
     y_hat, y = same_shape("mean_squared_error", prediction, target)
-    return np.mean(np.square(y_hat - y))
+    return np.mean(weighted(np.square(y_hat - y), sample_weight))
 
 
 def same_shape(who: str, prediction: TensorLike, target: TensorLike) -> tuple[Any, Any]:
@@ -168,30 +198,53 @@ def same_shape(who: str, prediction: TensorLike, target: TensorLike) -> tuple[An
 # ---- For advanced readers ----
 
 
+def weighted(values: Any, sample_weight: TensorLike | None) -> Any:
+    """Return values (N, …) multiplied by a weight for each example (N,), or for each value.
+
+    Raises ValueError for other shapes, or weights that are negative, infinite or NaN.
+    """
+    if sample_weight is None:
+        return values
+    w = as_dtype(sample_weight, values.dtype)
+    if not w.ndim or w.shape != values.shape[: w.ndim]:
+        required = f"an array of shape {values.shape[:1]} is required"
+        raise ValueError(f"sample_weight: {required}, received {w.shape}")
+    if not (np.all(unwrap(w) >= 0) and np.all(np.isfinite(unwrap(w)))):
+        raise ValueError(f"sample_weight: finite numbers ≥ 0 are required, received {w!r:.80}")
+    return values * np.reshape(w, (*w.shape, *[1] * (values.ndim - w.ndim)))
+
+
 # Losses, means over all elements
 
 
-def mean_absolute_error(prediction: TensorLike, target: TensorLike) -> TensorOrArray:
+def mean_absolute_error(
+    prediction: TensorLike, target: TensorLike, sample_weight: TensorLike | None = None
+) -> TensorOrArray:
     """|ŷ − y|, averaged over all elements. Both must have the same shape; nothing is broadcast.
 
     >>> mean_absolute_error(Tensor([1.0, 2.0]), [1.0, 4.0])
     Tensor(1.)
     """
     y_hat, y = same_shape("mean_absolute_error", prediction, target)
-    return np.mean(np.abs(y_hat - y))
+    return np.mean(weighted(np.abs(y_hat - y), sample_weight))
 
 
-def huber_loss(prediction: TensorLike, target: TensorLike, delta: float = 1.0) -> TensorOrArray:
+def huber_loss(
+    prediction: TensorLike, target: TensorLike, delta: float = 1.0,
+    sample_weight: TensorLike | None = None,
+) -> TensorOrArray:  # fmt: skip
     """d²/2 where |d| ≤ δ, otherwise δ·(|d| − δ/2), with d = ŷ − y."""
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be greater than 0, received {delta!r}")
     y_hat, y = same_shape("huber_loss", prediction, target)
     d = y_hat - y
     near = np.clip(d, -delta, delta)
-    return np.mean(near * (d - near / 2))
+    return np.mean(weighted(near * (d - near / 2), sample_weight))
 
 
-def hinge(prediction: TensorLike, target: TensorLike) -> TensorOrArray:
+def hinge(
+    prediction: TensorLike, target: TensorLike, sample_weight: TensorLike | None = None
+) -> TensorOrArray:
     """max(0, 1 − t·ŷ), labels t of −1 and 1. Labels of 0 and 1 are converted, as in Keras."""
     y_hat, t = same_shape("hinge", prediction, target)
     if np.isin(unwrap(t), (0, 1)).all():
@@ -199,20 +252,22 @@ def hinge(prediction: TensorLike, target: TensorLike) -> TensorOrArray:
     if not np.isin(unwrap(t), (-1, 1)).all():
         required = "hinge: labels of −1 and 1, or of 0 and 1, are required"
         raise ValueError(f"{required}; received {unwrap(t)!r:.80}")
-    return np.mean(np.maximum(0, 1 - t * y_hat))
+    return np.mean(weighted(np.maximum(0, 1 - t * y_hat), sample_weight))
 
 
 @primitive(
-    lambda g, _out, p, t: g / p.size * (p - t) / np.maximum(p * (1 - p), 1e-12),
-    lambda g, _out, p, _t: g / p.size * (np.log1p(-p) - np.log(p)),
+    lambda g, _out, p, t: g * (p - t) / np.maximum(p * (1 - p), 1e-12),
+    lambda g, _out, p, _t: g * (np.log1p(-p) - np.log(p)),
 )
 def _binary_cross_entropy(p: Any, t: Any) -> Any:
     with np.errstate(divide="ignore"):
         log_p, log_q = np.maximum(np.log(p), -100), np.maximum(np.log1p(-p), -100)
-    return -np.mean(t * log_p + (1 - t) * log_q)
+    return -(t * log_p + (1 - t) * log_q)
 
 
-def binary_cross_entropy(prediction: TensorLike, target: TensorLike) -> TensorOrArray:
+def binary_cross_entropy(
+    prediction: TensorLike, target: TensorLike, sample_weight: TensorLike | None = None
+) -> TensorOrArray:
     """−t·log p − (1 − t)·log(1 − p), p the probability of label 1, t from 0 to 1.
 
     As in PyTorch, a logarithm below −100 counts as −100. The function of logits has no such limit.
@@ -222,28 +277,34 @@ def binary_cross_entropy(prediction: TensorLike, target: TensorLike) -> TensorOr
         required = "binary_cross_entropy: probabilities from 0 to 1 are required"
         received = f"received {unwrap(p)!r:.80}"
         raise ValueError(f"{required}, {received}; or call binary_cross_entropy_with_logits")
-    return _binary_cross_entropy(p, t)
+    return np.mean(weighted(_binary_cross_entropy(p, t), sample_weight))
 
 
 def binary_cross_entropy_with_logits(
-    prediction: TensorLike, target: TensorLike, pos_weight: Any = 1
-) -> TensorOrArray:
+    prediction: TensorLike, target: TensorLike, pos_weight: Any = 1,
+    sample_weight: TensorLike | None = None,
+) -> TensorOrArray:  # fmt: skip
     """−w·t·log p − (1 − t)·log(1 − p), p = sigmoid(ŷ), w = pos_weight: a number, or an array."""
     z, t = same_shape("binary_cross_entropy_with_logits", prediction, target)
-    return np.mean(as_dtype(pos_weight, z.dtype) * t * softplus(-z) + (1 - t) * softplus(z))
+    losses = as_dtype(pos_weight, z.dtype) * t * softplus(-z) + (1 - t) * softplus(z)
+    return np.mean(weighted(losses, sample_weight))
 
 
 # Losses, means over the rows
 
 
-def nll_loss(log_probabilities: TensorLike, labels: TensorLike) -> TensorOrArray:
+def nll_loss(
+    log_probabilities: TensorLike, labels: TensorLike, sample_weight: TensorLike | None = None
+) -> TensorOrArray:
     """−Σ t·log p, with labels t as in cross_entropy: that is nll_loss of log_softmax(z)."""
     log_p = as_float(log_probabilities)
     t = rows_of_labels("nll_loss", log_p, labels)
-    return -np.sum(t * np.where(t == 0, 0, log_p)) / row_count(log_p)
+    return -np.sum(weighted(t * np.where(t == 0, 0, log_p), sample_weight)) / row_count(log_p)
 
 
-def kl_divergence_with_logits(logits: TensorLike, target: TensorLike) -> TensorOrArray:
+def kl_divergence_with_logits(
+    logits: TensorLike, target: TensorLike, sample_weight: TensorLike | None = None
+) -> TensorOrArray:
     """Σ t·log(t / p), the divergence KL(t ‖ p) of p = softmax(z) from rows of probabilities t.
 
     It is PyTorch's kl_div(log_softmax(z), t, reduction="batchmean"). For p instead of logits, take
@@ -254,12 +315,13 @@ def kl_divergence_with_logits(logits: TensorLike, target: TensorLike) -> TensorO
     who = "kl_divergence_with_logits"
     z, t = same_shape(who, logits_of(who, logits), target)
     t = rows_of_labels(who, z, t)  # refuses fewer than 2 classes
-    return _cross_entropy(z, t) - np.sum(entr(t)) / row_count(z)
+    entropy = np.sum(weighted(entr(t), sample_weight)) / row_count(z)
+    return _cross_entropy(z, weighted(t, sample_weight)) - entropy
 
 
 def logits_of(who: str, x: TensorLike) -> Any:
     """Return the logits of a result of softmax, anything else as it is; warn of probabilities."""
-    if isinstance(x, Probabilities):
+    if isinstance(x, SoftmaxProbabilities):
         return x.logits
     z = as_float(x)
     if are_probabilities(unwrap(z)):
@@ -286,6 +348,8 @@ def rows_of_labels(who: str, z: Any, labels: TensorLike) -> Any:
     if z.ndim == 0 or z.shape[-1] < 2:
         required = f"{who}: rows of 2 or more classes are required, received shape {z.shape}"
         raise ValueError(f"{required}; for two classes, let the last layer have 2 units")
+    if t.dtype.kind in "iub" and t.shape == (*z.shape[:-1], 1):
+        t = t[..., 0]  # a column of labels
     if t.dtype.kind in "iub" and t.shape == z.shape[:-1]:
         return one_hot(who, unwrap(t), z.shape[-1], z.dtype)
     if t.shape != z.shape:
@@ -295,7 +359,7 @@ def rows_of_labels(who: str, z: Any, labels: TensorLike) -> Any:
     return as_dtype(t, z.dtype)
 
 
-# Logarithms of sums; dropout
+# Logarithms of sums
 
 
 @primitive(
@@ -332,24 +396,3 @@ def log_softmax(x: TensorLike, axis: int = -1) -> TensorOrArray:
     """
     z = as_float(x)
     return z - logsumexp(z, axis=axis, keepdims=True)
-
-
-def dropout(x: TensorLike, rate: float, rng: np.random.Generator) -> TensorOrArray:
-    """Set each element to 0 with probability `rate`; multiply the others by 1 / (1 − rate).
-
-    The expectation stays the same, so that no correction is needed at test time
-    (Srivastava et al. 2014; "inverted" dropout). Raises ValueError for a rate outside of [0, 1).
-
-    >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, np.random.default_rng(0))
-    Tensor([2., 2., 2., 0.])
-    """
-    check_rate("dropout", rate)
-    values = as_float(x)
-    keep = rng.random(values.shape, dtype=np.float32) >= rate
-    return values * (keep / np.asarray(1 - rate, values.dtype))
-
-
-def check_rate(who: str, rate: float) -> None:
-    """Raise ValueError if a dropout rate is not a number in [0, 1)."""
-    if not isinstance(rate, (float, int, np.number)) or not 0 <= rate < 1:
-        raise ValueError(f"{who}: rate must be a number in [0, 1), received {rate!r}")

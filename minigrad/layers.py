@@ -13,9 +13,10 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from .activations import check_rate
 from .autograd import Tensor
 from .autograd.conversion import unwrap
-from .functional import check_rate, dropout, linear, relu, sigmoid, softmax
+from .functional import dropout, linear, relu, sigmoid, softmax
 from .initializers import get_initializer, glorot_uniform, random_uniform
 from .utils import as_dtype, lookup, mismatches, positive_int
 

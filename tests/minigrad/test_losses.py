@@ -107,7 +107,7 @@ def test_crossentropy_of_keras_uses_the_logits_where_it_has_them():
     logits = losses.CategoricalCrossentropy(from_logits=True)
     assert logits([1], z).item() == 200
     with pytest.raises(ValueError, match="CategoricalCrossentropy: rows of shape"):
-        keras([[1]], functional.softmax(z).data)
+        keras([1, 1], functional.softmax(z).data)
 
 
 @pytest.mark.parametrize("layers", [[Dense(3, "softmax")], [Dense(3, "softmax"), Flatten()]])
