@@ -12,7 +12,7 @@ class batches:  # lower-case like `range`: an iterable with a length
 
     Every loop draws a new order from `rng`, so one object serves all epochs; the same seed gives
     the same orders. Shuffled batches are copies and may be changed; with `shuffle=False` they are
-    views of x and y. With `y=None` a batch is x alone.
+    views of x and y. With `y=None` a batch is x alone; with weights it is (x, y, weights).
 
     Raises ValueError if x and y have different lengths or no rows, or `batch_size` is below 1;
     TypeError if `batch_size` is not an integer, or if shuffling and `rng` is not a Generator.
@@ -28,13 +28,15 @@ class batches:  # lower-case like `range`: an iterable with a length
     """
 
     def __init__(self, x: npt.ArrayLike, y: npt.ArrayLike | None, batch_size: int,
-                 rng: np.random.Generator | None = None, shuffle: bool = True):  # fmt: skip
-        self.arrays = [np.asarray(array) for array in (x, y) if array is not None]
+                 rng: np.random.Generator | None = None, shuffle: bool = True,
+                 sample_weight: npt.ArrayLike | None = None):  # fmt: skip
+        arrays = (x, y, sample_weight)
+        self.arrays = [np.asarray(array) for array in arrays if array is not None]
         shapes = [array.shape for array in self.arrays]
         if x is None or 0 in shapes[0][:1] or () in shapes:
             who = "batches: x needs" if y is None else "batches: x and y need"
             raise ValueError(f"{who} at least one row; received shapes {shapes}")
-        if shapes[0][0] != shapes[-1][0]:
+        if len({shape[0] for shape in shapes}) > 1:
             raise ValueError(f"batches: x and y need equal numbers of rows; received {shapes}")
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
             raise TypeError(f"batches: batch_size must be an integer, not {batch_size!r}")
@@ -58,4 +60,4 @@ class batches:  # lower-case like `range`: an iterable with a length
                 batch = [array[rows] for array in self.arrays]
             else:
                 batch = [array.take(order[rows], axis=0) for array in self.arrays]
-            yield tuple(batch) if len(batch) == 2 else batch[0]
+            yield tuple(batch) if len(batch) > 1 else batch[0]

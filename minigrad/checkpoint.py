@@ -17,7 +17,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
-from .layers import Layer
+from .layer import Layer
 from .utils import mismatches, positive_int
 
 if POSIX := os.name == "posix":
@@ -37,12 +37,14 @@ class CheckpointError(ValueError):
 
 
 def save(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None, *,
-         callbacks: Any = None, keep: int = 3, **progress: Any) -> Path:  # fmt: skip
+         callbacks: Any = None, keep: int = 3, content: Content | None = None,
+         **progress: Any) -> Path:  # fmt: skip
     """Save all that a training needs to resume; return the path of the file.
 
     path: a file such as run.npz; or a folder (no suffix, or an existing folder), which gets one
     file for each epoch= and batch= and keeps the newest `keep` of them.
     rng: the generator of your training loop. Those of the model's layers are always saved.
+    content: further sections of the file.
     progress: plain values (numbers, strings, lists, dicts) such as epoch=3; `load` returns them.
 
     The old file stays until the new one is complete and on the disk, even if the power fails.
@@ -60,7 +62,8 @@ def save(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None,
     """
     keep = positive_int("checkpoint.save: keep", keep)
     parts = {"model": model, "optimizer": optimizer, "callbacks": callbacks}
-    content: Content = {k: part.state_dict() for k, part in parts.items() if part is not None}
+    states = {k: part.state_dict() for k, part in parts.items() if part is not None}
+    content = (content or {}) | states
     if optimizer is not None and optimizer.has_evaluation_weights:
         with optimizer.evaluating():
             content["evaluation"] = model.state_dict()
@@ -273,7 +276,7 @@ def unpack(file: BinaryIO, size: int) -> Content:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"its index must have the format {FORMAT}")
     sections = {"model": dict, "generators": list, "progress": dict}
-    sections |= {"evaluation": dict} if "evaluation" in content else {}
+    sections |= {name: dict for name in ("evaluation", "architecture") if name in content}
     for section, kind in sections.items():
         if not isinstance(content.setdefault(section, kind()), kind):
             raise CheckpointError(f"its section {section} must be a {kind.__name__}")

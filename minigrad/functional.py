@@ -43,29 +43,6 @@ def relu(x: TensorLike) -> TensorOrArray:
     return np.maximum(x, 0)
 
 
-class Probabilities(Tensor):
-    """The result of sigmoid or softmax; it keeps its logits, which are more precise in a loss."""
-
-    __slots__ = ("logits",)
-    logits: Tensor
-
-
-class SigmoidProbabilities(Probabilities): ...
-
-
-class SoftmaxProbabilities(Probabilities): ...
-
-
-def with_logits(cls: type[Probabilities], p: Any, z: Any) -> Any:
-    """Return the tensor p with its logits z; an array stays an array."""
-    if not isinstance(z, Tensor):
-        return p
-    result = cls(p.data)
-    result.requires_grad, result.node = p.requires_grad, p.node
-    result.logits = z if p.requires_grad else z.detach()  # under no_grad, keep no graph
-    return result
-
-
 @primitive(lambda g, out, _x: g * out * (1 - out))
 def _sigmoid(x: Any) -> Any:
     from scipy.special import expit  # importing SciPy takes 0.2 s
@@ -196,6 +173,29 @@ def same_shape(who: str, prediction: TensorLike, target: TensorLike) -> tuple[An
 
 
 # ---- For advanced readers ----
+
+
+class Probabilities(Tensor):
+    """The result of sigmoid or softmax; it keeps its logits, which are more precise in a loss."""
+
+    __slots__ = ("logits",)
+    logits: Tensor
+
+
+class SigmoidProbabilities(Probabilities): ...
+
+
+class SoftmaxProbabilities(Probabilities): ...
+
+
+def with_logits(cls: type[Probabilities], p: Any, z: Any) -> Any:
+    """Return the tensor p with its logits z; an array stays an array."""
+    if not isinstance(z, Tensor):
+        return p
+    result = cls(p.data)
+    result.requires_grad, result.node = p.requires_grad, p.node
+    result.logits = z if p.requires_grad else z.detach()  # under no_grad, keep no graph
+    return result
 
 
 def weighted(values: Any, sample_weight: TensorLike | None) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from .autograd.differential_operators import computed_tensors
 from .autograd.tensor import Tensor, creation_order
-from .layers import Layer, named_members
+from .layer import Layer, named_members
 
 Calls = list[tuple[Layer, range]]  # (layer, the orders of the nodes of one call)
 TRACING = RLock()  # a trace replaces Layer.__call__, so one thread traces at a time

@@ -2,95 +2,199 @@
 
 Our functions take (prediction, target), as in PyTorch. Every other function, and every object, is
 called f(y_true, y_pred), as in Keras and scikit-learn: the target comes first. A loss returns a
-Tensor. A metric returns a number; each loss is a metric, too.
+number, or one for each example, as a Tensor. A metric returns a number; each loss is one, too.
 """
 
 import warnings
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from . import functional
 from .autograd import Tensor
 from .autograd.conversion import unwrap
-from .functional import Probabilities, cross_entropy, mean_squared_error, nll_loss, rows_of_labels
+from .functional import (
+    Probabilities,
+    SigmoidProbabilities,
+    SoftmaxProbabilities,
+    cross_entropy,
+    mean_squared_error,
+    nll_loss,
+    rows_of_labels,
+    same_shape,
+    weighted,
+)
+from .training_data import match_target
 from .utils import TensorLike, TensorOrArray, as_float, lookup, user_frame
 
+EPSILON = 1e-7  # Keras's: probabilities are clipped to ε … 1 − ε
 
-class MeanSquaredError:
+
+class Loss:
+    """Base of losses of Keras's form: loss(y_true, y_pred, sample_weight=None).
+
+    A subclass defines call(y_true, y_pred), which returns one number for each example.
+    """
+
+    def call(self, y_true: TensorLike, y_pred: TensorLike) -> TensorOrArray:
+        raise NotImplementedError(f"{type(self).__name__} must define call(self, y_true, y_pred)")
+
+    def __call__(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
+    ) -> TensorOrArray:
+        return np.mean(weighted(self.call(y_true, y_pred), sample_weight))
+
+
+class MeanSquaredError(Loss):
     """(ŷ − y)², averaged over all elements; called (y_true, y_pred), as in Keras."""
 
-    def __call__(self, y_true: TensorLike, y_pred: TensorLike) -> TensorOrArray:
-        return mean_squared_error(y_pred, y_true)
+    def call(self, y_true: TensorLike, y_pred: TensorLike) -> TensorOrArray:
+        y_hat, y = same_shape(type(self).__name__, y_pred, y_true)
+        return np.square(y_hat - y)
 
 
-class CategoricalCrossentropy:
+class BinaryCrossentropy(Loss):
+    """−t·log p − (1 − t)·log(1 − p), averaged; called (y_true, y_pred), as in Keras.
+
+    y_true: t, 0 or 1, or between. y_pred: probabilities p; with from_logits, logits.
+    label_smoothing = s: t ← t·(1 − s) + s/2.
+    p is clipped to 1e-7 … 1 − 1e-7: a smaller probability counts as 1e-7 and receives no gradient.
+    The result of a sigmoid still has its logits: they are used, without this limit.
+    """
+
+    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0):
+        self.from_logits, self.label_smoothing = from_logits, label_smoothing
+
+    def call(self, y_true: TensorLike, y_pred: TensorLike) -> TensorOrArray:
+        if isinstance(y_pred, SigmoidProbabilities):
+            p, t = same_shape(type(self).__name__, y_pred.logits, y_true)
+        else:
+            p, t = same_shape(type(self).__name__, y_pred, y_true)
+        t = t * (1 - self.label_smoothing) + self.label_smoothing / 2
+        if self.from_logits or isinstance(y_pred, SigmoidProbabilities):
+            return t * functional.softplus(-p) + (1 - t) * functional.softplus(p)
+        warn_of_negative("binary_crossentropy", "sigmoid", p)
+        p = np.clip(p, EPSILON, 1 - EPSILON)
+        return -(t * np.log(p) + (1 - t) * np.log(1 - p))
+
+
+class CategoricalCrossentropy(Loss):
     """−Σ t·log p, averaged over the rows; called (y_true, y_pred), as in Keras.
 
     y_true: integers or one-hot rows. y_pred: rows of probabilities; with from_logits, of logits.
+    label_smoothing = s: t ← t·(1 − s) + s / classes.
     Each row is divided by its sum, then clipped to 1e-7 … 1 − 1e-7: a smaller probability counts as
     1e-7 and receives no gradient. The result of a softmax still has its logits: they are used,
     without this limit.
     """
 
-    def __init__(self, from_logits: bool = False):
-        self.from_logits = from_logits
+    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0):
+        self.from_logits, self.label_smoothing = from_logits, label_smoothing
 
-    def __call__(self, y_true: TensorLike, y_pred: TensorLike) -> TensorOrArray:
-        if self.from_logits or isinstance(y_pred, Probabilities):
-            return cross_entropy(y_pred, y_true)
-        p = as_float(y_pred)
-        if np.any(p < 0):
-            warnings.warn(
-                "categorical_crossentropy: probabilities are required, received negative numbers. "
-                "End the network with a softmax, or pass CategoricalCrossentropy(from_logits=True)",
-                stacklevel=user_frame()[1],
-            )
-        t = rows_of_labels(type(self).__name__, p, y_true)
+    def __call__(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
+    ) -> TensorOrArray:
+        has_logits = self.from_logits or isinstance(y_pred, SoftmaxProbabilities)
+        if self.label_smoothing or not has_logits:
+            p = y_pred if isinstance(y_pred, Probabilities) else as_float(y_pred)
+            t = rows_of_labels(type(self).__name__, p, y_true)
+            s = self.label_smoothing
+            y_true = t * (1 - s) + s / p.shape[-1] if s else t
+        if has_logits:
+            return cross_entropy(y_pred, y_true, sample_weight)
+        warn_of_negative("categorical_crossentropy", "softmax", p)
         p = p / np.sum(p, axis=-1, keepdims=True)
-        return nll_loss(np.log(np.clip(p, 1e-7, 1 - 1e-7)), t)
+        return nll_loss(np.log(np.clip(p, EPSILON, 1 - EPSILON)), y_true, sample_weight)
 
 
 SparseCategoricalCrossentropy = CategoricalCrossentropy
-OF_KERAS = (MeanSquaredError, CategoricalCrossentropy)
+
+
+def warn_of_negative(name: str, activation: str, p: Any) -> None:
+    """Warn if probabilities are negative: they are logits then."""
+    if np.any(p < 0):
+        loss = {"sigmoid": "Binary", "softmax": "Categorical"}[activation] + "Crossentropy"
+        warnings.warn(
+            f"{name}: probabilities are required, received negative numbers. End the network with "
+            f"a {activation}, or pass {loss}(from_logits=True)",
+            stacklevel=user_frame()[1],
+        )
 
 
 def accuracy(prediction: TensorLike, target: TensorLike) -> float:
     """Return the share of examples whose highest score is that of the target class.
 
-    prediction: (…, classes), at least 2 classes.
+    prediction: (…, classes); or the probability of class 1, (N,) or (N, 1), whose threshold is 0.5.
     target: integer labels (…), or one-hot rows of the prediction's shape.
 
     >>> accuracy([[0.1, 0.9], [0.8, 0.2]], [1, 1])
     0.5
+    >>> accuracy([[0.9], [0.2]], [1, 1])
+    0.5
     """
     y_hat, y = np.asarray(unwrap(prediction)), np.asarray(unwrap(target))
     if y_hat.ndim < 2 or y_hat.shape[-1] < 2:
-        required = "accuracy: a prediction (…, classes) with 2 or more classes is required"
-        raise ValueError(f"{required}, received shape {y_hat.shape}")
+        if np.any((y_hat < 0) | (y_hat > 1)):
+            required = "accuracy: probabilities from 0 to 1 are required for one output"
+            how = "for logits, use partial(binary_accuracy, threshold=0)"
+            raise ValueError(f"{required}, received {y_hat!r:.80}; {how}")
+        return binary_accuracy(y_hat, match_target(y_hat, y))
     if y.shape == y_hat.shape:
+        if np.any(np.abs(y.sum(axis=-1) - 1) > 0.01):
+            how = "for several labels an example, use binary_accuracy"
+            raise ValueError(f"accuracy: one-hot rows are required, received {y!r:.80}; {how}")
         y = np.argmax(y, axis=-1)
+    elif y.shape == (*y_hat.shape[:-1], 1):
+        y = y[..., 0]
     if y.shape != y_hat.shape[:-1]:
         required = f"labels of shape {y_hat.shape[:-1]} or one-hot rows {y_hat.shape}"
         raise ValueError(f"accuracy: {required} are required, received {y.shape}")
     return float((y_hat.argmax(axis=-1) == y).sum() / y.size)
 
 
+def binary_accuracy(prediction: TensorLike, target: TensorLike, threshold: float = 0.5) -> float:
+    """Return the share of outputs on the side of the threshold that the label, 0 or 1, says.
+
+    Both have the same shape, such as (N, 1), or (N, labels) where an example has several labels.
+
+    >>> binary_accuracy([[0.9, 0.2], [0.4, 0.3]], [[1, 0], [1, 0]])
+    0.75
+    """
+    y_hat, y = np.asarray(unwrap(prediction)), np.asarray(unwrap(target))
+    if y.shape != y_hat.shape:
+        required = f"binary_accuracy: labels of shape {y_hat.shape} are required"
+        raise ValueError(f"{required}, received {y.shape}")
+    if np.any((y != 0) & (y != 1)):
+        raise ValueError(f"binary_accuracy: labels 0 and 1 are required, received {y!r:.80}")
+    return float(((y_hat > threshold) == y).sum() / y.size)
+
+
 class TargetFirst:
     """Call f(y_true, y_pred) as a function of (prediction, target), our order.
 
-    arrays: pass plain arrays to f, as scikit-learn's metrics require.
+    The values of a loss that returns one for each example are averaged.
+    is_metric: pass plain arrays to f, as scikit-learn's metrics require.
     """
 
-    def __init__(self, f: Callable, name: str | None = None, arrays: bool = False):
-        self.f, self.__name__, self.arrays = f, name or name_of(f), arrays
+    def __init__(self, f: Callable, name: str | None = None, is_metric: bool = False):
+        self.f, self.__name__, self.is_metric = f, name or name_of(f), is_metric
 
-    def __call__(self, prediction: Tensor, target: npt.ArrayLike) -> TensorOrArray:
-        if self.arrays:
-            return self.f(np.asarray(unwrap(target)), unwrap(prediction))
-        return self.f(target, prediction)
+    def __call__(
+        self, prediction: Any, target: Any, sample_weight: TensorLike | None = None
+    ) -> TensorOrArray:
+        if self.is_metric:
+            values = unwrap(self.f(np.asarray(unwrap(target)), np.asarray(unwrap(prediction))))
+            return np.mean(values) if isinstance(values, np.ndarray) else values
+        if isinstance(self.f, Loss):
+            return self.f(target, prediction, sample_weight)
+        values = self.f(target, prediction)
+        if sample_weight is not None and np.shape(unwrap(values))[:1] != (len(prediction),):
+            required = "a loss of your own must return one number for each example"
+            raise ValueError(f"{self.__name__}: with weights, {required}; received {values!r:.80}")
+        is_scalar = not isinstance(values, Tensor) or values.ndim == 0
+        return values if is_scalar else np.mean(weighted(values, sample_weight))
 
 
 def name_of(f: Callable) -> str:
@@ -106,10 +210,12 @@ KERAS_CROSSENTROPY = TargetFirst(CategoricalCrossentropy(), "cross_entropy")  # 
 LOSSES: dict[str, Callable] = {name: getattr(functional, name) for name in OURS} | {
     "mse": mean_squared_error,
     "mae": functional.mean_absolute_error,
+    "huber": functional.huber_loss,
+    "binary_crossentropy": TargetFirst(BinaryCrossentropy(), "binary_crossentropy"),
     "categorical_crossentropy": KERAS_CROSSENTROPY,
     "sparse_categorical_crossentropy": KERAS_CROSSENTROPY,
 }
-METRICS = LOSSES | {"accuracy": accuracy, "acc": accuracy}
+METRICS = LOSSES | {"accuracy": accuracy, "acc": accuracy, "binary_accuracy": binary_accuracy}
 
 
 def get_loss(loss: str | Callable) -> Callable:
@@ -117,22 +223,22 @@ def get_loss(loss: str | Callable) -> Callable:
 
     Our functions, also with functools.partial, stay as they are. See TargetFirst for all others.
     """
-    return resolve("loss", loss, LOSSES, arrays=False)
+    return resolve("loss", loss, LOSSES, is_metric=False)
 
 
 def get_metric(metric: str | Callable) -> Callable:
     """Return a metric as `get_loss` returns a loss; a function of the user receives arrays."""
-    return resolve("metric", metric, METRICS, arrays=True)
+    return resolve("metric", metric, METRICS, is_metric=True)
 
 
-def resolve(kind: str, f: str | Callable, table: dict[str, Callable], arrays: bool) -> Callable:
+def resolve(kind: str, f: str | Callable, table: dict[str, Callable], is_metric: bool) -> Callable:
     """Look up a name; wrap a function or an object that is not ours."""
     if not callable(f):
         return lookup(kind, f, table)
-    f = f() if f in OF_KERAS else f
+    f = f() if isinstance(f, type) and issubclass(f, Loss) else f
     if isinstance(f, type):
         raise TypeError(f"a {kind} must be a name, a function or an object, received the {f!r}")
     ours = f.func if isinstance(f, partial) else f
     if isinstance(f, TargetFirst) or ours in METRICS.values():
         return f
-    return TargetFirst(f, arrays=arrays and not isinstance(f, OF_KERAS))
+    return TargetFirst(f, is_metric=is_metric and not isinstance(f, Loss))

@@ -1,7 +1,7 @@
 """The training loop: epochs, batches, callbacks, progress bar and history."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sized
 from itertools import islice
 from typing import Any
 
@@ -14,10 +14,14 @@ from .training_state import TrainingState
 
 
 class History:
-    """Result of `fit`: `history` has a list for loss, each metric and lr, one number per epoch."""
+    """Result of `fit`: `history` has a list for loss, each metric and lr, one number per epoch.
 
-    def __init__(self, history: dict[str, list[float]]) -> None:
-        self.history = history
+    epoch, params, model: the numbers of the epochs, the arguments of the training, the model.
+    """
+
+    def __init__(self, history: dict[str, list[float]], model: Any = None, epochs: int = 0) -> None:
+        self.history, self.model, self.params = history, model, {"epochs": epochs}
+        self.epoch = list(range(len(history.get("loss", ()))))
 
     def __repr__(self) -> str:
         return "History(" + ", ".join(f"{k}: {v[-1]:.4g}" for k, v in self.history.items()) + ")"
@@ -36,18 +40,19 @@ class Trainer:
     model: a Sequential; one optimizer step is model.train_on_batch(x, y).
     state: the epoch, the batch, the running means and the history; updated after each batch.
     callbacks: called as `callbacks(hook, …)`; see minigrad.callbacks for the order of the hooks.
-    make_batches: a function from the random generator of an epoch to its batches (x, y).
-    validation_data: a pair (x, y) to evaluate after each epoch, or None.
+    make_batches: a function from the random generator of an epoch to its batches: (x, y), or
+    (x, y, sample_weight).
+    validation: a function without arguments, whose batches are evaluated after each epoch; or None.
     verbose: 1 for a progress bar (without a terminal: one line per epoch), 2 for lines, 0 for none.
     """
 
     def __init__(self, model: Any, state: TrainingState, callbacks: CallbackList,
-                 make_batches: Callable[[np.random.Generator], Any],  # with a length; yields (x, y)
-                 validation_data: tuple[Any, Any] | None, verbose: int | str):  # fmt: skip
+                 make_batches: Callable[[np.random.Generator], Iterable[Any]],
+                 validation: Callable[[], Iterable[Any]] | None, verbose: int | str):  # fmt: skip
         self.model, self.state, self.callbacks = model, state, callbacks
-        self.make_batches, self.validation_data = make_batches, validation_data
+        self.make_batches, self.validation = make_batches, validation
         self.show_bar = verbose in (1, "auto") and sys.stderr.isatty()
-        self.show_lines = bool(verbose) and not (self.show_bar and validation_data is None)
+        self.show_lines = bool(verbose) and not (self.show_bar and validation is None)
 
     def train(self, epochs: int) -> None:
         """Train until `epochs` epochs are complete or model.stop_training is set."""
@@ -61,33 +66,37 @@ class Trainer:
             self.callbacks("on_train_end", logs)
 
     def train_epoch(self, title: str) -> bool:
-        """Train on the remaining batches until model.stop_training; return whether none is left."""
+        """Train on the remaining batches until model.stop_training; return whether none is left.
+
+        An iterable that has no more batches stops the training, too.
+        """
         model, state = self.model, self.state
         batches = self.make_batches(state.rng(state.epoch + 1))
-        model.train()
+        count = len(batches) if isinstance(batches, Sized) else None
         if state.batch == 0:
             self.callbacks("on_epoch_begin", state.epoch, {})
         hide = not self.show_bar
-        with tqdm(total=len(batches), initial=state.batch, desc=title, disable=hide) as bar:
-            for x, y in islice(batches, state.batch, None):
+        with tqdm(total=count, initial=state.batch, desc=title, disable=hide) as bar:
+            for batch in islice(batches, state.batch, None):
                 self.callbacks("on_train_batch_begin", state.batch, {})
-                logs = model.train_on_batch(x, y)
-                state.means.add(logs, len(x))
+                logs = model.train_on_batch(*batch)
+                state.means.add(logs, len(batch[0]))
                 state.batch += 1
                 if self.show_bar:
                     bar.set_postfix(state.means.means(), refresh=False)
                     bar.update()
                 self.callbacks("on_train_batch_end", state.batch - 1, logs)
                 if model.stop_training:
-                    break
-        return state.batch == len(batches)
+                    return state.batch == count
+        model.stop_training |= state.batch == 0
+        return state.batch > 0
 
     def finish_epoch(self, title: str) -> Logs:
         """Evaluate, print and record a complete epoch; return its logs."""
         epoch, logs = self.state.epoch, self.state.means.means()
-        if self.validation_data is not None:
+        if self.validation is not None:
             self.callbacks("on_test_begin", {})
-            numbers = self.model.evaluate_batches(self.validation_data, self.state.batch_size)
+            numbers = self.model.evaluate_batches(self.validation())
             self.callbacks("on_test_end", numbers)
             logs |= {f"val_{name}": number for name, number in numbers.items()}
         if self.show_lines:

@@ -15,7 +15,7 @@ from .lion import Lion
 from .nadam import NAdam
 from .optimizer import Optimizer
 from .parameters import Group, Parameter
-from .registry import Rule, available, get, register
+from .registry import Rule, available, from_name, get, name_of, register
 from .rmsprop import RMSprop
 from .schedules import (
     Constant,
@@ -37,5 +37,5 @@ __all__ = [
     "ExponentialDecay", "Group", "InverseTimeDecay", "Join", "LinearWarmup", "Lion", "Match",
     "NAdam", "Number", "OneCycle", "Optimizer", "Parameter", "RMSprop", "Rule", "Schedule",
     "StepDecay", "Wrapper", "available", "clip_by_global_norm", "clip_by_norm", "clip_by_value",
-    "ema", "get", "identify", "register", "root",
+    "ema", "from_name", "get", "identify", "name_of", "register", "root",
 ]  # fmt: skip

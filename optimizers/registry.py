@@ -98,6 +98,25 @@ def get(
     return cls(inner, **own)
 
 
+def name_of(optimizer: Any) -> Any:
+    """Return the registered name; of a wrapper [its name, the name inside]; see from_name.
+
+    Raises ValueError for an optimizer with several groups, or of a class that is not registered.
+    """
+    if len(optimizer.groups) > 1:
+        raise ValueError(f"{optimizer!r} has groups of its own")
+    names = {cls: name for name, cls in reversed(_registry.items())}
+    known = [names[cls] for cls in type(optimizer).__mro__ if cls in names]
+    if not known:
+        raise ValueError(f"{type(optimizer).__name__} is not registered")
+    return [known[0], name_of(optimizer.inner)] if isinstance(optimizer, Wrapper) else known[0]
+
+
+def from_name(name: Any) -> Optimizer | Wrapper:
+    """Make an optimizer from what name_of returned."""
+    return get(name) if isinstance(name, str) else get(name[0], inner=from_name(name[1]))
+
+
 def available() -> dict[str, str]:
     """Return every registered name with one line of description; aliases are left out."""
     first_names = {cls: name for name, cls in reversed(_registry.items())}

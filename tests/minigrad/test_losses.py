@@ -42,7 +42,7 @@ def test_a_loss_may_be_a_name_a_class_an_object_or_a_function():
     ("get", "name", "message"),
     [
         (losses.get_loss, "mean_squared_eror", "unknown loss .* did you mean 'mean_squared_error'"),
-        (losses.get_loss, "binary_crossentropy", "did you mean 'binary_cross_entropy'"),
+        (losses.get_loss, "binary_crossentropi", "did you mean 'binary_crossentropy'"),
         (losses.get_metric, "acuracy", "unknown metric .* did you mean 'accuracy'"),
         (losses.get_loss, 3, "unknown loss 3"),
     ],
@@ -52,10 +52,26 @@ def test_unknown_names_get_a_suggestion(get, name, message):
         get(name)
 
 
-@pytest.mark.parametrize("prediction", [[[0.9], [0.1]], [3.0, 1.0], 1.0])
-def test_accuracy_needs_two_classes(prediction):
-    with pytest.raises(ValueError, match="2 or more classes is required"):
-        losses.accuracy(prediction, prediction)
+def test_accuracy_of_one_sigmoid_unit():
+    p = np.array([[0.9], [0.5], [0.2], [0.7]])
+    y = np.array([[1], [0], [1], [1]])
+    assert losses.accuracy(Tensor(p), y) == losses.binary_accuracy(p, y) == 0.75
+    assert losses.accuracy(p[:, 0], y[:, 0]) == 0.75
+    assert losses.binary_accuracy(p, y, threshold=0.8) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("prediction", "target", "message"),
+    [
+        ([[0.9], [0.1]], [[0.9], [0.1]], "labels 0 and 1 are required"),
+        ([3.0, -1.0], [1, 0], r"for logits, use partial\(binary_accuracy, threshold=0\)"),
+        ([[0.9], [0.1]], [1], r"labels of shape \(2, 1\) are required, received \(1,\)"),
+        ([[0.9, 0.8]], [[1, 1]], "for several labels an example, use binary_accuracy"),
+    ],
+)
+def test_accuracy_refuses_what_it_cannot_count(prediction, target, message):
+    with pytest.raises(ValueError, match=message):
+        losses.accuracy(prediction, target)
 
 
 # Under Keras's names

@@ -1,0 +1,181 @@
+"""What a layer does besides computing: its mode, seed, penalties, constraints and saved state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from .autograd import Tensor
+from .autograd.conversion import unwrap
+from .initializers import new_rng
+from .utils import TensorOrArray, mismatches
+
+# True inside a step of fit, False inside predict; None elsewhere: each layer's own mode
+training_mode: ContextVar[bool | None] = ContextVar("training_mode", default=None)
+# What the layers add to the loss of a step of fit; None elsewhere
+activity_penalties: ContextVar[list | None] = ContextVar("activity_penalties", default=None)
+# The number of elements that a parameter may have; load_model sets it
+largest_parameter: ContextVar[float] = ContextVar("largest_parameter", default=np.inf)
+
+
+@contextmanager
+def set_var(variable: ContextVar, value: Any) -> Iterator[None]:
+    """Set a context variable within this context, in this thread."""
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+class LayerState:
+    """The second half of Layer; layer.py has the first."""
+
+    built = False
+    trainable = True
+    starts_training = False
+    rng: Any = None  # a numpy.random.Generator; a model gives its own to all its layers
+    dtype: Any = None  # of the parameters; None: that of the initializer's array, float32
+    parameter_names: tuple[str, ...] = ()  # those with regularizers and constraints
+    rules: Mapping[str, Callable] = {}  # by option, such as kernel_regularizer
+    sublayers: Callable[[], list[Any]]
+    named_tensors: Callable[[], dict[str, Tensor]]
+    named_parameters: Callable[[], list[tuple[str, Tensor]]]
+
+    # Mode
+
+    @property
+    def training(self) -> bool:
+        """True in a step of `fit`, False inside `predict` and `evaluate`; else as `train` said."""
+        mode = training_mode.get()
+        return vars(self).get("training", self.starts_training) if mode is None else mode
+
+    @training.setter
+    def training(self, training: bool) -> None:
+        vars(self)["training"] = training
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if isinstance(start := vars(cls).get("training"), bool):
+            del cls.training  # the property; a constant would hide it from predict
+            cls.starts_training = start
+
+    def train(self, training: bool = True) -> Self:
+        """Set training mode (enables dropout), for this layer and all inside it."""
+        for layer in self.sublayers():
+            layer.training = training
+        return self
+
+    def eval(self) -> Self:
+        """Set inference mode (disables dropout)."""
+        return self.train(False)
+
+    # Seed and parameters
+
+    def seed(self, seed: int) -> Self:
+        """Fix the parameters and the dropout of this layer and of all inside it.
+
+        Call it before the parameters exist; later it raises RuntimeError.
+        """
+        if built := [type(x).__name__ for x in self.sublayers() if x.built and x.named_tensors()]:
+            raise RuntimeError(f"seed: {', '.join(built)} has its parameters; call seed before")
+        rng = np.random.default_rng(seed)
+        for layer in self.sublayers():
+            layer.rng = rng
+        return self
+
+    def make_rng(self) -> None:
+        """Make the random generator, and give it to the layers inside that have none."""
+        self.rng = self.rng or new_rng()
+        for layer in self.sublayers():
+            layer.rng = layer.rng or self.rng
+
+    def make_parameter(
+        self, initializer: Callable[..., np.ndarray], shape: tuple[int, ...], trainable: bool = True
+    ) -> Tensor:
+        """Return a new tensor; raise ValueError if the initializer returns another shape."""
+        who = f"{type(self).__name__}({getattr(self, 'units', '')})"
+        if np.prod(shape, dtype=float) > largest_parameter.get():
+            raise ValueError(f"{who}: no array of the file is as large as a parameter {shape}")
+        array = np.asarray(initializer(shape, self.rng))
+        if array.shape != shape:
+            required = f"{who}: the initializer must return an array of shape {shape}"
+            raise ValueError(f"{required}, received {array.shape}")
+        return Tensor(array if self.dtype is None else array.astype(self.dtype), trainable)
+
+    # Penalties and constraints
+
+    def penalty(self) -> TensorOrArray:
+        """Return the sum of the regularizers of all parameters that are trained; 0 without any.
+
+        `fit` adds it to the loss. In a loop of your own: loss = cross_entropy(…) + model.penalty().
+        """
+        found = self.rules_by_parameter("regularizer")
+        return sum(rule(getattr(x, name)) for x, name, rule in found if x.trainable)
+
+    def apply_constraints(self) -> None:
+        """Replace each parameter that has a constraint by constraint(parameter), after a step."""
+        for layer, name, rule in self.rules_by_parameter("constraint"):
+            w = getattr(layer, name)
+            w.data[...] = rule(w.data)
+            w.version += 1
+
+    def rules_by_parameter(self, kind: str) -> list[tuple[Any, str, Callable]]:
+        """Return (layer, parameter, rule) for each regularizer or constraint inside a layer."""
+        names = {"recurrent": "recurrent_kernel"}  # Keras's recurrent_regularizer
+        found = [(x, k.rpartition("_"), f) for x in self.sublayers() for k, f in x.rules.items()]
+        found = [(x, parts, f) for x, parts, f in found if parts[2] == kind]
+        return [(x, names.get(n, n), f) for x, (n, _, _), f in found if n != "activity"]
+
+    def note_activity(self, out: Any) -> Any:
+        """Add the activity regularizer's penalty, per example, to the loss of this step of fit."""
+        rule, penalties = self.rules.get("activity_regularizer"), activity_penalties.get()
+        if rule and penalties is not None:
+            penalties.append(rule(out) / len(out))
+        return out
+
+    # Summary and saved state
+
+    def layer_table(self) -> list[tuple[Any, str]]:
+        """Return (layer, output shape in words) for each row of the summary."""
+        return [(layer, "") for layer in self.sublayers()[1:] if not layer.sublayers()[1:]]
+
+    def summary(self) -> str:
+        """Print and return a table of the layers, their output shapes and parameter counts."""
+
+        def size(tensors: Iterable[Tensor]) -> int:
+            return sum(x.size for x in tensors)
+
+        lines = [f"{'layer':<20}{'output':<20}{'parameters':>12}"]
+        for layer, shape in self.layer_table():
+            count = size(layer.named_tensors().values())
+            lines.append(f"{type(layer).__name__:<20}{shape:<20}{count:>12,}")
+        total = size(self.named_tensors().values())
+        lines.append(f"{'total':<40}{total:>12,}")
+        if fixed := total - size(x for _, x in self.named_parameters()):
+            lines.append(f"{'of these not trainable':<40}{fixed:>12,}")
+        print(text := "\n".join(lines))
+        return text
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return copies of all tensors' arrays by name."""
+        return {name: x.data.copy() for name, x in self.named_tensors().items()}
+
+    def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
+        """Write the arrays of a `state_dict` into this layer's tensors.
+
+        Raises ValueError, and changes nothing, if a name, a shape or a kind of number does not fit.
+        """
+        own, arrays = self.named_tensors(), {k: np.asarray(unwrap(a)) for k, a in state.items()}
+        required = {name: x.data for name, x in own.items()}
+        if problems := "; ".join(mismatches(arrays, required, casting="same_kind")):
+            raise ValueError(f"load_state_dict: it does not fit {type(self).__name__}: {problems}")
+        converted = {name: arrays[name].astype(x.dtype) for name, x in own.items()}
+        for name, x in own.items():
+            x.data[...] = converted[name]
+            x.version += 1  # the engine then notices that the data has changed

@@ -1,0 +1,392 @@
+"""Model: compile, fit, evaluate, predict, save. trainer.py has the training loop."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from . import checkpoint, losses, optimizers, saving
+from .autograd import Tensor, no_grad
+from .autograd.conversion import unwrap
+from .callbacks import Callback, CallbackList, Logs
+from .datasets import batches
+from .initializers import new_rng
+from .layer import Layer, unbuilt_layers
+from .layer_state import activity_penalties, set_var, training_mode
+from .trainer import History, Trainer
+from .training_data import Stream, example_weights, is_stream, match_target, split_pair
+from .training_state import RunningMeans, TrainingState, checksum
+from .utils import finite_array
+
+Metrics: TypeAlias = Any  # a name or a function, or a list of them: see losses.get_metric
+Numbers: TypeAlias = Any  # a float, or with metrics a list of floats
+AnyOptimizer: TypeAlias = optimizers.Optimizer | optimizers.Wrapper
+
+
+@contextmanager
+def inference_mode() -> Iterator[None]:
+    """Within this context, in this thread: no layer is in training mode, nothing is recorded."""
+    with set_var(training_mode, False), no_grad():
+        yield
+
+
+class Model(Layer):
+    """A layer that trains: it has compile, fit, evaluate, predict and save, as in Keras.
+
+    Sequential is one. For a network of your own layers, define `__init__` and `forward`:
+
+    >>> from minigrad.layers import Dense
+    >>> class Residual(Model):
+    ...     def __init__(self, seed=None):
+    ...         super().__init__(seed)
+    ...         self.hidden, self.out = Dense(8, "tanh"), Dense(1)
+    ...     def forward(self, x):
+    ...         return self.out(self.hidden(x)) + x
+    >>> model = Residual(seed=0)
+    >>> model.compile("adam", "mse")
+    >>> history = model.fit([[0.0], [1.0]], [[1.0], [3.0]], epochs=2, verbose=0)
+
+    seed: fixes initial parameters, shuffling and dropout; the same seed gives the same bits.
+    `np.random.seed` has no effect on them.
+    """
+
+    def __init__(self, seed: int | None = None):
+        super().__init__()
+        self.rng = new_rng(seed)
+        self.optimizer: Any = None
+        self.loss: Any = None
+        self.metrics: dict[str, Callable] = {}
+        self.compiled_with: dict[str, Any] = {}
+        self.training_state: TrainingState | None = None  # of the last training
+        self.callbacks: CallbackList | None = None  # of the last training
+        self.stop_training = False
+        self.has_rules = False  # regularizers or constraints
+
+    @contextmanager
+    def rollback_on_error(self) -> Iterator[None]:
+        """Restore layers and RNG if the block raises."""
+        saved = [(layer, dict(vars(layer))) for layer in self.sublayers()]
+        rng_state = self.rng.bit_generator.state
+        try:
+            yield
+        except BaseException:
+            for layer, attributes in saved:
+                vars(layer).clear()
+                vars(layer).update(attributes)
+            self.rng.bit_generator.state = rng_state
+            raise
+
+    def compile(
+        self, optimizer: str | optimizers.Rule | AnyOptimizer = "rmsprop",
+        loss: str | Callable | None = None, metrics: Metrics = (),
+    ) -> None:  # fmt: skip
+        """Set optimizer, loss and metrics, as names or objects: see optimizers.get and losses.
+
+        A loss or metric of your own is called f(y_true, y_pred), as in Keras and scikit-learn. A
+        loss returns a number, or one for each example. A metric receives arrays: those of a batch
+        in training, where the means over the batches are logged; else those of all examples.
+        minigrad's own functions may be passed as they are.
+        """
+        if loss is None:
+            raise ValueError('compile: a loss is required, such as loss="categorical_crossentropy"')
+        is_one = isinstance(metrics, str) or callable(metrics)
+        metrics = [metrics] if is_one else list(metrics or ())
+        metrics_by_name: dict[str, Callable] = {}
+        for metric in metrics:
+            name = metric if isinstance(metric, str) else losses.name_of(metric)
+            if name in metrics_by_name or name == "loss":
+                required = "compile: each metric needs its own name (its __name__)"
+                raise ValueError(f"{required}; {name!r} is taken")
+            metrics_by_name[name] = losses.get_metric(metric)
+        self.optimizer, self.loss = optimizers.get(optimizer), losses.get_loss(loss)
+        self.metrics = metrics_by_name
+        self.compiled_with = {"loss": loss, "metrics": metrics}
+
+    def train_on_batch(
+        self, x: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> Logs:  # fmt: skip
+        """Take one optimizer step; return the loss and metrics from before the step."""
+        if not (self.callbacks and self.callbacks.running):  # `fit` has built and bound them
+            self.require_compiled("train_on_batch")
+            if not self.built or unbuilt_layers(self):
+                with inference_mode():
+                    self(x)
+            self.optimizer.bind(self.named_parameters())
+        if class_weight is not None:
+            sample_weight = example_weights("train_on_batch", y, sample_weight, class_weight)
+        passes = []
+
+        def closure() -> Tensor:
+            with set_var(training_mode, True):
+                passes.append(self.loss_of(x, y, sample_weight))
+            passes[-1][0].backward()
+            return passes[-1][0]
+
+        try:
+            self.optimizer.step(closure)
+        finally:
+            self.optimizer.zero_grad()
+        if self.has_rules:
+            self.apply_constraints()
+        return self.compute_metrics(self.metrics, *passes[0])
+
+    def loss_of(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Tensor, Tensor, Any]:
+        """Return the loss with all penalties, the prediction, and y in the prediction's shape."""
+        penalties: list[Any] = []
+        if self.has_rules:
+            with set_var(activity_penalties, penalties):
+                prediction = self(x)
+            penalties.append(self.penalty())
+        else:
+            prediction = self(x)
+        y = match_target(prediction, y)
+        weight = {} if sample_weight is None else {"sample_weight": sample_weight}
+        loss = self.loss(prediction, y, **weight)
+        if not isinstance(loss, Tensor) or loss.size != 1:
+            raise TypeError(f"the loss must be a Tensor of one number, not {loss!r:.80}")
+        return sum(penalties, loss), prediction, y
+
+    def compute_metrics(
+        self, metrics: dict[str, Callable], loss: Any, prediction: Any, y: object
+    ) -> Logs:
+        """Return the loss and these metrics as numbers."""
+        with no_grad():
+            values = {name: unwrap(f(prediction, y)) for name, f in metrics.items()}
+        for name, value in values.items():
+            if np.size(value) != 1 or np.asarray(value).dtype.kind not in "fbiu":
+                raise TypeError(f"the metric {name!r} must return a number, not {value!r:.80}")
+        return {"loss": loss.item()} | {k: float(np.ravel(x)[0]) for k, x in values.items()}
+
+    def fit(self, x: Any, y: npt.ArrayLike | None = None, batch_size: int | None = 32,
+            epochs: int = 1, verbose: int | str = 1,
+            callbacks: Callback | Iterable[Callback] | None = None,
+            validation_split: float = 0.0, validation_data: Any = None, shuffle: bool = True,
+            class_weight: Mapping[int, float] | None = None,
+            sample_weight: npt.ArrayLike | None = None, *, steps_per_epoch: int | None = None,
+            validation_steps: int | None = None, resume: str | Path | None = None,
+            ) -> History:  # fmt: skip
+        """Train for some epochs; return the history of loss, metrics (epoch means) and lr.
+
+        x, y: examples and targets, (N, …) each, finite numbers. Or x: an iterable of batches
+        (x, y) or (x, y, sample_weight), such as a generator, and no y; see training_data.Stream.
+        verbose: 1 for a progress bar, or lines if there is no terminal; 2 for lines; 0 for none.
+        callbacks: see minigrad.callbacks.
+        validation_split: the last rows, this share of the examples, are kept for validation after
+        each epoch, as in Keras: shuffle sorted data before. validation_data=(x, y) gives other
+        examples for that; it can also be (x, y, sample_weight), or an iterable of batches.
+        class_weight, sample_weight: factors of the loss, for each class {0: 1.0, 1: 5.0} and for
+        each example. As in Keras, the metrics and the validation have no class weights.
+        steps_per_epoch, validation_steps: the number of batches to take from an iterable.
+        resume: a checkpoint, or a folder of them, of a training with the same arguments. It
+        continues, up to `epochs` in total, with the same bits as without the interruption. The
+        optimizer's hyperparameters come from the checkpoint; options of layers are not in it.
+
+        Ctrl-C stops the training after the current batch; ModelCheckpoint saves, and the history so
+        far is returned. A second Ctrl-C raises KeyboardInterrupt at once.
+
+        The same seed gives the same bits in every run on a machine, with or without progress bar,
+        checkpoints, `python -O` or other threads. A different processor, BLAS or number of BLAS
+        threads may add in another order and give other bits.
+        """
+        if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
+            raise ValueError(f"fit: epochs must be an integer, 0 or more, received {epochs!r}")
+        batch_size = 32 if batch_size is None else batch_size
+        train = self.examples("fit", batch_size, x, y, sample_weight, class_weight, steps_per_epoch)
+        test, who = None, "fit: validation_data"
+        if validation_data is not None:
+            validation_split = 0.0
+            pair = (validation_data,) if is_stream(validation_data) else validation_data
+            test = self.examples(who, batch_size, *split_pair(who, pair), None, validation_steps)
+        for name, data in {"fit": train, who: test}.items():
+            if isinstance(data, Stream):
+                data.check_epochs(name, epochs, validation_split, resume)
+        loss = losses.name_of(self.loss)
+        logged = ["loss", *self.metrics]
+        if validation_split or test is not None:
+            logged += [f"val_{name}" for name in logged]
+        logged += ["lr"]
+        arrays = [a for data in (train, test) if isinstance(data, list) for a in data]
+        n = 0 if isinstance(train, Stream) else len(train[0])
+        shape = n, batch_size, shuffle, validation_split
+        state = TrainingState(*shape, loss, checksum(*arrays), logged)
+        self.dry_run(train, train if test is None else test)
+        callback_list = self.begin_training(state, callbacks, resume)
+        if split := state.validation_size:
+            test, train = [a[-split:] for a in train], [a[:-split] for a in train]
+        make_batches = partial(self.batches_of, train, batch_size, shuffle=shuffle)
+        validation = None if test is None else partial(self.batches_of, test, batch_size)
+        Trainer(self, state, callback_list, make_batches, validation, verbose).train(epochs)
+        return History(state.history, self, epochs)
+
+    def require_compiled(self, who: str) -> None:
+        """Raise RuntimeError if there is no layer, optimizer or loss yet."""
+        if self.optimizer is None or self.loss is None or len(layers := self.sublayers()) < 2:
+            raise RuntimeError(f"{who}: first add layers and call compile(optimizer=…, loss=…)")
+        self.has_rules = any(layer.rules for layer in layers)
+
+    def examples(
+        self, who: str, batch_size: Any, x: Any, y: Any = None, sample_weight: Any = None,
+        class_weight: Any = None, steps: int | None = None,
+    ) -> Any:  # fmt: skip
+        """Return [x, y] or [x, y, weights], finite and of one length; a Stream if y is None."""
+        self.require_compiled(who)
+        if y is None:
+            return Stream(who, x, steps, class_weight)
+        if steps is not None:
+            raise ValueError(f"{who}: a number of steps needs an iterable of batches, not arrays")
+        x, y = self.as_input(finite_array(f"{who}: x", x)), finite_array(f"{who}: y", y)
+        batches(x, y, batch_size, shuffle=False)  # raises on unequal lengths or a bad batch_size
+        weight = example_weights(who, y, sample_weight, class_weight)
+        return [x, y] if weight is None else [x, y, weight]
+
+    def as_input(self, x: Any) -> Any:
+        """Return x; numbers (N,) become (N, 1) for a model of one feature."""
+        return x[:, None] if x.ndim == 1 and self.input_shape == (1,) else x
+
+    @staticmethod
+    def batches_of(data: Any, batch_size: int, rng: Any = None, shuffle: bool = False) -> Any:
+        """Return the batches of arrays, in a random order if shuffle; or of a Stream."""
+        if isinstance(data, Stream):
+            return data.epoch()
+        x, y, *weight = data
+        return batches(x, y, batch_size, rng, shuffle, *weight)
+
+    def dry_run(self, *data: Any) -> None:
+        """Build missing parameters and bind the optimizer.
+
+        Invalid data raises an error and changes nothing. Evaluate a few rows of each pair, among
+        them those with the least and the greatest label.
+        """
+        with self.rollback_on_error():
+            for examples in data:
+                x, y, *weight = examples.first() if isinstance(examples, Stream) else examples
+                rows = [0, int(y.argmin()), int(y.argmax())] if y.ndim == 1 else [0]
+                self.evaluate_batches([(x[rows], y[rows], *[w[rows] for w in weight])])
+        self.optimizer.bind(self.named_parameters())
+
+    def begin_training(self, state: TrainingState, callbacks: Any, resume: Any) -> CallbackList:
+        """Prepare a new training, or restore the one in the checkpoint `resume`."""
+        if self.callbacks and self.callbacks.running:
+            raise RuntimeError("fit: this model is in training already, in a callback or a thread")
+        callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
+        callback_list = CallbackList(callbacks, self)
+        if resume is None:
+            callback_list.load_state_dict({})
+            state.seed = int(self.rng.integers(2**63))
+        else:
+            content = checkpoint.read(resume)
+            state.resume(content["progress"])
+            checkpoint.restore(content, self, self.optimizer, callbacks=callback_list)
+        self.optimizer.zero_grad()  # an interrupted step may have left gradients
+        self.training_state, self.callbacks, self.stop_training = state, callback_list, False
+        return callback_list
+
+    def evaluate_batches(self, data: Iterable[Any]) -> Logs:
+        """Return the mean loss and metrics on these batches, in evaluation mode."""
+        of_all = {k: f for k, f in self.metrics.items() if getattr(f, "is_metric", False)}
+        of_batch = {k: f for k, f in self.metrics.items() if k not in of_all}
+        means, seen = RunningMeans(), []
+        with inference_mode(), self.evaluation_weights():
+            for x, y, *weight in data:
+                loss, prediction, y = self.loss_of(x, y, *weight)
+                means.add(self.compute_metrics(of_batch, loss, prediction, y), len(x))
+                if of_all:
+                    seen.append((prediction.data, y))
+        numbers = means.means()
+        if of_all:
+            every = [np.concatenate(parts) for parts in zip(*seen)]
+            numbers = self.compute_metrics(of_all, np.array(0.0), *every) | numbers
+        return {name: numbers[name] for name in ["loss", *self.metrics]}
+
+    def evaluate(
+        self, x: Any, y: npt.ArrayLike | None = None, batch_size: int | None = 512,
+        verbose: int | str = 0, sample_weight: npt.ArrayLike | None = None,
+        steps: int | None = None,
+    ) -> Numbers:  # fmt: skip
+        """Return the loss; with metrics, a list of the loss and each metric, as in Keras.
+
+        x, y, sample_weight: as in `fit`. steps: the number of batches to take from an iterable.
+        """
+        batch_size = batch_size or 512
+        data = self.examples("evaluate", batch_size, x, y, sample_weight, steps=steps)
+        numbers = list(self.evaluate_batches(self.batches_of(data, batch_size)).values())
+        return numbers if self.metrics else numbers[0]
+
+    def predict(self, x: Any, batch_size: int | None = 512) -> np.ndarray:
+        """Return the model's output for each example, an array (N, …). NaN in x gives NaN.
+
+        x: examples (N, …), or an iterable of batches x or (x, y).
+        """
+        if is_stream(x):
+            parts: Iterable[Any] = (rows[0] if isinstance(rows, tuple) else rows for rows in x)
+        else:
+            x = self.as_input(np.asarray(x))
+            parts = batches(x, None, batch_size or 512, shuffle=False)
+        with inference_mode(), self.evaluation_weights():
+            return np.concatenate([unwrap(self(rows)) for rows in parts])
+
+    def evaluation_weights(self) -> AbstractContextManager[None]:
+        """Within this context, the parameters hold the optimizer's weights for evaluation."""
+        is_bound = self.optimizer is not None and self.optimizer.parameters
+        return self.optimizer.evaluating(recording=False) if is_bound else nullcontext()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        is_bound = self.optimizer is not None and self.optimizer.parameters
+        if is_bound and self.optimizer.is_evaluating:
+            raise RuntimeError("load_state_dict: leave `with optimizer.evaluating():` before")
+        super().load_state_dict(state)
+        if is_bound:
+            self.optimizer.forget_weights()
+        if not (self.callbacks and self.callbacks.running):
+            self.training_state = None  # it belongs to the former weights
+
+    def save(self, path: str | Path, keep: int = 3) -> Path:
+        """Save weights, optimizer, RNG and the state of the last `fit`: see checkpoint.save.
+
+        The file also holds the architecture: `load_model` makes the model from it.
+        """
+        optimizer = self.optimizer if self.optimizer and self.optimizer.parameters else None
+        state = asdict(self.training_state) if self.training_state else {}
+        content = {"architecture": self.architecture()}
+        return checkpoint.save(
+            path, self, optimizer, callbacks=self.callbacks, keep=keep, content=content, **state
+        )
+
+    def architecture(self) -> dict[str, Any]:
+        """Return what `load_model` needs to make this model, or {"error": the reason}."""
+        try:
+            found = {"model": saving.to_config(self), "input_shape": self.input_shape}
+        except ValueError as error:
+            return {"error": str(error)}
+        with suppress(ValueError):  # a loss that is not registered: load_model does not compile
+            if self.optimizer is not None:
+                losses_and_metrics = saving.to_config(self.compiled_with)["dict"]
+                name = optimizers.name_of(self.optimizer)
+                found["compile"] = losses_and_metrics | {"optimizer": name}
+        return found
+
+    def load(self, path: str | Path) -> None:
+        """Load a file of `save`, with the optimizer's state if this model is compiled.
+
+        A file that does not fit raises CheckpointError and changes nothing.
+        """
+        if self.built and self.optimizer is not None:
+            self.optimizer.bind(self.named_parameters())
+        checkpoint.load(path, self, self.optimizer)
+
+    def save_weights(self, path: str | Path) -> None:
+        """Save only the parameters, as an .npz file: the optimizer's weights for evaluation."""
+        checkpoint.refuse_other_format(path)
+        with self.evaluation_weights():
+            state = self.state_dict()
+        checkpoint.write(Path(path), {"model": state})
+
+    def load_weights(self, path: str | Path) -> None:
+        """Load only the parameters, from a file of `save_weights` or `save`."""
+        checkpoint.restore({"model": checkpoint.weights_to_evaluate(checkpoint.read(path))}, self)

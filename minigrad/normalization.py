@@ -1,0 +1,122 @@
+"""Layers that normalize: over the data set, over the features, over the batch."""
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from .activations import layer_norm
+from .autograd import Tensor
+from .initializers import ones, zeros
+from .layer import Layer, Output, Shape
+from .utils import as_dtype, as_float, finite_array
+
+
+class Normalization(Layer):
+    """(x − mean) / σ for each feature: mean and variance σ² of the data that `adapt` saw.
+
+    mean, variance: numbers or arrays to use instead of `adapt`.
+    The features are the last axis. Source: Keras; σ is at least 1e-7, as there.
+
+    >>> layer = Normalization()
+    >>> layer.adapt([[0.0], [2.0]])([[4.0]])
+    Tensor([[3.]])
+    """
+
+    def __init__(self, *, mean: npt.ArrayLike | None = None, variance: npt.ArrayLike | None = None,
+                 input_shape: int | Shape | None = None):  # fmt: skip
+        super().__init__(input_shape)
+        if (mean is None) != (variance is None):
+            raise ValueError("Normalization: give both mean and variance, or neither")
+        self.mean = None if mean is None else Tensor(as_float(mean))
+        self.variance = None if variance is None else Tensor(as_float(variance))
+
+    def adapt(self, data: npt.ArrayLike) -> Self:
+        """Take mean and variance from these examples (N, …, features)."""
+        x = finite_array("Normalization.adapt: data", data)
+        axes = tuple(range(max(x.ndim - 1, 1)))
+        dtype = self.dtype or np.float32
+        self.mean = Tensor(np.mean(x, axis=axes, dtype=float).astype(dtype))
+        self.variance = Tensor(np.var(x, axis=axes, dtype=float).astype(dtype))
+        return self
+
+    def forward(self, x: Tensor) -> Output:
+        if self.mean is None or self.variance is None:
+            raise RuntimeError("Normalization: call adapt(data), or give mean and variance, before")
+        return (as_float(x) - self.mean) / np.maximum(np.sqrt(self.variance), 1e-7)
+
+
+class LayerNormalization(Layer):
+    """γ·(x − μ) / √(σ² + ε) + β: mean μ and variance σ² of each example over the last axis.
+
+    epsilon: ε; Keras's default 1e-3, PyTorch's is 1e-5. center, scale: whether β and γ exist.
+    Source: Ba et al. 2016.
+    """
+
+    parameter_names = ("gamma", "beta")
+
+    def __init__(self, epsilon: float = 1e-3, *, center: bool = True, scale: bool = True,
+                 input_shape: int | Shape | None = None, **rules: Any):  # fmt: skip
+        super().__init__(input_shape, **rules)
+        self.epsilon, self.center, self.scale = epsilon, center, scale
+
+    def build(self, input_shape: Shape) -> None:
+        n = input_shape[-1:]
+        self.gamma = self.make_parameter(ones, n) if self.scale else None
+        self.beta = self.make_parameter(zeros, n) if self.center else None
+
+    def forward(self, x: Tensor) -> Output:
+        x = as_float(x)
+        return layer_norm(x, x.shape[-1], self.gamma, self.beta, self.epsilon)
+
+
+class BatchNormalization(Layer):
+    """γ·(x − μ) / √(σ² + ε) + β: mean μ and variance σ² of each feature over the batch.
+
+    In training, μ and σ² are those of the batch, and the layer keeps their moving averages:
+    moving ← momentum·moving + (1 − momentum)·batch. Outside of training it uses the averages.
+    momentum, epsilon: Keras's defaults. PyTorch's momentum is 1 minus this one, its ε 1e-5, and its
+    moving variance has the divisor N − 1 instead of N.
+    With trainable = False it uses the averages in training, too, as in Keras.
+    The features are the last axis. Source: Ioffe & Szegedy 2015.
+
+    >>> layer = BatchNormalization()
+    >>> layer([[1.0], [3.0]], training=True).data.round(2)
+    array([[-1.],
+           [ 1.]], dtype=float32)
+    """
+
+    parameter_names = ("gamma", "beta")
+
+    def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3, *, center: bool = True,
+                 scale: bool = True, input_shape: int | Shape | None = None,
+                 **rules: Any):  # fmt: skip
+        super().__init__(input_shape, **rules)
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"BatchNormalization: momentum must be in [0, 1], not {momentum!r}")
+        self.momentum, self.epsilon, self.center, self.scale = momentum, epsilon, center, scale
+
+    def build(self, input_shape: Shape) -> None:
+        n = input_shape[-1:]
+        self.gamma = self.make_parameter(ones, n) if self.scale else None
+        self.beta = self.make_parameter(zeros, n) if self.center else None
+        self.moving_mean = self.make_parameter(zeros, n, trainable=False)
+        self.moving_variance = self.make_parameter(ones, n, trainable=False)
+
+    def forward(self, x: Tensor) -> Output:
+        x = as_dtype(x, self.moving_mean.dtype)
+        mean, variance = self.moving_mean, self.moving_variance
+        if self.training and self.trainable:
+            axes = tuple(range(x.ndim - 1))
+            mean = np.mean(x, axis=axes)
+            variance = np.mean(np.square(x - mean), axis=axes)
+            self.update(self.moving_mean, mean)
+            self.update(self.moving_variance, variance)
+        factor = 1 / np.sqrt(variance + self.epsilon)
+        out = (x - mean) * (factor if self.gamma is None else factor * self.gamma)
+        return out if self.beta is None else out + self.beta
+
+    def update(self, moving: Tensor, batch: Tensor) -> None:
+        """Take a batch into a moving average: moving ← momentum·moving + (1 − momentum)·batch."""
+        moving.data *= self.momentum
+        moving.data += (1 - self.momentum) * batch.data

@@ -1,0 +1,84 @@
+"""Regularizers, penalties on parameters that the loss adds, and constraints, kept by every step.
+
+A layer takes them by the name of its parameter: Dense(8, kernel_regularizer="l2",
+bias_constraint=NonNeg()). Names, defaults and formulas are Keras's.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .utils import TensorOrArray, lookup
+
+EPSILON = 1e-7
+
+
+@dataclass(frozen=True)
+class L1L2:
+    """l1·Σ|w| + l2·Σw².
+
+    >>> L1L2(l1=0.1, l2=0.01)(np.array([3.0, -4.0])).round(2)
+    np.float64(0.95)
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.l1 < np.inf and 0 <= self.l2 < np.inf):
+            raise ValueError(f"L1L2: l1 and l2 must be finite numbers ≥ 0, received {self!r}")
+
+    def __call__(self, w: Any) -> TensorOrArray:
+        penalty = self.l1 * np.sum(np.abs(w)) if self.l1 else 0.0
+        return penalty + self.l2 * np.sum(np.square(w)) if self.l2 else penalty
+
+
+def l1(l1: float = 0.01) -> L1L2:
+    """l1·Σ|w|."""
+    return L1L2(l1=l1)
+
+
+def l2(l2: float = 0.01) -> L1L2:
+    """l2·Σw². In Adam and its like, the optimizer's weight_decay takes another step than l2."""
+    return L1L2(l2=l2)
+
+
+@dataclass(frozen=True)
+class MaxNorm:
+    """w · min(‖w‖, c) / ‖w‖: the norm over the axis, the inputs of a unit, is at most c."""
+
+    max_value: float = 2.0
+    axis: int | tuple[int, ...] = 0
+
+    def __call__(self, w: np.ndarray) -> np.ndarray:
+        norm = np.sqrt(np.sum(np.square(w), axis=self.axis, keepdims=True))
+        return w * (np.clip(norm, 0, self.max_value) / (EPSILON + norm))
+
+
+@dataclass(frozen=True)
+class NonNeg:
+    """max(w, 0)."""
+
+    def __call__(self, w: np.ndarray) -> np.ndarray:
+        return np.maximum(w, 0)
+
+
+REGULARIZERS: dict[str, Callable] = {"l1": l1(), "l2": l2(), "l1_l2": L1L2(0.01, 0.01)}
+CONSTRAINTS: dict[str, Callable] = {"max_norm": MaxNorm(), "non_neg": NonNeg()}
+TABLES = {"regularizer": REGULARIZERS, "constraint": CONSTRAINTS}
+
+
+def parameter_rules(who: str, names: Iterable[str], rules: dict[str, Any]) -> dict[str, Callable]:
+    """Return the rules that are not None, as functions; names: the options that `who` has."""
+    known = {f"{name}_{kind}": kind for name in names for kind in TABLES}
+    known["activity_regularizer"] = "regularizer"
+    found = {}
+    for option, rule in rules.items():
+        kind = lookup(f"option of {who}", option, known)
+        if rule is not None:
+            found[option] = rule if callable(rule) else lookup(kind, rule, TABLES[kind])
+            if isinstance(rule, type):
+                raise TypeError(f"{who}: {option} must be an object; write {rule.__name__}()")
+    return found
