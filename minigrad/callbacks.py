@@ -19,6 +19,7 @@ batch or epoch. Names and meanings are Keras's; the classes say where they diffe
 
 import codecs
 import csv
+import inspect
 import math
 import signal
 import threading
@@ -114,15 +115,18 @@ class Monitor(Callback):
     """Base class: watch one number in the logs for improvement.
 
     monitor: its name, such as "val_loss"; an unknown name raises before the training starts.
-    mode: "min", "max", or "auto": "max" for accuracies, else "min".
+    mode: "min", "max", or "auto": "max" for accuracies, auc, precision and recall, else "min".
     min_delta: a smaller change is not an improvement. NaN is never an improvement.
     patience: number of epochs without improvement before acting; 0 means 1.
+    verbose: 1 to print a line when the callback acts.
     """
 
-    def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0, patience: int = 1):
-        modes = {"auto": "acc" in str(monitor).lower(), "min": False, "max": True}
+    def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0, patience: int = 1,
+                 verbose: int = 0):  # fmt: skip
+        upward = any(word in str(monitor).lower() for word in ("acc", "auc", "precision", "recall"))
+        modes = {"auto": upward, "min": False, "max": True}
         self.maximize = lookup(f"mode for {type(self).__name__}", mode, modes)
-        self.monitor = monitor
+        self.monitor, self.verbose = monitor, verbose
         self.watched = f"{'max' if self.maximize else 'min'} of {monitor}"  # checked by a resume
         self.min_delta = abs(min_delta)
         self.patience = max(patience, 1)
@@ -141,6 +145,10 @@ class Monitor(Callback):
         self.best, self.wait = (score, 0) if better else (self.best, self.wait + 1)
         return better
 
+    def say(self, epoch: int, what: str) -> None:
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: {type(self).__name__}: {what}")
+
     def state_dict(self) -> dict[str, Any]:
         return {"watched": self.watched, "best": self.best, "wait": self.wait}
 
@@ -157,15 +165,18 @@ class Monitor(Callback):
 class EarlyStopping(Monitor):
     """Stop the training after `patience` epochs without improvement.
 
-    restore_best_weights: load the weights of the best epoch when the training ends. (In Keras only
-    if this callback stopped the training.) The last epoch's weights are in the files of
-    ModelCheckpoint.
+    baseline: an epoch that is not better than this number counts as one without improvement.
+    restore_best_weights: load the weights of the best epoch when the training ends, as Keras 3
+    does. The last epoch's weights are in the files of ModelCheckpoint.
+    start_from_epoch: the number of epochs to wait before the first look.
     """
 
     def __init__(self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0,
-                 mode: str = "auto", restore_best_weights: bool = False):  # fmt: skip
-        super().__init__(monitor, mode, min_delta, patience)
-        self.restore_best_weights = restore_best_weights
+                 verbose: int = 0, mode: str = "auto", baseline: float | None = None,
+                 restore_best_weights: bool = False, start_from_epoch: int = 0):  # fmt: skip
+        super().__init__(monitor, mode, min_delta, patience, verbose)
+        self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+        self.baseline = baseline
         self.weights: dict[str, np.ndarray] = {}
 
     def on_train_begin(self, logs: Logs) -> None:
@@ -173,10 +184,18 @@ class EarlyStopping(Monitor):
         self.model.stop_training |= self.wait >= self.patience  # a resumed training may be over
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        if epoch < self.start_from_epoch:
+            return
+        wait = self.wait
         if self.improved(logs):
             with self.model.evaluation_weights():
                 self.weights = self.model.state_dict() if self.restore_best_weights else {}
-        self.model.stop_training |= self.wait >= self.patience
+            sign = 1 if self.maximize else -1
+            if self.baseline is not None and self.best <= sign * self.baseline + self.min_delta:
+                self.wait = wait + 1
+        if self.wait >= self.patience:
+            self.model.stop_training = True
+            self.say(epoch, f"no better {self.monitor} for {self.wait} epochs; the training stops")
 
     def on_train_end(self, logs: Logs) -> None:
         if self.weights:
@@ -203,9 +222,9 @@ class ReduceLROnPlateau(Monitor):
     """
 
     def __init__(self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10,
-                 mode: str = "auto", min_delta: float = 1e-4, cooldown: int = 0,
+                 verbose: int = 0, mode: str = "auto", min_delta: float = 1e-4, cooldown: int = 0,
                  min_lr: float = 0.0):  # fmt: skip
-        super().__init__(monitor, mode, min_delta, patience)
+        super().__init__(monitor, mode, min_delta, patience, verbose)
         if not 0 < factor < 1:
             raise ValueError(f"ReduceLROnPlateau: factor must be in (0, 1), received {factor!r}")
         self.factor, self.cooldown, self.min_lr = factor, cooldown, min_lr
@@ -220,6 +239,31 @@ class ReduceLROnPlateau(Monitor):
         if not self.improved(logs) and self.wait >= self.patience:
             optimizer.lr = min(optimizer.lr, max(self.factor * optimizer.lr, self.min_lr))
             self.wait = -self.cooldown
+            self.say(epoch, f"the lr is now {optimizer.lr:g}")
+
+
+class LearningRateScheduler(Callback):
+    """lr ← schedule(epoch, lr), or schedule(epoch), before each epoch; epochs count from 0.
+
+    A function of the step is simpler and needs no callback: Adam(lr=CosineDecay(0.01, 1000)).
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0):
+        if not callable(schedule):
+            required = "a function of (epoch, lr) or (epoch) is required"
+            raise TypeError(f"LearningRateScheduler: {required}, received {schedule!r}")
+        self.schedule, self.verbose = schedule, verbose
+
+    def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
+        optimizer = self.model.optimizer
+        try:
+            inspect.signature(self.schedule).bind(epoch, optimizer.lr)
+        except TypeError:
+            optimizer.lr = self.schedule(epoch)
+        else:
+            optimizer.lr = self.schedule(epoch, optimizer.lr)
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: LearningRateScheduler: the lr is now {optimizer.lr:g}")
 
 
 class ModelCheckpoint(Monitor):
@@ -231,18 +275,21 @@ class ModelCheckpoint(Monitor):
     number that is not measured yet is nan.
     save_freq: "epoch", or a number of batches.
     save_best_only: save only after epochs in which `monitor` improved; needs save_freq="epoch".
+    save_weights_only: save a file for load_weights, which `fit` cannot resume.
     Raises before the training starts if the folder cannot be written, or if it holds a later
     checkpoint of another training.
     """
 
-    def __init__(self, path: str | Path, monitor: str = "val_loss", save_best_only: bool = False,
-                 mode: str = "auto", save_freq: str | int = "epoch", keep: int = 3):  # fmt: skip
-        super().__init__(monitor, mode)
+    def __init__(self, path: str | Path, monitor: str = "val_loss", verbose: int = 0,
+                 save_best_only: bool = False, save_weights_only: bool = False, mode: str = "auto",
+                 save_freq: str | int = "epoch", keep: int = 3):  # fmt: skip
+        super().__init__(monitor, mode, verbose=verbose)
         if save_freq != "epoch":
             save_freq = positive_int('ModelCheckpoint: save_freq, if not "epoch",', save_freq)
             if save_best_only:
                 raise ValueError('ModelCheckpoint: save_best_only needs save_freq="epoch"')
         self.folder, self.path, self.save_best_only = Path.cwd(), str(path), save_best_only
+        self.save_weights_only = save_weights_only
         self.save_freq, self.keep = save_freq, positive_int("ModelCheckpoint: keep", keep)
 
     def on_train_begin(self, logs: Logs) -> None:
@@ -265,7 +312,12 @@ class ModelCheckpoint(Monitor):
 
     def save(self, epoch: int, logs: Logs) -> None:
         if math.isfinite(logs["loss"]):
-            self.model.save(self.file_or_folder(epoch + 1, logs), keep=self.keep)
+            path = self.file_or_folder(epoch + 1, logs)
+            if self.save_weights_only:
+                self.model.save_weights(path)
+            else:
+                path = self.model.save(path, keep=self.keep)
+            self.say(epoch, f"saved {path}")
 
     def file_or_folder(self, number: int, logs: Logs) -> Path:
         """Return the path; fill in its fields, the number of the epoch and the logs."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import functional
-from .autograd import Tensor
+from .autograd import Tensor, no_grad
 from .autograd.conversion import unwrap
 from .functional import (
     Probabilities,
@@ -176,16 +176,25 @@ class TargetFirst:
 
     The values of a loss that returns one for each example are averaged.
     is_metric: pass plain arrays to f, as scikit-learn's metrics require.
+
+    A metric that is no mean of its values has `statistics` instead, a method of (y_true, y_pred)
+    with a row of numbers for each example, and `finish`: the metric is finish(mean of the rows).
     """
 
     def __init__(self, f: Callable, name: str | None = None, is_metric: bool = False):
         self.f, self.__name__, self.is_metric = f, name or name_of(f), is_metric
+        self.finish = getattr(f, "finish", None)
+        self.is_weighted = getattr(f, "is_weighted", False)  # statistics(…, sample_weight)
 
     def __call__(
         self, prediction: Any, target: Any, sample_weight: TensorLike | None = None
     ) -> TensorOrArray:
         if self.is_metric:
-            values = unwrap(self.f(np.asarray(unwrap(target)), np.asarray(unwrap(prediction))))
+            arrays = np.asarray(unwrap(target)), np.asarray(unwrap(prediction))
+            if self.finish:
+                weight = (sample_weight,) if self.is_weighted else ()
+                return np.mean(self.f.statistics(*arrays, *weight), axis=0)  # type: ignore[attr-defined]
+            values = unwrap(self.f(*arrays))
             return np.mean(values) if isinstance(values, np.ndarray) else values
         if isinstance(self.f, Loss):
             return self.f(target, prediction, sample_weight)
@@ -195,6 +204,29 @@ class TargetFirst:
             raise ValueError(f"{self.__name__}: with weights, {required}; received {values!r:.80}")
         is_scalar = not isinstance(values, Tensor) or values.ndim == 0
         return values if is_scalar else np.mean(weighted(values, sample_weight))
+
+
+def measure(
+    metrics: dict[str, Callable], prediction: Any, y: Any, sample_weight: Any = None
+) -> dict[str, Any]:
+    """Return these metrics as numbers; those with statistics, see TargetFirst, as arrays."""
+    numbers: dict[str, Any] = {}
+    for name, f in metrics.items():
+        with no_grad():
+            weight = (sample_weight,) if getattr(f, "is_weighted", False) else ()
+            value = unwrap(f(prediction, y, *weight))
+        has_statistics = getattr(f, "finish", None) is not None
+        fits = has_statistics or np.size(value) == 1
+        if not fits or np.asarray(value).dtype.kind not in "fbiu":
+            raise TypeError(f"the metric {name!r} must return a number, not {value!r:.80}")
+        numbers[name] = value if has_statistics else float(np.ravel(value)[0])
+    return numbers
+
+
+def finish(metrics: dict[str, Callable], means: dict[str, Any]) -> dict[str, float]:
+    """Return the loss and the metrics whose numbers or statistics have these means."""
+    functions = {name: getattr(f, "finish", None) for name, f in metrics.items()}
+    return {k: float(f(x)) if (f := functions.get(k)) else x for k, x in means.items()}
 
 
 def name_of(f: Callable) -> str:

@@ -18,6 +18,7 @@ from .datasets import batches
 from .initializers import new_rng
 from .layer import Layer, unbuilt_layers
 from .layer_state import activity_penalties, set_var, training_mode
+from .losses import finish, measure
 from .trainer import History, Trainer
 from .training_data import Stream, example_weights, is_stream, match_target, split_pair
 from .training_state import RunningMeans, TrainingState, checksum
@@ -54,6 +55,8 @@ class Model(Layer):
     seed: fixes initial parameters, shuffling and dropout; the same seed gives the same bits.
     `np.random.seed` has no effect on them.
     """
+
+    logs_running_means = False  # of batches, for callbacks: means over the epoch so far
 
     def __init__(self, seed: int | None = None):
         super().__init__()
@@ -112,14 +115,16 @@ class Model(Layer):
         class_weight: Mapping[int, float] | None = None,
     ) -> Logs:  # fmt: skip
         """Take one optimizer step; return the loss and metrics from before the step."""
-        if not (self.callbacks and self.callbacks.running):  # `fit` has built and bound them
-            self.require_compiled("train_on_batch")
-            if not self.built or unbuilt_layers(self):
-                with inference_mode():
-                    self(x)
-            self.optimizer.bind(self.named_parameters())
-        if class_weight is not None:
-            sample_weight = example_weights("train_on_batch", y, sample_weight, class_weight)
+        self.require_compiled("train_on_batch")
+        if not self.built or unbuilt_layers(self):
+            with inference_mode():
+                self(x)
+        self.optimizer.bind(self.named_parameters())
+        weight = example_weights("train_on_batch", y, sample_weight, class_weight)
+        return finish(self.metrics, self.train_step(x, y, weight))
+
+    def train_step(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Take a step with an optimizer that is bound; return loss and metrics before `finish`."""
         passes = []
 
         def closure() -> Tensor:
@@ -134,7 +139,9 @@ class Model(Layer):
             self.optimizer.zero_grad()
         if self.has_rules:
             self.apply_constraints()
-        return self.compute_metrics(self.metrics, *passes[0])
+        loss, prediction, target = passes[0]
+        metrics = measure(self.metrics, prediction, target, sample_weight)
+        return {"loss": loss.item()} | metrics
 
     def loss_of(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Tensor, Tensor, Any]:
         """Return the loss with all penalties, the prediction, and y in the prediction's shape."""
@@ -152,25 +159,14 @@ class Model(Layer):
             raise TypeError(f"the loss must be a Tensor of one number, not {loss!r:.80}")
         return sum(penalties, loss), prediction, y
 
-    def compute_metrics(
-        self, metrics: dict[str, Callable], loss: Any, prediction: Any, y: object
-    ) -> Logs:
-        """Return the loss and these metrics as numbers."""
-        with no_grad():
-            values = {name: unwrap(f(prediction, y)) for name, f in metrics.items()}
-        for name, value in values.items():
-            if np.size(value) != 1 or np.asarray(value).dtype.kind not in "fbiu":
-                raise TypeError(f"the metric {name!r} must return a number, not {value!r:.80}")
-        return {"loss": loss.item()} | {k: float(np.ravel(x)[0]) for k, x in values.items()}
-
     def fit(self, x: Any, y: npt.ArrayLike | None = None, batch_size: int | None = 32,
             epochs: int = 1, verbose: int | str = 1,
             callbacks: Callback | Iterable[Callback] | None = None,
             validation_split: float = 0.0, validation_data: Any = None, shuffle: bool = True,
             class_weight: Mapping[int, float] | None = None,
-            sample_weight: npt.ArrayLike | None = None, *, steps_per_epoch: int | None = None,
-            validation_steps: int | None = None, resume: str | Path | None = None,
-            ) -> History:  # fmt: skip
+            sample_weight: npt.ArrayLike | None = None, initial_epoch: int = 0,
+            steps_per_epoch: int | None = None, validation_steps: int | None = None,
+            *, resume: str | Path | None = None) -> History:  # fmt: skip
         """Train for some epochs; return the history of loss, metrics (epoch means) and lr.
 
         x, y: examples and targets, (N, …) each, finite numbers. Or x: an iterable of batches
@@ -182,6 +178,7 @@ class Model(Layer):
         examples for that; it can also be (x, y, sample_weight), or an iterable of batches.
         class_weight, sample_weight: factors of the loss, for each class {0: 1.0, 1: 5.0} and for
         each example. As in Keras, the metrics and the validation have no class weights.
+        initial_epoch: the number of the first epoch, from 0; `epochs` is that of the last, from 1.
         steps_per_epoch, validation_steps: the number of batches to take from an iterable.
         resume: a checkpoint, or a folder of them, of a training with the same arguments. It
         continues, up to `epochs` in total, with the same bits as without the interruption. The
@@ -214,7 +211,7 @@ class Model(Layer):
         arrays = [a for data in (train, test) if isinstance(data, list) for a in data]
         n = 0 if isinstance(train, Stream) else len(train[0])
         shape = n, batch_size, shuffle, validation_split
-        state = TrainingState(*shape, loss, checksum(*arrays), logged)
+        state = TrainingState(*shape, loss, checksum(*arrays), logged, epoch=initial_epoch)
         self.dry_run(train, train if test is None else test)
         callback_list = self.begin_training(state, callbacks, resume)
         if split := state.validation_size:
@@ -222,7 +219,7 @@ class Model(Layer):
         make_batches = partial(self.batches_of, train, batch_size, shuffle=shuffle)
         validation = None if test is None else partial(self.batches_of, test, batch_size)
         Trainer(self, state, callback_list, make_batches, validation, verbose).train(epochs)
-        return History(state.history, self, epochs)
+        return History(state.history, self, epochs, initial_epoch)
 
     def require_compiled(self, who: str) -> None:
         """Raise RuntimeError if there is no layer, optimizer or loss yet."""
@@ -289,19 +286,21 @@ class Model(Layer):
 
     def evaluate_batches(self, data: Iterable[Any]) -> Logs:
         """Return the mean loss and metrics on these batches, in evaluation mode."""
-        of_all = {k: f for k, f in self.metrics.items() if getattr(f, "is_metric", False)}
+        of_users = {k: f for k, f in self.metrics.items() if getattr(f, "is_metric", False)}
+        of_all = {k: f for k, f in of_users.items() if not getattr(f, "finish", None)}
         of_batch = {k: f for k, f in self.metrics.items() if k not in of_all}
         means, seen = RunningMeans(), []
         with inference_mode(), self.evaluation_weights():
             for x, y, *weight in data:
                 loss, prediction, y = self.loss_of(x, y, *weight)
-                means.add(self.compute_metrics(of_batch, loss, prediction, y), len(x))
+                numbers = measure(of_batch, prediction, y, *weight)
+                means.add({"loss": loss.item()} | numbers, len(x))
                 if of_all:
                     seen.append((prediction.data, y))
-        numbers = means.means()
+        numbers = finish(self.metrics, means.means())
         if of_all:
             every = [np.concatenate(parts) for parts in zip(*seen)]
-            numbers = self.compute_metrics(of_all, np.array(0.0), *every) | numbers
+            numbers |= measure(of_all, *every)
         return {name: numbers[name] for name in ["loss", *self.metrics]}
 
     def evaluate(

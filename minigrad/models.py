@@ -117,8 +117,10 @@ def load_model(path: str | Path, custom_objects: Mapping[str, Any] | None = None
                     model(np.zeros((1, *shape), np.float32))
         if compiled := described.get("compile"):
             loss, metrics = (saving.from_config(compiled[k], {}) for k in ("loss", "metrics"))
-            model.compile(optimizers.from_name(compiled["optimizer"]), loss, metrics)
-    optimizer = model.optimizer if "optimizer" in content else None
+            name: Any = compiled["optimizer"]
+            name = name if isinstance(name, str) else optimizers.from_name(name)
+            model.compile(optimizer=name, loss=loss, metrics=metrics)
+    optimizer: Any = model.optimizer if "optimizer" in content else None
     if optimizer is not None:
         optimizer.bind(model.named_parameters())
     checkpoint.restore(content, model, optimizer)

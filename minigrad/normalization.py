@@ -28,8 +28,8 @@ class Normalization(Layer):
         super().__init__(input_shape)
         if (mean is None) != (variance is None):
             raise ValueError("Normalization: give both mean and variance, or neither")
-        self.mean = None if mean is None else Tensor(as_float(mean))
-        self.variance = None if variance is None else Tensor(as_float(variance))
+        self.mean: Any = None if mean is None else as_float(np.asarray(mean))
+        self.variance: Any = None if variance is None else as_float(np.asarray(variance))
 
     def adapt(self, data: npt.ArrayLike) -> Self:
         """Take mean and variance from these examples (N, …, features)."""

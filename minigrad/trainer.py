@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from . import plotting
 from .callbacks import CallbackList, Logs
+from .losses import finish
 from .training_state import TrainingState
 
 
@@ -19,9 +20,10 @@ class History:
     epoch, params, model: the numbers of the epochs, the arguments of the training, the model.
     """
 
-    def __init__(self, history: dict[str, list[float]], model: Any = None, epochs: int = 0) -> None:
+    def __init__(self, history: dict[str, list[float]], model: Any = None, epochs: int = 0,
+                 initial_epoch: int = 0) -> None:  # fmt: skip
         self.history, self.model, self.params = history, model, {"epochs": epochs}
-        self.epoch = list(range(len(history.get("loss", ()))))
+        self.epoch = [initial_epoch + i for i in range(len(history.get("loss", ())))]
 
     def __repr__(self) -> str:
         return "History(" + ", ".join(f"{k}: {v[-1]:.4g}" for k, v in self.history.items()) + ")"
@@ -79,11 +81,15 @@ class Trainer:
         with tqdm(total=count, initial=state.batch, desc=title, disable=hide) as bar:
             for batch in islice(batches, state.batch, None):
                 self.callbacks("on_train_batch_begin", state.batch, {})
-                logs = model.train_on_batch(*batch)
-                state.means.add(logs, len(batch[0]))
+                numbers = model.train_step(*batch)
+                state.means.add(numbers, len(batch[0]))
+                if model.logs_running_means:
+                    numbers = state.means.means()
+                logs = finish(model.metrics, numbers)
                 state.batch += 1
                 if self.show_bar:
-                    bar.set_postfix(state.means.means(), refresh=False)
+                    means = finish(model.metrics, state.means.means())
+                    bar.set_postfix(means, refresh=False)
                     bar.update()
                 self.callbacks("on_train_batch_end", state.batch - 1, logs)
                 if model.stop_training:
@@ -93,7 +99,8 @@ class Trainer:
 
     def finish_epoch(self, title: str) -> Logs:
         """Evaluate, print and record a complete epoch; return its logs."""
-        epoch, logs = self.state.epoch, self.state.means.means()
+        epoch = self.state.epoch
+        logs = finish(self.model.metrics, self.state.means.means())
         if self.validation is not None:
             self.callbacks("on_test_begin", {})
             numbers = self.model.evaluate_batches(self.validation())

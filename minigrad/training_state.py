@@ -24,15 +24,15 @@ def checksum(*arrays: np.ndarray) -> int:
 class RunningMeans:
     """Means of named numbers over batches, weighted by the number of examples."""
 
-    sums: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, Any] = field(default_factory=dict)  # numbers, or arrays of statistics
     count: int = 0
 
-    def add(self, numbers: dict[str, float], count: int) -> None:
+    def add(self, numbers: dict[str, Any], count: int) -> None:
         self.count += count
         for name, number in numbers.items():
             self.sums[name] = self.sums.get(name, 0.0) + number * count
 
-    def means(self) -> dict[str, float]:
+    def means(self) -> dict[str, Any]:
         return {name: total / self.count for name, total in self.sums.items()}
 
 
@@ -103,7 +103,7 @@ class TrainingState:
         natural = [type(n) is int and n >= 0 for n in (self.seed, epoch, batch, count)]
         yield "seed and counts are integers, 0 or more", all(natural)
         types = {type(x) for x in chain(sums.values(), *history.values())}
-        yield "sums and history are numbers", types <= {int, float}
+        yield "sums and history are numbers", types <= {int, float, np.ndarray}
         yield "the history has the logged names", list(history) == (self.logged if epoch else [])
         lengths = {len(column) for column in history.values()}
         yield "the history has one number per epoch", lengths <= {epoch}
