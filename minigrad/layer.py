@@ -98,8 +98,12 @@ class Layer(LayerState):
 
     def build_once(self, input_shape: Shape) -> None:
         self.make_rng()
-        self.build(input_shape)
-        self.built = True
+        self.built = True  # so that a missing attribute in build does not build again
+        try:
+            self.build(input_shape)
+        except BaseException:
+            self.built = False
+            raise
 
     def build_where_shape_is_known(self) -> bool:
         """Build this layer if its input shape is known; return whether there was that to do."""

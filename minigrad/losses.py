@@ -16,12 +16,11 @@ from . import functional
 from .autograd import Tensor, no_grad
 from .autograd.conversion import unwrap
 from .functional import (
-    Probabilities,
     SigmoidProbabilities,
     SoftmaxProbabilities,
     cross_entropy,
+    log_softmax,
     mean_squared_error,
-    nll_loss,
     rows_of_labels,
     same_shape,
     weighted,
@@ -93,20 +92,27 @@ class CategoricalCrossentropy(Loss):
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0):
         self.from_logits, self.label_smoothing = from_logits, label_smoothing
 
+    def has_logits(self, y_pred: Any) -> bool:
+        return self.from_logits or isinstance(y_pred, SoftmaxProbabilities)
+
+    def call(self, y_true: TensorLike, y_pred: TensorLike) -> TensorOrArray:
+        p = y_pred.logits if isinstance(y_pred, SoftmaxProbabilities) else as_float(y_pred)
+        t, s = rows_of_labels(type(self).__name__, p, y_true), self.label_smoothing
+        t = t * (1 - s) + s / p.shape[-1] if s else t
+        if self.has_logits(y_pred):
+            log_p = log_softmax(p)
+        else:
+            warn_of_negative("categorical_crossentropy", "softmax", p)
+            p = p / np.sum(p, axis=-1, keepdims=True)
+            log_p = np.log(np.clip(p, EPSILON, 1 - EPSILON))
+        return -np.sum(t * np.where(t == 0, 0, log_p), axis=-1)
+
     def __call__(
         self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
     ) -> TensorOrArray:
-        has_logits = self.from_logits or isinstance(y_pred, SoftmaxProbabilities)
-        if self.label_smoothing or not has_logits:
-            p = y_pred if isinstance(y_pred, Probabilities) else as_float(y_pred)
-            t = rows_of_labels(type(self).__name__, p, y_true)
-            s = self.label_smoothing
-            y_true = t * (1 - s) + s / p.shape[-1] if s else t
-        if has_logits:
-            return cross_entropy(y_pred, y_true, sample_weight)
-        warn_of_negative("categorical_crossentropy", "softmax", p)
-        p = p / np.sum(p, axis=-1, keepdims=True)
-        return nll_loss(np.log(np.clip(p, EPSILON, 1 - EPSILON)), y_true, sample_weight)
+        if self.has_logits(y_pred) and not self.label_smoothing:
+            return cross_entropy(y_pred, y_true, sample_weight)  # one operation
+        return super().__call__(y_true, y_pred, sample_weight)
 
 
 SparseCategoricalCrossentropy = CategoricalCrossentropy

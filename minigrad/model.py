@@ -70,6 +70,9 @@ class Model(Layer):
         self.stop_training = False
         self.has_rules = False  # regularizers or constraints
 
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        self.input_shape = input_shape
+
     @contextmanager
     def rollback_on_error(self) -> Iterator[None]:
         """Restore layers and RNG if the block raises."""
@@ -212,7 +215,7 @@ class Model(Layer):
         n = 0 if isinstance(train, Stream) else len(train[0])
         shape = n, batch_size, shuffle, validation_split
         state = TrainingState(*shape, loss, checksum(*arrays), logged, epoch=initial_epoch)
-        self.dry_run(train, train if test is None else test)
+        self.dry_run(*[data for data in (train, test) if data is not None])
         callback_list = self.begin_training(state, callbacks, resume)
         if split := state.validation_size:
             test, train = [a[-split:] for a in train], [a[:-split] for a in train]

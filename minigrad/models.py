@@ -50,7 +50,7 @@ class Sequential(Model):
         with self.rollback_on_error():
             self.layers = [*self.layers, layer]
             if len(self.layers) == 1:
-                self.input_shape = layer.input_shape
+                self.input_shape = layer.input_shape or self.input_shape
             if self.input_shape is not None:
                 self.build(self.input_shape)
         self.optimizer = None

@@ -40,6 +40,17 @@ class Normalization(Layer):
         self.variance = Tensor(np.var(x, axis=axes, dtype=float).astype(dtype))
         return self
 
+    def get_config(self) -> dict[str, Any]:
+        adapted = isinstance(self.mean, Tensor)
+        return {"mean": self.mean, "variance": self.variance, "adapted": adapted}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        layer = cls(mean=config["mean"], variance=config["variance"])
+        if config["adapted"]:
+            layer.mean, layer.variance = (Tensor(np.array(config[k])) for k in ("mean", "variance"))
+        return layer
+
     def forward(self, x: Tensor) -> Output:
         if self.mean is None or self.variance is None:
             raise RuntimeError("Normalization: call adapt(data), or give mean and variance, before")

@@ -7,13 +7,14 @@ import numpy as np
 from .autograd import Tensor
 from .functional import linear
 from .initializers import glorot_uniform, orthogonal, zeros
-from .layer import Layer, Output, Shape
+from .layer import Layer, Output, Shape, get_activation
 from .utils import as_dtype, positive_int
 
 
 class SimpleRNN(Layer):
     """hₜ = tanh(xₜ·W + hₜ₋₁·U + b): x (N, T, inputs) with T ≥ 1 to the last h (N, units).
 
+    activation: another function for tanh, or its name: see Dense.
     return_sequences: return every h, (N, T, units).
     `layer(x, h)` starts from the state h (N, units); `layer(x)` starts from 0.
     To continue a long sequence, pass the last h of the piece before. Pass its `.data` to truncate
@@ -30,11 +31,11 @@ class SimpleRNN(Layer):
 
     parameter_names = ("kernel", "recurrent", "bias")
 
-    def __init__(self, units: int, return_sequences: bool = False, *,
+    def __init__(self, units: int, return_sequences: bool = False, *, activation: Any = "tanh",
                  input_shape: int | Shape | None = None, **rules: Any):  # fmt: skip
         super().__init__(input_shape, **rules)
         self.units = positive_int("SimpleRNN: units", units)
-        self.return_sequences = return_sequences
+        self.return_sequences, self.activation = return_sequences, get_activation(activation)
 
     def build(self, input_shape: Shape) -> None:
         if len(input_shape) != 2:
@@ -57,6 +58,6 @@ class SimpleRNN(Layer):
         x_projected = linear(x.astype(self.kernel.dtype), self.kernel, self.bias)
         states = []
         for t in range(x.shape[1]):
-            h = np.tanh(x_projected[:, t] + h @ self.recurrent_kernel)
+            h = self.activation(x_projected[:, t] + h @ self.recurrent_kernel)
             states.append(h)
         return np.stack(states, axis=1) if self.return_sequences else h

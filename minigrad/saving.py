@@ -85,7 +85,7 @@ def to_config(value: Any) -> Any:
         for key, function in table.items():
             if function is value:
                 return {"function": key, "kind": kind}
-    what = getattr(value, "__name__", repr(value))
+    what = getattr(value, "__name__", type(value).__name__)
     how = "put @minigrad.saving.register before its definition"
     raise ValueError(f"{what} is not registered; {how}")
 

@@ -1,0 +1,71 @@
+"""The Keras face: Keras 3's names with Keras 3's meanings, over minigrad's own models.
+
+Replace `tensorflow.keras`, `tf.keras` or `keras` by `minigrad.keras` in the imports of a program
+for a small network, and run it:
+
+    from minigrad import keras
+    model = keras.Sequential([keras.layers.Dense(10, activation="softmax", input_shape=(784,))])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+The words, defaults and formulas here are Keras's. In minigrad itself they are:
+
+| Keras | minigrad |
+|---|---|
+| `Adam(learning_rate=…, beta_1=…)` | `Adam.as_in("keras", lr=…, beta1=…)` |
+| `SGD(clipnorm=…, weight_decay=…)` | `clip_norm=`, and `decoupled_weight_decay=True` |
+| `keras.utils.set_random_seed(0)` | `Sequential(layers, seed=0)` |
+| `y_true, y_pred` | our functions take (prediction, target) |
+| `categorical_crossentropy` refuses integer labels | it takes integers and one-hot rows |
+| `layers.Layer` with `call`, `add_weight` | `Layer` with `forward`; tensors as attributes |
+| `model.get_weights()` | `model.state_dict()`, by name |
+| `LeakyReLU`, `PReLU`, … | a function: `Dense(8, leaky_relu)` |
+| `tf.GradientTape` | `loss.backward()` |
+| `model.save("m.keras")` | `model.save("m.npz")`: no pickle |
+
+A name that is missing raises an error that says what there is.
+"""
+
+import sys
+
+from . import (
+    activations,
+    backend,
+    callbacks,
+    constraints,
+    datasets,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    regularizers,
+    schedules,
+    utils,
+)
+from .backend import names_of
+from .layers import Input
+from .models import Model, Sequential
+
+__version__ = "3.0"  # the version of Keras whose names these are
+
+ops = config = random = backend
+saving = models
+# Older programs import from modules inside these; Python finds them here.
+INSIDE = {
+    "ops": backend, "config": backend, "random": backend, "saving": models,
+    "layers.core": layers, "layers.normalization": layers, "layers.advanced_activations": layers,
+    "engine.training": models, "utils.np_utils": utils,
+    "optimizers.schedules": schedules, "optimizers.legacy": optimizers,
+    "datasets.mnist": datasets.mnist, "datasets.fashion_mnist": datasets.fashion_mnist,
+}  # fmt: skip
+sys.modules.update({f"{__name__}.{name}": module for name, module in INSIDE.items()})
+
+__all__ = [
+    "Input", "Model", "Sequential", "activations", "backend", "callbacks", "constraints",
+    "datasets", "initializers", "layers", "losses", "metrics", "models", "optimizers",
+    "regularizers", "schedules", "utils",
+]  # fmt: skip
+
+
+__getattr__ = names_of("keras", __all__)

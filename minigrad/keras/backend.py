@@ -1,0 +1,116 @@
+"""keras.backend, keras.ops and keras.random: the float type, names of layers, NumPy's functions."""
+
+import difflib
+import inspect
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import activations as more
+from .. import functional
+from ..autograd import Tensor
+from ..autograd.conversion import unwrap
+
+_float = "float32"
+_names: Counter[str] = Counter()
+
+
+def floatx() -> str:
+    """Return the dtype of new parameters and of float inputs."""
+    return _float
+
+
+def set_floatx(dtype: str) -> None:
+    """Set the dtype of new parameters and of float inputs: "float32" or "float64"."""
+    global _float
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f'set_floatx: "float32" or "float64" is required, received {dtype!r}')
+    _float = dtype
+
+
+def epsilon() -> float:
+    return 1e-7
+
+
+def clear_session() -> None:
+    """Count the names of layers from the beginning."""
+    _names.clear()
+
+
+def snake_case(name: str) -> str:
+    """Return "mean_squared_error" for "MeanSquaredError"."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def new_name(class_name: str) -> str:
+    """Return "dense", then "dense_1", … for "Dense"."""
+    name = snake_case(class_name)
+    _names[name] += 1
+    return f"{name}_{_names[name] - 1}" if _names[name] > 1 else name
+
+
+def as_floatx(x: Any) -> Any:
+    """Return numbers as an array; floats get the dtype floatx."""
+    array = unwrap(x) if isinstance(x, Tensor) else np.asarray(x)
+    return array.astype(_float, copy=False) if array.dtype.kind == "f" else array
+
+
+def names_of(module: str, table: Mapping[str, Any] | list[str]) -> Callable[[str], Any]:
+    """Return a module's __getattr__: look a name up, or say what there is.
+
+    ImportError, because Python replaces the text of an AttributeError in `from m import name`.
+    """
+
+    def look_up(name: str) -> Any:
+        if isinstance(table, Mapping) and name in table:
+            return table[name]
+        if name.startswith("_"):
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        near = difflib.get_close_matches(name, list(table), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        known = ", ".join(sorted(table))
+        raise ImportError(f"minigrad.{module} has no {name}{hint} It has: {known}")
+
+    return look_up
+
+
+def options_of(who: str, function: Callable, skip: int, args: Any, options: Any) -> dict[str, Any]:
+    """Return the options of a function by name; its first `skip` parameters are none."""
+    names = list(inspect.signature(function).parameters)[skip:]
+    if len(args) > len(names) or not options.keys() <= {*names}:
+        received = ", ".join([*map(repr, args[len(names) :]), *(options.keys() - {*names})])
+        raise TypeError(f"{who} has the arguments {', '.join(names)}; received {received}")
+    return dict(zip(names, args)) | options
+
+
+def get_value(x: Any) -> Any:
+    return x.numpy() if hasattr(x, "numpy") else x
+
+
+def set_value(x: Any, value: Any) -> None:
+    """Assign to optimizer.learning_rate, or to a weight."""
+    if isinstance(x, Tensor):
+        x.data[...] = value
+        x.version += 1
+    else:
+        x.assign(value)
+
+
+def cast(x: Any, dtype: str) -> Any:
+    return x.astype(dtype) if isinstance(x, Tensor) else np.asarray(x, dtype)
+
+
+# Keras's names of NumPy's functions; every other name is NumPy's, or an activation
+RENAMED = {
+    "dot": np.matmul, "pow": np.power, "convert_to_tensor": np.asarray, "cast": cast,
+    "softmax": functional.softmax, "sigmoid": functional.sigmoid, "relu": functional.relu,
+    "softplus": more.softplus, "silu": more.silu, "logsumexp": functional.logsumexp,
+    "convert_to_numpy": unwrap, "shape": np.shape, "constant": np.asarray, "flatten": np.ravel,
+}  # fmt: skip
+
+
+FUNCTIONS = {n: f for n, f in vars(np).items() if callable(f) and not n.startswith("_")} | RENAMED
+__getattr__ = names_of("keras.backend", FUNCTIONS)

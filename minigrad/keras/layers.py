@@ -1,0 +1,230 @@
+"""keras.layers: minigrad's layers with Keras's arguments, and functional models of them."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import layers as native
+from .. import saving
+from ..autograd import Tensor
+from ..functional import elu, softmax
+from ..initializers import zeros
+from ..model import inference_mode
+from . import activations, backend, constraints, initializers, regularizers
+from .backend import names_of, new_name, options_of
+
+READERS = {"activation": activations.get, "initializer": initializers.get,
+           "regularizer": regularizers.get, "constraint": constraints.get}  # fmt: skip
+
+
+class Symbol:
+    """What a layer returns for an Input: the layer, its inputs and the shape (None, …)."""
+
+    def __init__(self, layer: Any, inputs: list["Symbol"], shape: tuple[int, ...]):
+        self.layer, self.inputs, self.shape = layer, inputs, (None, *shape)
+
+
+class Layer(native.Layer):
+    """Base of layers. Of your own: define call(self, x), and make weights in build(input_shape)."""
+
+    arguments = ""  # the order of the positional arguments
+    names: Any = {}  # Keras's name → ours, where they differ
+
+    def __init__(self, *args: Any, name: str | None = None, input_shape: Any = None,
+                 input_dim: int | None = None, batch_input_shape: Any = (), dtype: Any = None,
+                 trainable: bool = True, weights: Any = None, **options: Any):  # fmt: skip
+        options.update(zip(self.arguments.split(), args))
+        self.name, self.dtype = name or new_name(type(self).__name__), backend.floatx()
+        self.config = options | {"name": self.name}
+        read = {}
+        for key, value in options.items():
+            reader = READERS.get(key.rpartition("_")[2], lambda value: value)
+            read[self.names.get(key, key)] = reader(value)
+        shape: Any = batch_input_shape[1:] or input_shape
+        shape = shape if input_dim is None else (input_dim,)
+        super().__init__(**({} if shape is None else {"input_shape": shape}), **read)
+        self.trainable, self.initial_weights = trainable, weights
+
+    def __call__(self, x: Any, *args: Any, training: bool | None = None, **named: Any) -> Any:
+        if not isinstance(x[0] if isinstance(x, list) else x, Symbol):
+            return super().__call__(x, *args, training=training, **named)
+        symbols = x if isinstance(x, list) else [x]
+        examples = [Tensor(np.zeros((1, *s.shape[1:]), backend.floatx())) for s in symbols]
+        with inference_mode():
+            out = self(examples if isinstance(x, list) else examples[0])
+        return Symbol(self, symbols, out.shape[1:])
+
+    def build_once(self, input_shape: Any) -> None:
+        own = not type(self).build.__module__.startswith("minigrad.")
+        shape: Any = (None, *input_shape) if own else input_shape
+        super().build_once(shape)
+        self.input_shape = tuple(input_shape)
+        if self.initial_weights is not None:
+            self.set_weights(self.initial_weights)
+
+    def forward(self, x: Any, *args: Any) -> Any:
+        call = getattr(type(self), "call", None)
+        if call is None:
+            return super().forward(x, *args)
+        named = "training" in inspect.signature(call).parameters
+        return self.call(x, *args, **({"training": self.training} if named else {}))
+
+    def add_weight(self, shape: Any = (), initializer: Any = None, dtype: Any = None,
+                   trainable: bool = True, name: str | None = None) -> Tensor:  # fmt: skip
+        """Return a new weight; keep it as an attribute. Positional: shape, initializer."""
+        if isinstance(shape, str):
+            raise TypeError("add_weight: write add_weight(name=…, shape=…)")
+        self.make_rng()
+        initial = initializers.get("glorot_uniform" if initializer is None else initializer)
+        return self.make_parameter(initial, tuple(shape), trainable)
+
+    @property
+    def weights(self) -> list[Tensor]:
+        return list(self.named_tensors().values())
+
+    @property
+    def trainable_weights(self) -> list[Tensor]:
+        return [x for _, x in self.named_parameters()]
+
+    @property
+    def non_trainable_weights(self) -> list[Tensor]:
+        trained = {id(x) for x in self.trainable_weights}
+        return [x for x in self.weights if id(x) not in trained]
+
+    variables = weights
+    trainable_variables = trainable_weights
+
+    def get_weights(self) -> list[np.ndarray]:
+        return [x.data.copy() for x in self.weights]
+
+    def set_weights(self, weights: Any) -> None:
+        own = self.named_tensors()
+        if len(weights) != len(own):
+            who = f"set_weights: {self.name} has {len(own)} arrays"
+            raise ValueError(f"{who}, received {len(weights)}")
+        self.load_state_dict(dict(zip(own, weights)))
+
+    def count_params(self) -> int:
+        return sum(x.size for x in self.weights)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of this layer."""
+        shape = {} if self.input_shape is None else {"input_shape": self.input_shape}
+        return self.config | shape
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        return cls(**config)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return self(Symbol(None, [], tuple(input_shape)[1:])).shape
+
+
+CLASSES: dict[str, Any] = {"Layer": Layer}
+BIASED = "kernel_regularizer bias_regularizer activity_regularizer kernel_constraint"
+
+
+def layer(base: Any, arguments: str = "", **names: str) -> Any:
+    """Make the class for one of minigrad's layers; arguments: Keras's order of them."""
+    body = {"arguments": arguments, "names": names, "__doc__": base.__doc__, "__module__": __name__}
+    cls = type(base.__name__, (Layer, base), body)
+    CLASSES[base.__name__] = saving.CLASSES[f"keras.{base.__name__}"] = cls
+    return cls
+
+
+def function_layer(name: str, function: Callable[..., Any], order: str = "",
+                   **defaults: Any) -> None:  # fmt: skip
+    """Make the class of a layer without weights: function(x, **options)."""
+
+    class FunctionLayer(native.Layer):
+        def __init__(self, input_shape: Any = None, **options: Any):
+            super().__init__(input_shape)
+            self.options = defaults | options_of(name, function, 1, (), options)
+
+        def forward(self, x: Any) -> Any:
+            return function(x, **self.options)
+
+    FunctionLayer.__name__ = name
+    layer(FunctionLayer, order or " ".join(list(inspect.signature(function).parameters)[1:]))
+
+
+class Merge(Layer):
+    """Combine a list of inputs."""
+
+    combine: Callable[..., Any]
+    arguments = "axis"
+
+    def __init__(self, axis: int = -1, name: str | None = None):
+        super().__init__(name=name)
+        self.axis, self.built = axis, True
+
+    def __call__(self, x: Any, *_: Any, **named: Any) -> Any:
+        if not isinstance(x, (list, tuple)):
+            raise TypeError(f"{self.name}: a list of inputs is required")
+        return super().__call__([*x]) if isinstance(x[0], Symbol) else self.combine([*x])
+
+
+def merge(name: str, combine: Callable[..., Any]) -> Any:
+    cls = type(name, (Merge,), {"combine": combine, "__module__": __name__})
+    CLASSES[name] = saving.CLASSES[f"keras.{name}"] = cls
+    return lambda inputs, **options: cls(**options)(inputs)
+
+
+def add_all(_: Any, xs: list[Any]) -> Any:
+    return sum(xs[1:], xs[0])
+
+
+class PReLU(native.Layer):
+    """x where x > 0, else α·x, with a trained α for each feature."""
+
+    def build(self, input_shape: Any) -> None:
+        self.alpha = self.make_parameter(zeros, tuple(input_shape))
+
+    def forward(self, x: Any) -> Any:
+        return np.maximum(x, 0) + self.alpha * np.minimum(x, 0)
+
+
+for base, arguments in {
+    native.Dense: f"units activation use_bias kernel_initializer bias_initializer {BIASED}",
+    native.Activation: "activation", native.Flatten: "", native.Reshape: "target_shape",
+    native.Dropout: "rate", native.GaussianNoise: "stddev", PReLU: "",
+    native.Embedding: "input_dim output_dim embeddings_initializer embeddings_regularizer",
+    native.SimpleRNN: "units activation", native.LayerNormalization: "axis epsilon center scale",
+    native.BatchNormalization: "axis momentum epsilon center scale", native.Normalization: "axis",
+}.items():  # fmt: skip
+    layer(base, arguments)
+function_layer("ReLU", activations.relu, order="max_value negative_slope threshold")
+function_layer("LeakyReLU", activations.leaky_relu, negative_slope=0.3)
+function_layer("ELU", elu)
+function_layer("Softmax", softmax)
+function_layer("Rescaling", lambda x, scale, offset=0.0: x * scale + offset)
+add = merge("Add", add_all)
+concatenate = merge("Concatenate", lambda self, xs: np.concatenate(xs, axis=self.axis))
+multiply = merge("Multiply", lambda self, xs: xs[0] * np.prod(np.stack(xs[1:]), axis=0))
+average = merge("Average", lambda self, xs: add_all(self, xs) / len(xs))
+subtract = merge("Subtract", lambda self, xs: xs[0] - xs[1])
+
+
+class InputLayer(Layer):
+    """The first layer of a Sequential; it gives the shape of one example."""
+
+    def __init__(self, shape: Any = None, name: str | None = None, batch_shape: Any = None):
+        super().__init__(name=name, input_shape=batch_shape[1:] if batch_shape else shape)
+
+    def call(self, x: Any) -> Any:
+        return x
+
+
+def Input(shape: Any = None, batch_size: Any = None, dtype: Any = None, name: str | None = None,
+          batch_shape: Any = None) -> Symbol:  # fmt: skip
+    """Return the input of a functional model; in a Sequential, the shape of one example."""
+    shape = batch_shape[1:] if batch_shape else tuple(np.ravel(shape).tolist())
+    return Symbol(InputLayer(shape=shape, name=name), [], shape)
+
+
+CLASSES["InputLayer"] = saving.CLASSES["keras.InputLayer"] = InputLayer
+
+
+__getattr__ = names_of("keras.layers", CLASSES)

@@ -1,0 +1,181 @@
+"""keras.metrics: each is finish(mean of rows of numbers, a row for each example).
+
+So a metric of an epoch, such as Precision, is that of all its examples, not a mean over batches.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..utils import lookup
+from . import losses
+from .backend import names_of, options_of, snake_case
+from .losses import EPSILON, pair
+
+
+class Metric:
+    """The weighted mean of `values(t, p)`, a number or several for each example."""
+
+    is_weighted = False  # compile(weighted_metrics=…) sets it
+
+    def __init__(self, name: str | None = None, dtype: Any = None):
+        self.name = self.__name__ = name or snake_case(type(self).__name__)
+        self.reset_state()
+
+    def values(self, t: Any, p: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} must define values(self, t, p)")
+
+    def result_of(self, mean: Any) -> Any:
+        """Return the metric for this weighted mean of the values."""
+        return mean if np.ndim(mean) == 0 or mean.size > 1 else mean[0]
+
+    def statistics(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> np.ndarray:
+        """Return a row (w·values, w) for each example."""
+        values = np.asarray(self.values(*pair(y_true, y_pred)), float)
+        rows = values.reshape(len(values), -1)
+        w = np.ones(len(rows)) if sample_weight is None else np.ravel(sample_weight)
+        return np.column_stack([rows * w[:, None], w])
+
+    def finish(self, mean: Any) -> Any:
+        return self.result_of(mean[:-1] / mean[-1] if mean[-1] else mean[:-1])
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        self.total += self.statistics(y_true, y_pred, sample_weight).sum(axis=0)
+
+    def result(self) -> Any:
+        return self.finish(np.atleast_1d(self.total)) if np.ndim(self.total) else 0.0
+
+    def reset_state(self) -> None:
+        self.total: Any = 0.0
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        self.update_state(y_true, y_pred, sample_weight)
+        return self.result()
+
+
+class Precision(Metric):
+    """tp / (tp + fp), at outputs above a threshold, 0.5."""
+
+    column = 1  # of (tp, positives predicted, positives)
+
+    def __init__(self, thresholds: Any = None, top_k: None = None, class_id: int | None = None,
+                 name: str | None = None, dtype: Any = None):  # fmt: skip
+        if top_k is not None:
+            raise ValueError(f"{type(self).__name__}: there is no top_k")
+        super().__init__(name)
+        self.thresholds = np.ravel(0.5 if thresholds is None else thresholds)
+        self.class_id = class_id
+
+    def values(self, t: Any, p: Any) -> Any:
+        rows = (slice(None),) if self.class_id is None else (slice(None), [self.class_id])
+        t, p = (x[rows].reshape(len(x), -1, 1) for x in (t, p))
+        above = p > self.thresholds.astype(p.dtype)
+        return np.stack([np.sum(x, axis=1) for x in (above * t, above, t + 0 * above)], axis=1)
+
+    def result_of(self, mean: Any) -> Any:
+        counts = mean.reshape(3, -1)
+        whole = counts[self.column]
+        ratio = np.divide(counts[0], whole, out=np.zeros_like(whole), where=whole > 0)
+        return ratio if ratio.size > 1 else ratio[0]
+
+
+class Recall(Precision):
+    """tp / (tp + fn), at outputs above a threshold, 0.5."""
+
+    column = 2
+
+
+class AUC(Precision):
+    """The area under the ROC curve, by the trapezoidal rule over 200 thresholds, as in Keras."""
+
+    def __init__(self, num_thresholds: int = 200, curve: str = "ROC",
+                 summation_method: str = "interpolation", name: str | None = None,
+                 dtype: Any = None, thresholds: Any = None):  # fmt: skip
+        if curve != "ROC" or summation_method != "interpolation":
+            raise ValueError('AUC: only curve="ROC" and summation_method="interpolation" are there')
+        inner = np.arange(1, num_thresholds - 1) / (num_thresholds - 1)
+        inner = inner if thresholds is None else np.sort(thresholds)
+        super().__init__([-EPSILON, *inner, 1 + EPSILON], name=name)
+
+    def result_of(self, mean: Any) -> Any:
+        tp, above, positives = mean.reshape(3, -1)
+        fp = above - tp
+        y, x = tp / max(positives[0], EPSILON), fp / max(fp[0], EPSILON)  # fp[0]: all negatives
+        return np.sum((x[:-1] - x[1:]) * (y[:-1] + y[1:]) / 2)
+
+
+def labels(t: Any, p: Any) -> Any:
+    """Return integer labels (N,) as they are, one-hot rows and columns as integer labels."""
+    if t.ndim == p.ndim:
+        t = t[..., 0] if t.shape[-1] == 1 else t.argmax(axis=-1)
+    return t.astype(int)
+
+
+def top_k(t: Any, p: Any, k: int = 5) -> Any:
+    return np.sum(p > np.take_along_axis(p, labels(t, p)[:, None], axis=-1), axis=-1) < k
+
+
+def binary_accuracy(t: Any, p: Any, threshold: float = 0.5) -> Any:
+    return np.mean((p > threshold) == t, axis=-1)
+
+
+def categorical_accuracy(t: Any, p: Any) -> Any:
+    return p.argmax(axis=-1) == labels(t, p)
+
+
+# Functions of targets t and predictions p: a number for each example
+VALUES: dict[str, Callable] = dict(
+    Accuracy=lambda t, p: np.mean(t == p, axis=-1),
+    BinaryAccuracy=binary_accuracy,
+    CategoricalAccuracy=categorical_accuracy,
+    SparseCategoricalAccuracy=categorical_accuracy,
+    TopKCategoricalAccuracy=top_k,
+    SparseTopKCategoricalAccuracy=top_k,
+    RootMeanSquaredError=lambda t, p: np.mean(np.square(t - p), axis=-1),
+)
+
+
+def accuracy_by_shapes(t: Any, p: Any) -> Any:
+    """Return what metrics=["accuracy"] counts: see the number of outputs."""
+    return binary_accuracy(t, p) if p.shape[-1] == 1 else categorical_accuracy(t, p)
+
+
+def make_class(name: str, values: Callable | None, loss: Any = None) -> type[Metric]:
+    """Return the class of a metric that is the mean of a function, or of a loss."""
+
+    class FormulaMetric(Metric):
+        def __init__(self, *args: Any, name: str | None = None, dtype: Any = None, **options: Any):
+            super().__init__(name)
+            if values:
+                self.options = options_of(type(self).__name__, values, 2, args, options)
+            self.loss = loss and loss(*args, **options)
+
+        def values(self, t: Any, p: Any) -> Any:
+            sign = -1 if type(self).__name__ == "CosineSimilarity" else 1
+            return values(t, p, **self.options) if values else sign * self.loss.call(t, p)
+
+        def result_of(self, mean: Any) -> Any:
+            is_root = type(self).__name__ == "RootMeanSquaredError"
+            return np.sqrt(mean[0]) if is_root else mean[0]
+
+    FormulaMetric.__name__ = name
+    return FormulaMetric
+
+
+CLASSES: dict[str, Any] = {k: make_class(k, None, cls) for k, cls in losses.CLASSES.items()}
+CLASSES |= {name: make_class(name, f) for name, f in VALUES.items()}
+CLASSES |= dict(Precision=Precision, Recall=Recall, AUC=AUC)
+BY_NAME = {snake_case(name): cls for name, cls in CLASSES.items()}
+BY_NAME |= {alias: CLASSES[name] for alias, name in losses.ALIASES.items()}
+BY_NAME |= dict.fromkeys(["accuracy", "acc"], make_class("accuracy", accuracy_by_shapes))
+
+
+def get(identifier: Any) -> Any:
+    """Return a metric by its name; a class as an object; a function (y_true, y_pred) as it is."""
+    if isinstance(identifier, str):
+        return lookup("metric", snake_case(identifier), BY_NAME)(name=identifier)
+    return identifier() if isinstance(identifier, type) else identifier
+
+
+__getattr__ = names_of("keras.metrics", losses.FUNCTIONS | CLASSES)

@@ -1,0 +1,235 @@
+"""keras.models: Sequential, Model with subclasses and functional models, load_model."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from .. import losses as native_losses
+from .. import saving
+from ..model import Model as NativeModel
+from ..models import Sequential as NativeSequential
+from ..models import load_model
+from . import losses, metrics, optimizers
+from .backend import as_floatx, names_of
+from .callbacks import LearningRateScheduler, ReduceLROnPlateau
+from .layers import Input, InputLayer, Layer, Symbol
+
+LR_CALLBACKS = (LearningRateScheduler, ReduceLROnPlateau)
+__all__ = ["Input", "Model", "Sequential", "clone_model", "load_model", "model_from_json"]
+
+
+class Model(Layer, NativeModel):
+    """A model: subclass it and define call(self, x), or give inputs and outputs."""
+
+    logs_running_means = True
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        if cls is Model and (args or "inputs" in options):
+            return super().__new__(Functional)
+        return super().__new__(cls)
+
+    def __init__(self, name: str | None = None, trainable: bool = True):
+        Layer.__init__(self, name=name, trainable=trainable)
+        self.history: Any = None
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, loss_weights: Any = None,
+                metrics: Any = None, weighted_metrics: Any = None, run_eagerly: bool = False,
+                steps_per_execution: int = 1, jit_compile: Any = "auto",
+                auto_scale_loss: bool = True) -> None:  # fmt: skip
+        """Set optimizer, loss and metrics. The options from run_eagerly on change no number."""
+        if loss_weights is not None or isinstance(loss, (list, dict)):
+            raise ValueError("compile: one output and one loss are there, no list and no weights")
+        if isinstance(metrics, str):
+            raise ValueError(f"compile: write metrics=[{metrics!r}]")
+        given = {"loss": loss, "metrics": [*(metrics or ()), *(weighted_metrics or ())]}
+        found = [*map(metrics_module.get, metrics or ())]
+        for metric in map(metrics_module.get, weighted_metrics or ()):
+            metric.is_weighted = True
+            if any(native_losses.name_of(metric) == native_losses.name_of(m) for m in found):
+                metric.__name__ = f"weighted_{metric.__name__}"
+            found.append(metric)
+        optimizer = optimizers.get(optimizer)
+        super().compile(optimizer, losses.get(loss), found)
+        self.compiled_with = given
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what evaluate returns, as in Keras 2."""
+        return ["loss", *self.metrics]
+
+    def pack(self, x: Any) -> Any:
+        """Return x with floats of dtype floatx."""
+        return x if x is None or not hasattr(x, "__len__") else as_floatx(x)
+
+    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1,
+            verbose: Any = "auto", callbacks: Any = None, validation_split: float = 0.0,
+            validation_data: Any = None, shuffle: bool = True, class_weight: Any = None,
+            sample_weight: Any = None, initial_epoch: int = 0, steps_per_epoch: int | None = None,
+            validation_steps: int | None = None, validation_batch_size: int | None = None,
+            validation_freq: int = 1) -> Any:  # fmt: skip
+        """Train; return the History, which is also `model.history`."""
+        if validation_freq != 1:
+            raise ValueError("fit: validation_freq must be 1: every epoch is validated")
+        if isinstance(validation_data, (tuple, list)):
+            validation_data = (self.pack(validation_data[0]), *validation_data[1:])
+        history = super().fit(
+            self.pack(x), y, batch_size, epochs, verbose, callbacks, validation_split,
+            validation_data, shuffle, class_weight, sample_weight, initial_epoch, steps_per_epoch,
+            validation_steps,
+        )  # fmt: skip
+        rates = history.history.pop("lr", [])
+        if any(isinstance(c, LR_CALLBACKS) for c in np.ravel(callbacks or [])):
+            history.history["learning_rate"] = rates
+        self.history = history
+        return history
+
+    def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None,
+                 verbose: Any = "auto", sample_weight: Any = None, steps: int | None = None,
+                 callbacks: Any = None, return_dict: bool = False) -> Any:  # fmt: skip
+        """Return the loss, or [loss, *metrics]; as a dict if return_dict."""
+        numbers = super().evaluate(
+            self.pack(x), y, batch_size, sample_weight=sample_weight, steps=steps
+        )
+        return dict(zip(self.metrics_names, np.ravel(numbers).tolist())) if return_dict else numbers
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto",
+                steps: int | None = None, callbacks: Any = None) -> np.ndarray:  # fmt: skip
+        """Return the outputs, an array (N, …)."""
+        return super().predict(self.pack(x), batch_size)
+
+    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
+                       class_weight: Any = None, return_dict: bool = False) -> Any:  # fmt: skip
+        """Take one step; return the loss, or [loss, *metrics], from before the step."""
+        numbers = super().train_on_batch(self.pack(x), y, sample_weight, class_weight)
+        return numbers if return_dict else self.as_list(numbers)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
+                      return_dict: bool = False) -> Any:  # fmt: skip
+        return self.evaluate(x, y, len(x), 0, sample_weight, return_dict=return_dict)
+
+    def as_list(self, numbers: dict[str, float]) -> Any:
+        return [*numbers.values()] if self.metrics else numbers["loss"]
+
+    def predict_on_batch(self, x: Any) -> np.ndarray:
+        return self.predict(x, len(x))
+
+    predict_proba = predict  # Keras 2
+
+    def predict_classes(self, x: Any, batch_size: int | None = None) -> np.ndarray:
+        """Return class numbers, as in Keras 2."""
+        p = self.predict(x, batch_size)
+        return p.argmax(axis=-1) if p.shape[-1] > 1 else (p > 0.5).astype("int32")
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
+        layers = vars(self).get("layers") or self.sublayers()[1:]
+        if index is not None:
+            return layers[index]
+        by_name = {layer.name: layer for layer in layers}
+        if name not in by_name:
+            raise ValueError(f"get_layer: there is no layer {name!r}, only {', '.join(by_name)}")
+        return by_name[name]
+
+    def to_json(self, **_: Any) -> str:
+        """Return the architecture; model_from_json makes the model again."""
+        return json.dumps(saving.to_config(self))
+
+    def summary(self, *_: Any, **__: Any) -> None:
+        """Print the layers, output shapes and numbers of parameters."""
+        super().summary()
+
+    @property
+    def output_shape(self) -> Any:
+        shape = self.input_shape
+        return None if shape is None else self.compute_output_shape((None, *shape))
+
+
+class Sequential(Model, NativeSequential):
+    """A stack of layers."""
+
+    def __init__(self, layers: Any = (), trainable: bool = True, name: str | None = None):
+        super().__init__(name, trainable)
+        self.layers = []
+        for layer in layers or ():
+            self.add(layer)
+
+    def add(self, layer: Any) -> None:
+        if isinstance(layer, Symbol):
+            layer = layer.layer
+        if isinstance(layer, InputLayer):  # Keras leaves it out of model.layers
+            self.input_shape = layer.input_shape
+        else:
+            NativeSequential.add(self, layer)
+
+    def pop(self) -> None:
+        """Remove the last layer; compile again."""
+        self.layers, self.optimizer = self.layers[:-1], None
+
+    def get_config(self) -> dict[str, Any]:
+        return {"layers": self.layers, "name": self.name}
+
+
+class Functional(Model):
+    """A model from its inputs to its output, a graph of layers."""
+
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None):
+        super().__init__(name)
+        self.inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        if len(outputs) > 1:
+            raise ValueError("Model: one output is there; make a model for each output")
+        self.output = outputs[0]
+        self.order: list[Symbol] = []
+        self.collect(self.output)
+        self.layers = list({id(s.layer): s.layer for s in self.order if s.inputs}.values())
+        if missing_inputs := [s for s in self.order if not s.inputs and s not in self.inputs]:
+            raise ValueError(f"Model: inputs must name {missing_inputs[0].layer.name}, too")
+        self.sizes = [int(np.prod(s.shape[1:])) for s in self.inputs]
+        one = len(self.inputs) == 1
+        self.input_shape = self.inputs[0].shape[1:] if one else (sum(self.sizes),)
+        self.make_rng()
+        self.built = True
+
+    def collect(self, symbol: Symbol) -> None:
+        """Note the symbols from which this one follows, in the order of their computation."""
+        for source in symbol.inputs:
+            if source not in self.order:
+                self.collect(source)
+        self.order.append(symbol)
+
+    def pack(self, x: Any) -> Any:
+        """Return several inputs as the columns of one array; forward splits them."""
+        if len(self.inputs) == 1:
+            return super().pack(x[0] if isinstance(x, list) and np.ndim(x[0]) > 1 else x)
+        parts = x.values() if isinstance(x, dict) else x
+        return as_floatx(np.concatenate([np.reshape(part, (len(part), -1)) for part in parts], 1))
+
+    def forward(self, x: Any, *_: Any) -> Any:
+        parts = [x] if len(self.inputs) == 1 else np.split(x, np.cumsum(self.sizes)[:-1], axis=1)
+        known = {s: np.reshape(p, (len(x), *s.shape[1:])) for s, p in zip(self.inputs, parts)}
+        for s in self.order:
+            if s.inputs:
+                known[s] = s.layer(
+                    [known[i] for i in s.inputs] if len(s.inputs) > 1 else known[s.inputs[0]]
+                )
+        return known[self.output]
+
+    def get_config(self) -> dict[str, Any]:
+        raise ValueError("a functional model cannot be saved; use save_weights")
+
+
+saving.CLASSES["keras.Sequential"] = Sequential
+metrics_module = metrics
+
+
+def model_from_json(text: str, custom_objects: Any = None) -> Any:
+    """Make the model that to_json described, with new weights."""
+    return saving.from_config(json.loads(text), custom_objects or {})
+
+
+def clone_model(model: Any) -> Any:
+    """Return a model with the same layers and new weights."""
+    return saving.from_config(saving.to_config(model), {})
+
+
+__getattr__ = names_of("keras.models", __all__)

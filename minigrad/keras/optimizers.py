@@ -1,0 +1,99 @@
+"""keras.optimizers: minigrad's optimizers with Keras's arguments, defaults and conventions."""
+
+from typing import Any
+
+from .. import optimizers as native
+from ..utils import lookup
+from . import schedules
+from .backend import names_of
+
+__all__ = ["schedules"]
+NAMES = {  # Keras's → ours
+    "learning_rate": "lr", "beta_1": "beta1", "beta_2": "beta2", "epsilon": "eps",
+    "initial_accumulator_value": "initial_accumulator", "clipnorm": "clip_norm",
+    "clipvalue": "clip_value", "global_clipnorm": "clip_global_norm",
+}  # fmt: skip
+TAIL = "weight_decay clipnorm clipvalue global_clipnorm".split()
+IGNORED = {"name", "jit_compile", "is_legacy_optimizer"}  # they change no number
+
+
+class LearningRate(float):
+    """The learning rate of an optimizer, a number that also has numpy() and assign(value)."""
+
+    optimizer: Any
+
+    def numpy(self) -> float:
+        return float(self)
+
+    def assign(self, value: float) -> None:
+        self.optimizer.lr = value
+
+
+class KerasArguments(type):
+    """Make an optimizer from Keras's arguments: a class in `CLASSES` has the order in `head`."""
+
+    def __call__(cls: Any, *args: Any, **keywords: Any) -> Any:
+        who, order = cls.__name__, [*cls.head.split(), *TAIL]
+        keywords |= zip(order, args if args != (None,) else ())
+        if "lr" in keywords:  # Keras 2
+            keywords["learning_rate"] = keywords.pop("lr")
+        decay = keywords.pop("decay", 0)
+        hyper = {}
+        for name, value in keywords.items():
+            if name in IGNORED or value is None or (name in TAIL and not value):
+                continue
+            ours = lookup(f"argument of {who}", name, {n: NAMES.get(n, n) for n in order})
+            hyper[ours] = value
+        if not hyper.get("momentum") and not hyper.get("nesterov", True):
+            del hyper["nesterov"]
+        if decay:  # Keras 2: lr / (1 + decay·t)
+            lr = hyper.get("lr", cls.conventions["keras"]["lr"])
+            hyper["lr"] = schedules.InverseTimeDecay(lr, 1, decay)
+        return super().__call__(None, **(cls.conventions["keras"] | hyper))
+
+
+class Attributes:
+    """Keras's names of what an optimizer knows."""
+
+    @property
+    def learning_rate(self: Any) -> LearningRate:
+        """The learning rate of the next step; assign a number or a schedule."""
+        rate = LearningRate(self.lr)
+        rate.optimizer = self
+        return rate
+
+    @learning_rate.setter
+    def learning_rate(self: Any, value: Any) -> None:
+        self.lr = value if callable(value) else float(value)
+
+    @property
+    def iterations(self: Any) -> int:
+        return self.steps
+
+
+HEADS = {
+    "SGD": (native.SGD, "learning_rate momentum nesterov"),
+    "RMSprop": (native.RMSprop, "learning_rate rho momentum epsilon centered"),
+    "Adam": (native.Adam, "learning_rate beta_1 beta_2 epsilon amsgrad"),
+    "AdamW": (native.AdamW, "learning_rate weight_decay beta_1 beta_2 epsilon amsgrad"),
+    "Adagrad": (native.AdaGrad, "learning_rate initial_accumulator_value epsilon"),
+    "Adadelta": (native.Adadelta, "learning_rate rho epsilon"),
+    "Nadam": (native.NAdam, "learning_rate beta_1 beta_2 epsilon"),
+    "Lion": (native.Lion, "learning_rate beta_1 beta_2"),
+}
+CLASSES: dict[str, Any] = {
+    name: KerasArguments(name, (Attributes, base), {"head": head, "__module__": __name__})
+    for name, (base, head) in HEADS.items()
+}
+Optimizer = native.Optimizer
+
+
+def get(identifier: Any) -> Any:
+    """Return an optimizer by its name or of a class; an instance as it is."""
+    if isinstance(identifier, str):
+        by_name = {name.lower(): cls for name, cls in CLASSES.items()}
+        return lookup("optimizer", identifier, by_name)()
+    return native.get(identifier)
+
+
+__getattr__ = names_of("keras.optimizers", CLASSES)

@@ -1,0 +1,44 @@
+"""keras.utils."""
+
+import random
+import sys
+from typing import Any
+
+import numpy as np
+
+from .. import initializers, saving
+from ..utils import one_hot
+from .backend import names_of
+
+__all__ = ["normalize", "register_keras_serializable", "set_random_seed", "to_categorical"]
+
+
+def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
+    """Return integer labels (N,) or (N, 1) as one-hot rows, float64 as in Keras."""
+    labels = np.asarray(x).astype(int)
+    labels = labels[..., 0] if labels.ndim > 1 and labels.shape[-1] == 1 else labels
+    classes = int(labels.max()) + 1 if num_classes is None else num_classes
+    return one_hot("to_categorical", labels, classes, np.float64)
+
+
+def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray:
+    """Return x divided by its norm over an axis; a norm of 0 counts as 1."""
+    x = np.atleast_2d(x)
+    norm = np.linalg.norm(x, order, axis, keepdims=True)
+    return x / np.where(norm == 0, 1, norm)
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed Python's random, NumPy's global generator and all models made after it."""
+    random.seed(seed)
+    np.random.seed(seed)
+    initializers.set_random_seed(seed)
+
+
+def register_keras_serializable(package: str = "", name: str | None = None) -> Any:
+    """Return the decorator that registers a class or function for load_model."""
+    return saving.register
+
+
+np_utils = sys.modules[__name__]  # as in older programs
+__getattr__ = names_of("keras.utils", __all__)

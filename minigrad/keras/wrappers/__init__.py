@@ -1,0 +1,1 @@
+"""keras.wrappers; its only module, scikit_learn, needs scikit-learn."""
