@@ -23,6 +23,7 @@ import inspect
 import math
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from . import checkpoint
-from .utils import lookup, mismatches, positive_int
+from .utils import lookup, mismatches, positive_int, user_frame
 
 Logs = dict[str, float]
 
@@ -121,6 +122,8 @@ class Monitor(Callback):
     verbose: 1 to print a line when the callback acts.
     """
 
+    is_strict = True  # False: an unknown name is a warning, as in Keras
+
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0, patience: int = 1,
                  verbose: int = 0):  # fmt: skip
         upward = any(word in str(monitor).lower() for word in ("acc", "auc", "precision", "recall"))
@@ -136,10 +139,18 @@ class Monitor(Callback):
     def on_train_begin(self, logs: Logs) -> None:
         kind = f"monitor for {type(self).__name__}"
         logged = {name: name for name in self.model.training_state.logged}
-        self.logged_name = logged.get(self.monitor) or lookup(kind, self.monitor, logged)
+        if self.is_strict or self.monitor in logged:
+            self.logged_name = logged.get(self.monitor) or lookup(kind, self.monitor, logged)
+        else:
+            known = ", ".join(logged)
+            problem = f"there is no {self.monitor!r} to watch, only {known}; it does nothing"
+            warnings.warn(f"{type(self).__name__}: {problem}", stacklevel=user_frame()[1])
+            self.logged_name = ""
 
     def improved(self, logs: Logs) -> bool:
         """Return whether this epoch is the best so far, and update best and wait."""
+        if not self.logged_name:
+            return False
         score = logs[self.logged_name] if self.maximize else -logs[self.logged_name]
         better = score > self.best + self.min_delta
         self.best, self.wait = (score, 0) if better else (self.best, self.wait + 1)

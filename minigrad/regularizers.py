@@ -70,11 +70,15 @@ CONSTRAINTS: dict[str, Callable] = {"max_norm": MaxNorm(), "non_neg": NonNeg()}
 TABLES = {"regularizer": REGULARIZERS, "constraint": CONSTRAINTS}
 
 
+def rule_names(parameters: Iterable[str]) -> dict[str, str]:
+    """Return the options of a layer with these parameters, and which kind of rule each takes."""
+    known = {f"{name}_{kind}": kind for name in parameters for kind in TABLES}
+    return known | {"activity_regularizer": "regularizer"}
+
+
 def parameter_rules(who: str, names: Iterable[str], rules: dict[str, Any]) -> dict[str, Callable]:
-    """Return the rules that are not None, as functions; names: the options that `who` has."""
-    known = {f"{name}_{kind}": kind for name in names for kind in TABLES}
-    known["activity_regularizer"] = "regularizer"
-    found = {}
+    """Return the rules that are not None, as functions; names: the parameters that `who` has."""
+    known, found = rule_names(names), {}
     for option, rule in rules.items():
         kind = lookup(f"option of {who}", option, known)
         if rule is not None:

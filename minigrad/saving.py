@@ -77,10 +77,10 @@ def to_config(value: Any) -> Any:
         return {"dict": {key: to_config(item) for key, item in value.items()}}
     if isinstance(value, partial):
         return {"partial": to_config(value.func), "config": to_config(value.keywords)["dict"]}
-    name = type(value).__name__
-    if CLASSES.get(name) is type(value):
-        config = {k: to_config(item) for k, item in arguments_of(value).items()}
-        return {"class": name, "config": config}
+    for name, cls in CLASSES.items():
+        if cls is type(value):
+            config = {k: to_config(item) for k, item in arguments_of(value).items()}
+            return {"class": name, "config": config}
     for kind, table in FUNCTIONS.items():
         for key, function in table.items():
             if function is value:

@@ -58,10 +58,13 @@ def as_floatx(x: Any) -> Any:
     return array.astype(_float, copy=False) if array.dtype.kind == "f" else array
 
 
-def names_of(module: str, table: Mapping[str, Any] | list[str]) -> Callable[[str], Any]:
+def names_of(
+    module: str, table: Mapping[str, Any] | list[str], instead: Mapping[str, str] | None = None
+) -> Callable[[str], Any]:
     """Return a module's __getattr__: look a name up, or say what there is.
 
-    ImportError, because Python replaces the text of an AttributeError in `from m import name`.
+    instead: names that are missing, and what can take their place. The error is an ImportError,
+    because Python replaces the text of an AttributeError in `from m import name`.
     """
 
     def look_up(name: str) -> Any:
@@ -71,7 +74,8 @@ def names_of(module: str, table: Mapping[str, Any] | list[str]) -> Callable[[str
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         near = difflib.get_close_matches(name, list(table), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
-        known = ", ".join(sorted(table))
+        hint = f"; {instead[name]}." if instead and name in instead else hint
+        known = ", ".join(sorted(table)) if len(table) < 99 else "the functions of NumPy"
         raise ImportError(f"minigrad.{module} has no {name}{hint} It has: {known}")
 
     return look_up

@@ -1,6 +1,5 @@
 """keras.callbacks: minigrad's callbacks; as in Keras, a missing number to watch is a warning."""
 
-import warnings
 from typing import Any
 
 from .. import callbacks as native
@@ -14,41 +13,28 @@ __all__ = ["CSVLogger", "Callback", "EarlyStopping", "History", "LambdaCallback"
 Callback = native.Callback
 
 
-class Monitor(native.Monitor):
-    """Watch a number; if it is not in the logs, warn once and do nothing."""
-
-    is_missing = False
-
-    def on_train_begin(self, logs: Any) -> None:
-        self.is_missing = self.monitor not in self.model.training_state.logged
-        if self.is_missing:
-            known = ", ".join(self.model.training_state.logged)
-            who = f"{type(self).__name__}: there is no {self.monitor!r} to watch"
-            warnings.warn(f"{who}; there are: {known}", stacklevel=2)
-            self.patience = float("inf")  # type: ignore[assignment]
-        else:
-            super().on_train_begin(logs)
-
-    def improved(self, logs: Any) -> bool:
-        return not self.is_missing and super().improved(logs)
-
-
-class EarlyStopping(Monitor, native.EarlyStopping):
+class EarlyStopping(native.EarlyStopping):
     """minigrad's EarlyStopping."""
 
+    is_strict = False
 
-class ReduceLROnPlateau(Monitor, native.ReduceLROnPlateau):
+
+class ReduceLROnPlateau(native.ReduceLROnPlateau):
     """minigrad's ReduceLROnPlateau."""
 
+    is_strict = False
 
-class ModelCheckpoint(Monitor, native.ModelCheckpoint):
+
+class ModelCheckpoint(native.ModelCheckpoint):
     """minigrad's ModelCheckpoint: the file is an .npz for load_model and load_weights."""
+
+    is_strict = False
 
     def __init__(self, filepath: Any, monitor: str = "val_loss", verbose: int = 0,
                  save_best_only: bool = False, save_weights_only: bool = False, mode: str = "auto",
-                 save_freq: Any = "epoch", period: int = 1):  # fmt: skip
-        super().__init__(filepath, monitor, verbose, save_best_only, save_weights_only, mode,
-                         save_freq)  # fmt: skip
+                 save_freq: Any = "epoch"):  # fmt: skip
+        options = (verbose, save_best_only, save_weights_only, mode, save_freq)
+        super().__init__(filepath, monitor, *options)
 
 
 __getattr__ = names_of("keras.callbacks", __all__)

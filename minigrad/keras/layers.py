@@ -12,6 +12,8 @@ from ..autograd import Tensor
 from ..functional import elu, softmax
 from ..initializers import zeros
 from ..model import inference_mode
+from ..regularizers import rule_names
+from ..utils import lookup
 from . import activations, backend, constraints, initializers, regularizers
 from .backend import names_of, new_name, options_of
 
@@ -30,18 +32,22 @@ class Layer(native.Layer):
     """Base of layers. Of your own: define call(self, x), and make weights in build(input_shape)."""
 
     arguments = ""  # the order of the positional arguments
-    names: Any = {}  # Keras's name → ours, where they differ
+    axis: Any = None  # −1 in layers that normalize the last axis, and no other
 
     def __init__(self, *args: Any, name: str | None = None, input_shape: Any = None,
                  input_dim: int | None = None, batch_input_shape: Any = (), dtype: Any = None,
                  trainable: bool = True, weights: Any = None, **options: Any):  # fmt: skip
         options.update(zip(self.arguments.split(), args))
         self.name, self.dtype = name or new_name(type(self).__name__), backend.floatx()
+        known = {key: key for key in [*self.arguments.split(), *rule_names(self.parameter_names)]}
+        for key in options:
+            lookup(f"argument of {type(self).__name__}", key, known)
+        self.axis = options.pop("axis", -1) if self.axis is not None else None
         self.config = options | {"name": self.name}
         read = {}
         for key, value in options.items():
             reader = READERS.get(key.rpartition("_")[2], lambda value: value)
-            read[self.names.get(key, key)] = reader(value)
+            read[key] = reader(value)
         shape: Any = batch_input_shape[1:] or input_shape
         shape = shape if input_dim is None else (input_dim,)
         super().__init__(**({} if shape is None else {"input_shape": shape}), **read)
@@ -57,6 +63,8 @@ class Layer(native.Layer):
         return Symbol(self, symbols, out.shape[1:])
 
     def build_once(self, input_shape: Any) -> None:
+        if self.axis not in (None, -1, [-1], len(input_shape)):
+            raise ValueError(f"{self.name}: axis must be -1, the last; received {self.axis!r}")
         own = not type(self).build.__module__.startswith("minigrad.")
         shape: Any = (None, *input_shape) if own else input_shape
         super().build_once(shape)
@@ -126,12 +134,13 @@ CLASSES: dict[str, Any] = {"Layer": Layer}
 BIASED = "kernel_regularizer bias_regularizer activity_regularizer kernel_constraint"
 
 
-def layer(base: Any, arguments: str = "", **names: str) -> Any:
+def layer(base: Any, arguments: str = "", name: str = "") -> None:
     """Make the class for one of minigrad's layers; arguments: Keras's order of them."""
-    body = {"arguments": arguments, "names": names, "__doc__": base.__doc__, "__module__": __name__}
-    cls = type(base.__name__, (Layer, base), body)
-    CLASSES[base.__name__] = saving.CLASSES[f"keras.{base.__name__}"] = cls
-    return cls
+    body = {"arguments": arguments, "__doc__": base.__doc__, "__module__": __name__}
+    if "Normalization" in base.__name__:
+        body["axis"] = -1
+    name = name or base.__name__
+    CLASSES[name] = saving.CLASSES[f"keras.{name}"] = type(name, (Layer, base), body)
 
 
 def function_layer(name: str, function: Callable[..., Any], order: str = "",
@@ -146,8 +155,7 @@ def function_layer(name: str, function: Callable[..., Any], order: str = "",
         def forward(self, x: Any) -> Any:
             return function(x, **self.options)
 
-    FunctionLayer.__name__ = name
-    layer(FunctionLayer, order or " ".join(list(inspect.signature(function).parameters)[1:]))
+    layer(FunctionLayer, order or " ".join([*inspect.signature(function).parameters][1:]), name)
 
 
 class Merge(Layer):
@@ -176,7 +184,7 @@ def add_all(_: Any, xs: list[Any]) -> Any:
     return sum(xs[1:], xs[0])
 
 
-class PReLU(native.Layer):
+class TrainedSlopes(native.Layer):
     """x where x > 0, else α·x, with a trained α for each feature."""
 
     def build(self, input_shape: Any) -> None:
@@ -189,12 +197,15 @@ class PReLU(native.Layer):
 for base, arguments in {
     native.Dense: f"units activation use_bias kernel_initializer bias_initializer {BIASED}",
     native.Activation: "activation", native.Flatten: "", native.Reshape: "target_shape",
-    native.Dropout: "rate", native.GaussianNoise: "stddev", PReLU: "",
+    native.Dropout: "rate", native.GaussianNoise: "stddev",
     native.Embedding: "input_dim output_dim embeddings_initializer embeddings_regularizer",
-    native.SimpleRNN: "units activation", native.LayerNormalization: "axis epsilon center scale",
-    native.BatchNormalization: "axis momentum epsilon center scale", native.Normalization: "axis",
+    native.SimpleRNN: "units activation return_sequences",
+    native.LayerNormalization: "axis epsilon center scale",
+    native.BatchNormalization: "axis momentum epsilon center scale",
+    native.Normalization: "axis mean variance",
 }.items():  # fmt: skip
     layer(base, arguments)
+layer(TrainedSlopes, name="PReLU")
 function_layer("ReLU", activations.relu, order="max_value negative_slope threshold")
 function_layer("LeakyReLU", activations.leaky_relu, negative_slope=0.3)
 function_layer("ELU", elu)
@@ -227,4 +238,7 @@ def Input(shape: Any = None, batch_size: Any = None, dtype: Any = None, name: st
 CLASSES["InputLayer"] = saving.CLASSES["keras.InputLayer"] = InputLayer
 
 
-__getattr__ = names_of("keras.layers", CLASSES)
+RECURRENT = "SimpleRNN is there"
+FLAT = "there are no convolutions; Flatten and Dense are there"
+INSTEAD = dict.fromkeys(["LSTM", "GRU"], RECURRENT) | dict.fromkeys(["Conv1D", "Conv2D"], FLAT)
+__getattr__ = names_of("keras.layers", CLASSES, INSTEAD)

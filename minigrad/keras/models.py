@@ -78,9 +78,11 @@ class Model(Layer, NativeModel):
             validation_data, shuffle, class_weight, sample_weight, initial_epoch, steps_per_epoch,
             validation_steps,
         )  # fmt: skip
-        rates = history.history.pop("lr", [])
-        if any(isinstance(c, LR_CALLBACKS) for c in np.ravel(callbacks or [])):
-            history.history["learning_rate"] = rates
+        logs = history.history
+        rates = {"learning_rate": logs.pop("lr", [])}
+        changed = any(isinstance(c, LR_CALLBACKS) for c in np.ravel(callbacks or []))
+        names = sorted(logs, key=lambda name: (name.startswith("val_"), name))
+        history.history = {name: logs[name] for name in names} | (rates if changed else {})
         self.history = history
         return history
 
@@ -148,6 +150,8 @@ class Sequential(Model, NativeSequential):
     """A stack of layers."""
 
     def __init__(self, layers: Any = (), trainable: bool = True, name: str | None = None):
+        if isinstance(layers, Layer):
+            raise TypeError("Sequential: a list of layers is required; write Sequential([a, b, …])")
         super().__init__(name, trainable)
         self.layers = []
         for layer in layers or ():

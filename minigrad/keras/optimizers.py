@@ -30,9 +30,14 @@ class LearningRate(float):
 
 
 class KerasArguments(type):
-    """Make an optimizer from Keras's arguments: a class in `CLASSES` has the order in `head`."""
+    """Make an optimizer from Keras's arguments; `head` has their order.
+
+    Where a list of parameters comes first, the arguments are minigrad's, as load_state_dict needs.
+    """
 
     def __call__(cls: Any, *args: Any, **keywords: Any) -> Any:
+        if args and isinstance(args[0], list):
+            return super().__call__(*args, **keywords)
         who, order = cls.__name__, [*cls.head.split(), *TAIL]
         keywords |= zip(order, args if args != (None,) else ())
         if "lr" in keywords:  # Keras 2
