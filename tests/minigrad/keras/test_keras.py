@@ -1,0 +1,376 @@
+"""The Keras face: programs, names, errors. test_golden.py compares its numbers with Keras's."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigrad import keras, optimizers
+from minigrad.keras import backend as K
+from minigrad.keras import layers
+
+X = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(int)
+ROOT = Path(__file__).parents[3]
+
+
+def classifier(**compiled):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            layers.Dense(8, activation="relu", input_dim=4),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    options = {"loss": "binary_crossentropy", "metrics": ["accuracy"]} | compiled
+    model.compile(optimizer=options.pop("optimizer", "adam"), **options)
+    return model
+
+
+def test_modules_of_old_and_new_programs():
+    """In a new process, because an import that has run once is found again in any case."""
+    code = """
+from minigrad.keras.layers.core import Dense
+from minigrad.keras.utils.np_utils import to_categorical
+from minigrad.keras.utils import np_utils
+from minigrad.keras.optimizers.schedules import ExponentialDecay
+from minigrad.keras.datasets.mnist import load_data
+import minigrad.keras as keras
+import minigrad.keras.backend as K
+assert keras.layers.Dense is Dense and keras.ops.matmul and K.mean
+assert isinstance(keras.Sequential([Dense(1)]).layers[0], keras.layers.Layer)
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: layers.LSTM, "keras.layers has no LSTM; SimpleRNN is there"),
+        (lambda: layers.Conv2D, "no convolutions; Flatten and Dense are there"),
+        (lambda: layers.Densee, "did you mean 'Dense'"),
+        (lambda: keras.optimizers.Adamax, "did you mean 'Adam'"),
+        (lambda: keras.datasets.cifar10, "It has: fashion_mnist, mnist"),
+        (lambda: keras.callbacks.TensorBoard, "keras.callbacks has no TensorBoard"),
+        (lambda: keras.applications, "minigrad.keras has no applications"),
+        (lambda: keras.losses.nope, "keras.losses has no nope"),
+        (lambda: K.no_such_function, "It has: the functions of NumPy"),
+    ],
+)
+def test_a_missing_name_says_what_there_is(make, message):
+    with pytest.raises(ImportError, match=message):
+        make()
+
+
+def test_a_missing_name_keeps_its_message_in_an_import():
+    with pytest.raises(ImportError, match="SimpleRNN is there"):
+        from minigrad.keras.layers import GRU  # noqa: F401
+    with pytest.raises(AttributeError):
+        layers.__wrapped__  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: layers.Dense(8, activaton="relu"), ValueError, "did you mean 'activation'"),
+        (lambda: layers.Dense(8, activation="rleu"), ValueError, "did you mean 'relu'"),
+        (lambda: layers.BatchNormalization(axis=2)(X), ValueError, "axis must be -1"),
+        (lambda: layers.Add()(X), TypeError, "a list of inputs is required"),
+        (lambda: keras.optimizers.Adam(lerning_rate=1), ValueError, "did you mean 'learning_rate'"),
+        (lambda: keras.optimizers.Adam(use_ema=True), ValueError, "unknown argument of Adam"),
+        (lambda: keras.Sequential(layers.Dense(3)), TypeError, r"write Sequential\(\[a, b, …\]\)"),
+        (lambda: keras.initializers.HeNormal(mean=1), TypeError, "HeNormal has the arguments"),
+        (lambda: keras.losses.Huber(1.0, 2.0), TypeError, "received 2.0"),
+        (lambda: keras.losses.MeanSquaredError(reduction="all"), ValueError, "reduction must be"),
+        (lambda: classifier(loss="binary_crossentropi"), ValueError, "unknown loss"),
+        (lambda: classifier(metrics=["acuracy"]), ValueError, "did you mean 'accuracy'"),
+        (lambda: classifier(metrics="accuracy"), ValueError, r"write metrics=\['accuracy'\]"),
+        (lambda: classifier(loss=["mse"]), ValueError, "one output and one loss"),
+        (lambda: classifier(optimizer="adamm"), ValueError, "unknown optimizer 'adamm'"),
+        (lambda: classifier().save("m.h5"), ValueError, r"the one here is \.npz"),
+        (lambda: classifier().save("m.keras"), ValueError, r"the one here is \.npz"),
+        (lambda: classifier().fit(X, Y, validation_freq=2), ValueError, "validation_freq must be 1"),
+        (lambda: classifier().get_layer("dense_9"), ValueError, "there is no layer 'dense_9'"),
+        (lambda: classifier().set_weights([X]), ValueError, "has 4 arrays, received 1"),
+        (lambda: K.set_floatx("float16"), ValueError, '"float32" or "float64" is required'),
+    ],
+)
+def test_mistakes_get_a_sentence(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_integer_labels_and_one_hot_rows_need_their_own_losses():
+    model = keras.Sequential([layers.Dense(2, activation="softmax", input_shape=(4,))])
+    model.compile("sgd", "categorical_crossentropy")
+    with pytest.raises(ValueError, match='use the loss "sparse_categorical_crossentropy"'):
+        model.fit(X, Y, verbose=0)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match='use the loss "categorical_crossentropy"'):
+        model.fit(X, np.eye(2)[Y], verbose=0)
+    model.fit(X, Y[:, None], verbose=0)
+
+
+def test_what_fit_and_evaluate_return():
+    model = classifier()
+    history = model.fit(X, Y, 16, 3, 0, validation_split=0.25)
+    assert history is model.history and history.epoch == [0, 1, 2]
+    assert list(history.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
+    assert history.params["epochs"] == 3 and history.model is model
+    assert model.metrics_names == ["loss", "accuracy"]
+    loss, accuracy = model.evaluate(X, Y, verbose=0)
+    assert model.evaluate(X, Y, return_dict=True) == {"loss": loss, "accuracy": accuracy}
+    assert model.test_on_batch(X, Y) == pytest.approx([loss, accuracy])
+    assert model.train_on_batch(X, Y) == pytest.approx([loss, accuracy], rel=1e-5)
+    assert model.predict(X, verbose=0).shape == (64, 1)
+    assert set(np.unique(model.predict_classes(X))) <= {0, 1}
+    only_loss = classifier(metrics=None)
+    assert isinstance(only_loss.evaluate(X, Y), float)
+    assert isinstance(only_loss.train_on_batch(X, Y), float)
+
+
+def test_epochs_go_on_at_initial_epoch():
+    seen = []
+    model = classifier()
+    callback = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: seen.append(epoch))
+    history = model.fit(X, Y, epochs=5, initial_epoch=3, verbose=0, callbacks=[callback])
+    assert seen == history.epoch == [3, 4]
+
+
+def test_set_random_seed_fixes_weights_order_and_dropout():
+    def run():
+        keras.utils.set_random_seed(7)
+        model = keras.Sequential([layers.Dense(8), layers.Dropout(0.5), layers.Dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(X, Y, epochs=2, verbose=0)
+        return [*model.get_weights(), np.random.random(2)]
+
+    assert all(np.array_equal(a, b) for a, b in zip(run(), run()))
+
+
+def test_a_call_is_inference_unless_training_is_said():
+    layer = layers.Dropout(0.5)
+    assert np.array_equal(layer(X).data, X)
+    assert (layer(X, training=True).numpy() == 0).any()
+
+
+class Affine(layers.Layer):
+    def __init__(self, units=3, **options):
+        super().__init__(**options)
+        self.units = units
+
+    def build(self, input_shape):
+        assert input_shape[0] is None
+        self.w = self.add_weight(shape=(input_shape[-1], self.units), initializer="he_normal")
+        self.b = self.add_weight(shape=(self.units,), initializer="zeros", trainable=False)
+
+    def call(self, inputs):
+        return keras.ops.matmul(inputs, self.w) + self.b
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.affine, self.drop, self.out = Affine(5, name="first"), layers.Dropout(0.5), Affine(1)
+        self.modes = set()
+
+    def call(self, x, training=False):
+        self.modes.add(training)
+        return self.out(self.drop(self.affine(x), training=training))
+
+
+def test_layers_and_models_of_ones_own(capsys):
+    model = Subclassed()
+    model.compile("adam", "mse", metrics=["mae"])
+    model.fit(X, Y, epochs=2, verbose=0)
+    assert model.modes == {True, False}
+    assert [w.shape for w in model.get_weights()] == [(4, 5), (5,), (5, 1), (1,)]
+    assert len(model.trainable_weights) == 2 and len(model.non_trainable_weights) == 2
+    assert model.affine.name == "first"
+    assert Affine(2).compute_output_shape((None, 4)) == (None, 2)
+    model.summary()
+    assert "Affine" in capsys.readouterr().out
+    with pytest.raises(TypeError, match=r"add_weight\(name=…, shape=…\)"):
+        model.affine.add_weight("kernel", (2,))
+
+
+def test_functional_models():
+    x = keras.Input(shape=(4,), name="x")
+    hidden = layers.Dense(4, activation="relu")(x)
+    out = layers.Dense(1)(layers.add([x, hidden]))
+    model = keras.Model(inputs=x, outputs=out)
+    assert model.output_shape == (None, 1) and [type(s).__name__ for s in model.layers] == [
+        "Dense", "Add", "Dense",
+    ]  # fmt: skip
+    w, b, v, c = model.get_weights()
+    expected = (X + np.maximum(X @ w + b, 0)) @ v + c
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-5, atol=1e-6)
+    model.compile("sgd", "mse")
+    before = model.evaluate(X, Y)
+    model.fit(X, Y, epochs=3, verbose=0)
+    assert model.evaluate(X, Y) < before
+
+
+def test_a_functional_model_of_two_inputs():
+    a, b = keras.Input((1,)), keras.Input((3,))
+    merged = layers.Concatenate()([layers.Dense(2)(a), b])
+    model = keras.models.Model([a, b], layers.Dense(1)(merged))
+    model.compile("sgd", "mse")
+    parts = [X[:, :1], X[:, 1:]]
+    model.fit(parts, Y, verbose=0, validation_data=(parts, Y))
+    w, c, v, d = model.get_weights()
+    expected = np.hstack([parts[0] @ w + c, parts[1]]) @ v + d
+    np.testing.assert_allclose(model.predict(parts), expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="one output is there"):
+        keras.Model(a, [a, b])
+    with pytest.raises(ValueError, match="inputs must name"):
+        keras.Model(a, merged)
+
+
+@pytest.mark.parametrize(
+    ("merge", "expected"),
+    [
+        ("Add", X + 2 * X + X), ("Multiply", X * 2 * X * X), ("Average", 4 * X / 3),
+        ("Concatenate", np.hstack([X, 2 * X, X])),
+    ],
+)  # fmt: skip
+def test_layers_that_merge(merge, expected):
+    out = getattr(layers, merge)()([X, 2 * X, X])
+    np.testing.assert_allclose(out, expected, rtol=1e-6)
+    symbols = [keras.Input((4,)), keras.Input((4,))]
+    assert getattr(layers, merge)()(symbols).shape[1] in (4, 8)
+    np.testing.assert_allclose(layers.Subtract()([2 * X, X]), X)
+
+
+def test_save_and_load_and_json(tmp_path):
+    model = classifier(optimizer=keras.optimizers.RMSprop(0.01, momentum=0.5))
+    model.fit(X, Y, epochs=2, verbose=0)
+    path = tmp_path / "model.npz"
+    model.save(path)
+    same = keras.models.load_model(path)
+    assert isinstance(same, keras.Sequential)
+    assert np.array_equal(same.predict(X), model.predict(X))
+    assert float(same.optimizer.learning_rate) == 0.01
+    assert same.train_on_batch(X, Y) == model.train_on_batch(X, Y)
+    twin = keras.models.model_from_json(model.to_json())
+    assert [w.shape for w in twin.get_weights()] == [w.shape for w in model.get_weights()]
+    assert json.loads(model.to_json()) == json.loads(twin.to_json())
+    assert keras.models.clone_model(model).count_params() == model.count_params() == 49
+    model.save_weights(tmp_path / "w.npz")
+    twin.load_weights(tmp_path / "w.npz")
+    assert np.array_equal(twin.predict(X), model.predict(X))
+
+
+def test_weights_names_and_layers():
+    keras.backend.clear_session()
+    model = classifier()
+    assert [layer.name for layer in model.layers] == ["dense", "dense_1"]
+    assert model.name == "sequential"
+    kernel, bias = model.get_layer("dense_1").get_weights()
+    assert kernel.shape == (8, 1) and bias.shape == (1,)
+    model.layers[1].set_weights([np.ones((8, 1)), np.zeros(1)])
+    assert model.get_layer(index=1).weights[0].numpy().sum() == 8
+    model.pop()
+    assert model.output_shape == (None, 8)
+    assert layers.Dense(3, "relu", False).use_bias is False
+    assert layers.Dense(2, input_shape=(3,), weights=[np.ones((3, 2)), np.ones(2)]).get_weights()
+
+
+def test_the_learning_rate_is_read_and_set():
+    model = classifier()
+    rate = model.optimizer.learning_rate
+    assert float(rate) == rate.numpy() == 0.001 and model.optimizer.iterations == 0
+    model.optimizer.learning_rate = 0.1
+    assert model.optimizer.lr == 0.1
+    model.optimizer.learning_rate.assign(0.2)
+    assert K.get_value(model.optimizer.learning_rate) == 0.2
+    K.set_value(model.optimizer.learning_rate, 0.3)
+    assert model.optimizer.lr == 0.3
+    scheduler = keras.callbacks.LearningRateScheduler(lambda epoch, lr: lr / 2)
+    history = model.fit(X, Y, epochs=2, verbose=0, callbacks=[scheduler])
+    assert history.history["learning_rate"] == [0.15, 0.075]
+    old = keras.optimizers.SGD(lr=0.1, decay=0.5, momentum=0.0, nesterov=False)
+    assert isinstance(old, keras.optimizers.SGD) and isinstance(old, optimizers.SGD)
+    assert [old.raw_hyperparameters()["lr"](t) for t in (0, 2)] == [0.1, 0.05]
+
+
+def test_a_callback_that_watches_a_missing_number_warns():
+    stop = keras.callbacks.EarlyStopping(monitor="val_acc", patience=0)
+    with pytest.warns(UserWarning, match="there is no 'val_acc' to watch"):
+        history = classifier().fit(X, Y, epochs=4, verbose=0, callbacks=[stop])
+    assert len(history.epoch) == 4
+
+
+def test_callbacks_get_running_means_of_the_epoch():
+    seen = []
+    log = keras.callbacks.LambdaCallback(on_train_batch_end=lambda b, logs: seen.append(logs["loss"]))
+    model = classifier()
+    history = model.fit(X, Y, batch_size=16, epochs=1, verbose=0, callbacks=[log])
+    assert seen[-1] == history.history["loss"][0]
+
+
+def test_losses_and_metrics_of_ones_own():
+    def mean_error(y_true, y_pred):
+        return K.mean(K.square(y_true - y_pred), axis=-1)
+
+    def largest(y_true, y_pred):
+        return K.max(K.abs(y_true - y_pred))
+
+    class Scaled(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return 3 * K.mean(K.square(y_true - y_pred), axis=-1)
+
+    model = classifier(loss=mean_error, metrics=[largest, keras.metrics.Precision(), "mse"])
+    numbers = model.evaluate(X, Y, return_dict=True)
+    p = model.predict(X)[:, 0]
+    assert numbers["loss"] == pytest.approx(np.mean((p - Y) ** 2), rel=1e-5)
+    assert numbers["largest"] == pytest.approx(np.max(np.abs(p - Y)), rel=1e-5)
+    assert numbers["precision"] == pytest.approx(Y[p > 0.5].mean())
+    assert classifier(loss=Scaled(), metrics=None).evaluate(X, Y) == pytest.approx(
+        3 * numbers["loss"], rel=1e-5
+    )
+    by_function = classifier(loss=keras.losses.binary_crossentropy, metrics=None)
+    assert by_function.evaluate(X, Y) == pytest.approx(classifier(metrics=None).evaluate(X, Y))
+
+
+def test_metrics_of_an_epoch_count_all_its_examples():
+    """A mean over batches would be another number."""
+    p = np.array([0.9, 0.8, 0.1, 0.7, 0.2, 0.3])[:, None]
+    t = np.array([1, 0, 0, 0, 1, 1])[:, None]
+    precision, recall, auc = keras.metrics.Precision(), keras.metrics.Recall(), keras.metrics.AUC()
+    for metric in (precision, recall, auc):
+        for rows in (slice(0, 2), slice(2, 6)):
+            metric.update_state(t[rows], p[rows])
+    assert precision.result() == pytest.approx(1 / 3)
+    assert recall.result() == pytest.approx(1 / 3)
+    pairs = [(a > b) for a in p[t == 1] for b in p[t == 0]]
+    assert auc.result() == pytest.approx(np.mean(pairs), abs=0.01)
+    precision.reset_state()
+    assert precision(t[:1], p[:1]) == 1
+
+
+def test_a_generator_and_class_weights():
+    def forever():
+        while True:
+            yield X[:16], Y[:16]
+
+    history = classifier().fit(forever(), steps_per_epoch=3, epochs=2, verbose=0)
+    assert len(history.epoch) == 2
+    weighted = classifier().fit(X, Y, class_weight={0: 1.0, 1: 0.0}, verbose=0)
+    assert weighted.history["loss"][0] < classifier().fit(X, Y, verbose=0).history["loss"][0]
+
+
+def test_utilities():
+    one_hot = keras.utils.to_categorical([[0], [2]])
+    assert one_hot.dtype == np.float64 and one_hot.tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert keras.utils.normalize([[3.0, 4.0]]).tolist() == [[0.6, 0.8]]
+    assert keras.initializers.get("HeNormal")((300, 200), np.random.default_rng(0)).std() > 0.05
+    seeded = keras.initializers.RandomNormal(mean=1.0, stddev=0.1, seed=3)
+    assert np.array_equal(seeded((2, 2)), seeded((2, 2))) and abs(seeded((9, 9)).mean() - 1) < 0.1
+    own = layers.Dense(2, kernel_initializer=lambda shape, dtype=None: np.ones(shape), input_dim=3)
+    assert own.get_weights()[0].sum() == 6
+    assert isinstance(keras.optimizers.get("RMSprop"), keras.optimizers.RMSprop)
+    assert keras.activations.get("relu")(np.array([-1.0, 1.0])).tolist() == [0, 1]
