@@ -1,7 +1,28 @@
 """minigrad: a deep-learning framework small enough to read in an evening.
 
-Reading order: autograd.tensor, autograd.numpy_vjps, functional, layers; then optimizers/, which
-stands alone; then models and trainer. The README names the files of the evening.
+Reading order: autograd.tensor, autograd.numpy_vjps, functional, layer; then optimizers/, which
+stands alone; then model and trainer. The README names the files of the evening.
+
+Who comes from Keras finds its names in minigrad.keras, from scikit-learn in minigrad.sklearn.
+The words of PyTorch are here:
+
+| PyTorch | minigrad |
+|---|---|
+| `torch.tensor(a, requires_grad=True)` | `Tensor(a, requires_grad=True)` |
+| `torch.exp(x)`, `x @ w`, `torch.cat` | NumPy's functions: `np.exp(x)`, `x @ w`, `np.concatenate` |
+| `nn.Sequential(a, b)` | `Sequential([a, b])` |
+| `nn.Linear(i, o)` | `Dense(o, input_shape=(i,))`; `kernel` is the transposed `weight` |
+| `nn.Module` with `forward` | `Layer` with `forward`, or `Model`, which also has `fit` |
+| `net.train()` is the default | `net.eval()` is the default: call `net.train()` before a loop |
+| `nn.CrossEntropyLoss()` | `cross_entropy(logits, labels)` |
+| `nn.BCEWithLogitsLoss()` | `binary_cross_entropy_with_logits(logits, target)` |
+| `nn.BatchNorm1d(n, momentum=0.1)` | `BatchNormalization(momentum=0.9)`; ε is 1e-3, not 1e-5 |
+| `optim.RMSprop(p, alpha=0.9)` | `RMSprop(p, rho=0.9)`; `RMSprop.as_in("torch", p)` |
+| `optim.Adam(p, betas=(0.9, 0.99))` | `Adam(p, beta1=0.9, beta2=0.99)` |
+| `DataLoader(data, batch_size, shuffle)` | `batches(x, y, batch_size, rng)` |
+| `torch.manual_seed(0)` | `Sequential(…, seed=0)`, `net.seed(0)` |
+| `clip_grad_norm_` | `RMSprop(clip_global_norm=1.0)` |
+| `torch.save(net.state_dict())` | `model.save_weights("w.npz")`: no pickle |
 """
 
 from .anomaly import detect_anomaly
@@ -18,12 +39,13 @@ from .autograd import (
 )
 from .second_order import minimize
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 __all__ = [
     "Primitive", "Tensor", "activations", "anomaly", "autograd", "callbacks", "checkpoint",
     "detect_anomaly", "functional", "grad", "gradcheck", "graph", "hessian",
-    "hessian_vector_product", "initializers", "jacobian", "largest_curvature", "layers", "losses",
-    "minimize", "models", "no_grad", "plotting", "primitive", "second_order", "trainer",
-    "training_state", "utils",
+    "hessian_vector_product", "initializers", "jacobian", "keras", "largest_curvature", "layer",
+    "layer_state", "layers", "losses", "minimize", "model", "models", "no_grad", "normalization",
+    "plotting", "primitive", "recurrent", "regularizers", "saving", "second_order",
+    "trainer", "training_data", "training_state", "utils",
 ]  # fmt: skip

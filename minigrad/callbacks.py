@@ -142,8 +142,7 @@ class Monitor(Callback):
         if self.is_strict or self.monitor in logged:
             self.logged_name = logged.get(self.monitor) or lookup(kind, self.monitor, logged)
         else:
-            known = ", ".join(logged)
-            problem = f"there is no {self.monitor!r} to watch, only {known}; it does nothing"
+            problem = f"there is no {self.monitor!r} to watch, only {', '.join(logged)}"
             warnings.warn(f"{type(self).__name__}: {problem}", stacklevel=user_frame()[1])
             self.logged_name = ""
 
@@ -204,7 +203,7 @@ class EarlyStopping(Monitor):
             sign = 1 if self.maximize else -1
             if self.baseline is not None and self.best <= sign * self.baseline + self.min_delta:
                 self.wait = wait + 1
-        if self.wait >= self.patience:
+        if self.wait >= self.patience and epoch > 0:
             self.model.stop_training = True
             self.say(epoch, f"no better {self.monitor} for {self.wait} epochs; the training stops")
 

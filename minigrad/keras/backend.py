@@ -58,25 +58,36 @@ def as_floatx(x: Any) -> Any:
     return array.astype(_float, copy=False) if array.dtype.kind == "f" else array
 
 
+class NotThere:
+    """A name of Keras that is not there: it can be imported; its use raises an ImportError."""
+
+    def __init__(self, message: str):
+        self.message = message
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise ImportError(self.message)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name) if name.startswith("__") else ImportError(self.message)
+
+
 def names_of(
-    module: str, table: Mapping[str, Any] | list[str], instead: Mapping[str, str] | None = None
+    module: str, table: Mapping[str, Any] | list[str], not_there: str = "", instead: str = ""
 ) -> Callable[[str], Any]:
     """Return a module's __getattr__: look a name up, or say what there is.
 
-    instead: names that are missing, and what can take their place. The error is an ImportError,
-    because Python replaces the text of an AttributeError in `from m import name`.
+    not_there: names of Keras that programs import, often without use. instead: what there is.
     """
 
     def look_up(name: str) -> Any:
         if isinstance(table, Mapping) and name in table:
             return table[name]
-        if name.startswith("_"):
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        near = difflib.get_close_matches(name, list(table), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        hint = f"; {instead[name]}." if instead and name in instead else hint
         known = ", ".join(sorted(table)) if len(table) < 99 else "the functions of NumPy"
-        raise ImportError(f"minigrad.{module} has no {name}{hint} It has: {known}")
+        near = difflib.get_close_matches(name, list(table), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ";"
+        if name in not_there.split():
+            return NotThere(f"minigrad.{module} has no {name}; {instead} It has: {known}")
+        raise AttributeError(f"minigrad.{module} has no {name}{hint} It has: {known}")
 
     return look_up
 

@@ -37,4 +37,7 @@ class ModelCheckpoint(native.ModelCheckpoint):
         super().__init__(filepath, monitor, *options)
 
 
-__getattr__ = names_of("keras.callbacks", __all__)
+__getattr__ = names_of(
+    "keras.callbacks", __all__, "TensorBoard BackupAndRestore RemoteMonitor ProgbarLogger",
+    "CSVLogger writes the numbers of each epoch, ModelCheckpoint saves all that fit needs.",
+)  # fmt: skip

@@ -7,4 +7,5 @@ from .backend import names_of
 __all__ = ["fashion_mnist", "mnist"]
 
 
-__getattr__ = names_of("keras.datasets", __all__)
+OTHERS = "cifar10 cifar100 imdb reuters boston_housing california_housing"
+__getattr__ = names_of("keras.datasets", __all__, OTHERS, "load the data yourself.")

@@ -238,7 +238,11 @@ def Input(shape: Any = None, batch_size: Any = None, dtype: Any = None, name: st
 CLASSES["InputLayer"] = saving.CLASSES["keras.InputLayer"] = InputLayer
 
 
-RECURRENT = "SimpleRNN is there"
-FLAT = "there are no convolutions; Flatten and Dense are there"
-INSTEAD = dict.fromkeys(["LSTM", "GRU"], RECURRENT) | dict.fromkeys(["Conv1D", "Conv2D"], FLAT)
-__getattr__ = names_of("keras.layers", CLASSES, INSTEAD)
+NOT_THERE = """LSTM GRU RNN Bidirectional TimeDistributed Conv1D Conv2D Conv3D Convolution2D
+MaxPool2D
+MaxPooling1D MaxPooling2D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D
+GlobalMaxPooling1D ZeroPadding2D UpSampling2D Conv2DTranspose SeparableConv2D Lambda Permute
+RepeatVector Masking AlphaDropout GaussianDropout SpatialDropout1D ActivityRegularization Maximum
+Minimum Dot Attention MultiHeadAttention TextVectorization StringLookup Discretization"""
+INSTEAD = "Dense and Flatten, SimpleRNN, and layers of your own, can take its place."
+__getattr__ = names_of("keras.layers", CLASSES, NOT_THERE, INSTEAD)

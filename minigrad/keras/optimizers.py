@@ -101,4 +101,5 @@ def get(identifier: Any) -> Any:
     return native.get(identifier)
 
 
-__getattr__ = names_of("keras.optimizers", CLASSES)
+INSTEAD = "examples/optimizers shows how to write an optimizer."
+__getattr__ = names_of("keras.optimizers", CLASSES, "Adamax Ftrl Adafactor Muon Lamb", INSTEAD)

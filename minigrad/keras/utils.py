@@ -41,4 +41,6 @@ def register_keras_serializable(package: str = "", name: str | None = None) -> A
 
 
 np_utils = sys.modules[__name__]  # as in older programs
-__getattr__ = names_of("keras.utils", __all__)
+OTHERS = "plot_model model_to_dot get_file Sequence PyDataset multi_gpu_model split_dataset"
+INSTEAD = "model.summary() prints the layers; fit takes any object with a length and items."
+__getattr__ = names_of("keras.utils", __all__, OTHERS, INSTEAD)

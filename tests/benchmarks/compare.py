@@ -47,6 +47,8 @@ TARGETS = [
     ("epoch rmsprop", "minigrad", "mygrad", 0.85),
     ("epoch rmsprop", "minigrad", "keras-tensorflow", 0.5),
     ("epoch rmsprop", "minigrad", "keras-jax", 0.5),
+    ("epoch rmsprop", "minigrad.keras", "keras-tensorflow", 0.6),
+    ("import", "minigrad.keras", "keras-tensorflow", 0.1),
     ("epoch rmsprop", "minigrad", "jax", 1.15),
     ("epoch rmsprop", "compiled", "numpy", 0.85),
     *((f"epoch {o}", "compiled", "torch", 0.95 if o == "sgd" else 0.85) for o in OPTIMIZERS),

@@ -301,17 +301,21 @@ def optax_rule(name: str) -> Any:
 
 
 class Keras:
-    """Keras's own `fit` on a given backend."""
+    """Keras's own `fit` on a given backend, or the same program on minigrad.keras."""
 
     def __init__(self, sizes: list[int], optimizer: str, x: Any, y: Any, backend: str):
         os.environ |= {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        import keras
+        if backend == "minigrad":
+            from minigrad import keras
+        else:
+            import keras
 
         hidden = [keras.layers.Dense(n, activation="relu") for n in sizes[1:-1]]
         self.model = keras.Sequential([keras.Input((sizes[0],)), *hidden])
         self.model.add(keras.layers.Dense(sizes[-1]))
         lr = {"learning_rate": LR[optimizer]}
-        rule = keras.optimizers.get({"class_name": optimizer, "config": lr})
+        names = {name.lower(): name for name in ("SGD", "Adagrad", "RMSprop", "Adam")}
+        rule = getattr(keras.optimizers, names[optimizer])(**lr)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self.model.compile(optimizer=rule, loss=loss)
         self.x, self.y = as_float(x), y
@@ -411,8 +415,10 @@ FRAMEWORKS = {
     "torch-fused": partial(PyTorch, variant="fused"),
     "torch-compile": partial(PyTorch, variant="compile"),
     "jax": Jax,
+    "minigrad.keras": partial(Keras, backend="minigrad"),
     "keras-tensorflow": partial(Keras, backend="tensorflow"),
     "keras-jax": partial(Keras, backend="jax"),
+    "keras-torch": partial(Keras, backend="torch"),
     "mygrad": MyGrad,
     "autograd": Autograd,
     "sklearn": ScikitLearn,
@@ -426,8 +432,10 @@ PACKAGES = {  # that each one needs
     "torch-fused": ["torch"],
     "torch-compile": ["torch"],
     "jax": ["jax", "optax"],
+    "minigrad.keras": ["minigrad.keras"],
     "keras-tensorflow": ["keras", "tensorflow"],
     "keras-jax": ["keras", "jax"],
+    "keras-torch": ["keras", "torch"],
     "mygrad": ["mygrad"],
     "autograd": ["autograd"],
     "sklearn": ["sklearn"],
