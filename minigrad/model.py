@@ -218,7 +218,9 @@ class Model(Layer):
         self.dry_run(*[data for data in (train, test) if data is not None])
         callback_list = self.begin_training(state, callbacks, resume)
         if split := state.validation_size:
-            test, train = [a[-split:] for a in train], [a[:-split] for a in train]
+            own = [] if sample_weight is None else [np.asarray(sample_weight)]  # no class weights
+            test = [a[-split:] for a in [*train[:2], *own]]
+            train = [a[:-split] for a in train]
         make_batches = partial(self.batches_of, train, batch_size, shuffle=shuffle)
         validation = None if test is None else partial(self.batches_of, test, batch_size)
         Trainer(self, state, callback_list, make_batches, validation, verbose).train(epochs)

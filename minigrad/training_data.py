@@ -16,7 +16,8 @@ Batch = tuple[Any, ...]  # (x, y) or (x, y, sample_weight)
 def match_target(prediction: Any, y: Any) -> Any:
     """Return y; targets (N,) for an output (N, 1) become (N, 1), so that nothing broadcasts."""
     shape = np.shape(y)
-    return y[..., None] if prediction.shape == (*shape, 1) and len(shape) else y
+    fits = prediction.shape == (*shape, 1) and len(shape)
+    return np.asarray(y)[..., None] if fits else y
 
 
 def is_stream(x: Any) -> bool:

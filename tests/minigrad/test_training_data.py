@@ -69,6 +69,20 @@ def test_class_weights_are_weights_of_examples():
     np.testing.assert_array_equal(both, [2, 15])
 
 
+def test_the_validation_has_no_class_weights_but_weights_of_examples():
+    model = binary()
+    options = dict(epochs=1, batch_size=30, shuffle=False, verbose=0, validation_split=0.25)
+    w = np.linspace(0, 2, 40)
+    history = model.fit(X, Y, class_weight={1: 9.0}, sample_weight=w, **options).history
+    numbers = model.evaluate(X[30:], Y[30:], sample_weight=w[30:])
+    assert history["val_loss"][0] == pytest.approx(numbers[0], rel=1e-6)
+
+
+def test_train_on_batch_takes_lists():
+    numbers = binary().train_on_batch(X.tolist(), Y.tolist())
+    assert numbers["loss"] == pytest.approx(binary().train_on_batch(X, Y)["loss"], rel=1e-6)
+
+
 def test_weights_of_the_validation_count_too():
     model = binary()
     w = np.linspace(0, 2, 40)
