@@ -40,6 +40,10 @@ def clear_session() -> None:
     _names.clear()
 
 
+def disable_traceback_filtering() -> None:
+    """Do nothing: no traceback is filtered here."""
+
+
 def snake_case(name: str) -> str:
     """Return "mean_squared_error" for "MeanSquaredError"."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -21,11 +21,20 @@ READERS = {"activation": activations.get, "initializer": initializers.get,
            "regularizer": regularizers.get, "constraint": constraints.get}  # fmt: skip
 
 
+KERAS_1 = {"init": "kernel_initializer", "output_dim": "units"}  # of Dense
+
+
 class Symbol:
     """What a layer returns for an Input: the layer, its inputs and the shape (None, …)."""
 
     def __init__(self, layer: Any, inputs: list["Symbol"], shape: tuple[int, ...]):
         self.layer, self.inputs, self.shape = layer, inputs, (None, *shape)
+
+    def __add__(self, other: "Symbol") -> Any:
+        return add([self, other])
+
+    def __mul__(self, other: "Symbol") -> Any:
+        return multiply([self, other])
 
 
 class Layer(native.Layer):
@@ -38,6 +47,8 @@ class Layer(native.Layer):
                  input_dim: int | None = None, batch_input_shape: Any = (), dtype: Any = None,
                  trainable: bool = True, weights: Any = None, **options: Any):  # fmt: skip
         options.update(zip(self.arguments.split(), args))
+        if "kernel_initializer" in self.arguments:
+            options = {KERAS_1.get(key, key): value for key, value in options.items()}
         self.name, self.dtype = name or new_name(type(self).__name__), backend.floatx()
         known = {key: key for key in [*self.arguments.split(), *rule_names(self.parameter_names)]}
         for key in options:

@@ -40,8 +40,7 @@ class Model(Layer, NativeModel):
         """Set optimizer, loss and metrics. The options from run_eagerly on change no number."""
         if loss_weights is not None or isinstance(loss, (list, dict)):
             raise ValueError("compile: one output and one loss are there, no list and no weights")
-        if isinstance(metrics, str):
-            raise ValueError(f"compile: write metrics=[{metrics!r}]")
+        metrics = [metrics] if isinstance(metrics, str) else metrics
         given = {"loss": loss, "metrics": [*(metrics or ()), *(weighted_metrics or ())]}
         found = [*map(metrics_module.get, metrics or ())]
         for metric in map(metrics_module.get, weighted_metrics or ()):
@@ -67,14 +66,14 @@ class Model(Layer, NativeModel):
             validation_data: Any = None, shuffle: bool = True, class_weight: Any = None,
             sample_weight: Any = None, initial_epoch: int = 0, steps_per_epoch: int | None = None,
             validation_steps: int | None = None, validation_batch_size: int | None = None,
-            validation_freq: int = 1) -> Any:  # fmt: skip
+            validation_freq: int = 1, nb_epoch: int | None = None) -> Any:  # fmt: skip
         """Train; return the History, which is also `model.history`."""
         if validation_freq != 1:
             raise ValueError("fit: validation_freq must be 1: every epoch is validated")
         if isinstance(validation_data, (tuple, list)):
             validation_data = (self.pack(validation_data[0]), *validation_data[1:])
         history = super().fit(
-            self.pack(x), y, batch_size, epochs, verbose, callbacks, validation_split,
+            self.pack(x), y, batch_size, nb_epoch or epochs, verbose, callbacks, validation_split,
             validation_data, shuffle, class_weight, sample_weight, initial_epoch, steps_per_epoch,
             validation_steps,
         )  # fmt: skip
