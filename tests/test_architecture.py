@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # docstrings included
-MOST_LINES = {"file": 400, "library": 11_850, "faces": 1_800, "reading path": 1_600}
+MOST_LINES = {"file": 400, "library": 11_850, "faces": 1_870, "reading path": 1_600}
 
 # What the files of a room may import: packages of others, and rooms of ours besides their own.
 MAY_IMPORT = {
@@ -27,6 +27,7 @@ MAY_ALSO_IMPORT = {
     "minigrad/keras/wrappers/scikit_learn.py": {"sklearn"},
     "minigrad/model.py": {"optimizers", "datasets"},
     "minigrad/models.py": {"optimizers"},
+    "minigrad/sklearn.py": {"optimizers", "datasets", "sklearn"},
 }
 # What a single file may import only inside a function, so that importing the file does not need it.
 WHEN_CALLED = {
