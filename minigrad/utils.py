@@ -4,6 +4,7 @@ import difflib
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -96,6 +97,9 @@ def to_categorical(labels: npt.ArrayLike, num_classes: int | None = None) -> np.
 def finite_array(what: str, data: Any) -> np.ndarray:
     """Return data as an array, or raise if it is not rows of finite numbers."""
     array = np.asarray(data)
+    if array.dtype.kind == "O":  # a table with columns of several dtypes
+        with suppress(TypeError, ValueError):
+            array = array.astype(float)
     if array.dtype.kind not in "fbiu" or array.ndim == 0:
         received = f"received shape {array.shape}, {array.dtype}"
         raise TypeError(f"{what} must be an array of numbers, one row per example; {received}")

@@ -269,3 +269,15 @@ def test_a_metric_of_scikit_learns_form_sees_all_examples_in_evaluate():
     model.compile("sgd", "binary_crossentropy", [metric])
     _, value = model.evaluate(X, Y, batch_size=7)
     assert sizes == [40] and value == pytest.approx(model.predict(X).max())
+
+
+def test_a_table_with_columns_of_several_dtypes():
+    mixed = np.empty((40, 3), object)
+    mixed[:, 0], mixed[:, 1:] = X[:, 0] > 0, X[:, 1:]
+    a, b = binary(), binary()
+    a.fit(mixed, Y, verbose=0)
+    b.fit(mixed.astype(float), Y, verbose=0)
+    np.testing.assert_array_equal(weights_of(a), weights_of(b))
+    mixed[3, 1] = "high"
+    with pytest.raises(TypeError, match="x must be an array of numbers, .*received shape"):
+        a.fit(mixed, Y, verbose=0)
