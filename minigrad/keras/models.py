@@ -1,6 +1,7 @@
 """keras.models: Sequential, Model with subclasses and functional models, load_model."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,10 @@ class Model(Layer, NativeModel):
                 metrics: Any = None, weighted_metrics: Any = None, run_eagerly: bool = False,
                 steps_per_execution: int = 1, jit_compile: Any = "auto",
                 auto_scale_loss: bool = True) -> None:  # fmt: skip
-        """Set optimizer, loss and metrics. The options from run_eagerly on change no number."""
+        """Set optimizer, loss and metrics. The options from run_eagerly on change no number.
+
+        jit_compile=True compiles the optimizer's step where numba is installed.
+        """
         if loss_weights is not None or isinstance(loss, (list, dict)):
             raise ValueError("compile: one output and one loss are there, no list and no weights")
         metrics = [metrics] if isinstance(metrics, str) else metrics
@@ -49,6 +53,9 @@ class Model(Layer, NativeModel):
                 metric.__name__ = f"weighted_{metric.__name__}"
             found.append(metric)
         optimizer = optimizers.get(optimizer)
+        if jit_compile is True:
+            with suppress(ImportError):
+                optimizer.compile(strict=False)
         super().compile(optimizer, losses.get(loss), found)
         self.compiled_with = given
 

@@ -45,7 +45,7 @@ class KerasArguments(type):
         decay = keywords.pop("decay", 0)
         hyper = {}
         for name, value in keywords.items():
-            if name in IGNORED or value is None or (name in TAIL and not value):
+            if name in IGNORED or value is None or ("clip" in name and not value):
                 continue
             ours = lookup(f"argument of {who}", name, {n: NAMES.get(n, n) for n in order})
             hyper[ours] = value

@@ -279,5 +279,5 @@ def test_a_table_with_columns_of_several_dtypes():
     b.fit(mixed.astype(float), Y, verbose=0)
     np.testing.assert_array_equal(weights_of(a), weights_of(b))
     mixed[3, 1] = "high"
-    with pytest.raises(TypeError, match="x must be an array of numbers, .*received shape"):
+    with pytest.raises(TypeError, match=r"x must be an array of numbers, .*received shape"):
         a.fit(mixed, Y, verbose=0)

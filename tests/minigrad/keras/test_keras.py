@@ -120,6 +120,21 @@ def test_integer_labels_and_one_hot_rows_need_their_own_losses():
     model.fit(X, Y[:, None], verbose=0)
 
 
+def test_jit_compile_changes_no_number():
+    def weights(**options):
+        model = classifier(optimizer=keras.optimizers.Adam(), **options)
+        model.fit(X, Y, epochs=2, verbose=0)
+        return model.get_weights()
+
+    plain, compiled = weights(), weights(jit_compile=True, run_eagerly=False)
+    assert all(np.array_equal(a, b) for a, b in zip(plain, compiled))
+
+
+def test_a_weight_decay_of_0_is_none():
+    assert keras.optimizers.AdamW().weight_decay == 0.004
+    assert keras.optimizers.AdamW(weight_decay=0.0).weight_decay == 0
+
+
 def test_words_of_older_keras():
     model = keras.Sequential()
     model.add(layers.Dense(output_dim=3, init="uniform", activation="relu", input_dim=4))
