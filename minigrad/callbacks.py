@@ -109,7 +109,8 @@ class CSVLogger(Callback):
         with checkpoint.atomic_write(self.path) as file:
             table = csv.writer(codecs.getwriter("utf-8")(file), delimiter=self.separator)
             table.writerow(["epoch", *history])
-            table.writerows([i, *row] for i, row in enumerate(zip(*history.values())))
+            first = self.model.training_state.first_epoch
+            table.writerows([i, *row] for i, row in enumerate(zip(*history.values()), first))
 
 
 class Monitor(Callback):
@@ -152,7 +153,8 @@ class Monitor(Callback):
             return False
         score = logs[self.logged_name] if self.maximize else -logs[self.logged_name]
         better = score > self.best + self.min_delta
-        self.best, self.wait = (score, 0) if better else (self.best, self.wait + 1)
+        wait = min(self.wait + 1, 0)  # below 0, during a cooldown, it goes on
+        self.best, self.wait = (score, wait) if better else (self.best, self.wait + 1)
         return better
 
     def say(self, epoch: int, what: str) -> None:
@@ -176,8 +178,7 @@ class EarlyStopping(Monitor):
     """Stop the training after `patience` epochs without improvement.
 
     baseline: an epoch that is not better than this number counts as one without improvement.
-    restore_best_weights: load the weights of the best epoch when the training ends, as Keras 3
-    does. The last epoch's weights are in the files of ModelCheckpoint.
+    restore_best_weights: load the weights of the best epoch when the training ends.
     start_from_epoch: the number of epochs to wait before the first look.
     """
 
@@ -226,9 +227,8 @@ class EarlyStopping(Monitor):
 class ReduceLROnPlateau(Monitor):
     """lr ← max(factor · lr, min_lr) after `patience` epochs without improvement.
 
-    cooldown: number of epochs after a reduction during which patience does not count. An
-    improvement during the cooldown ends it. Only optimizer.lr changes, not a group's own lr.
-    optimizer.lr must be a number: a schedule raises before the training starts.
+    cooldown: the next `cooldown` − 1 epochs after a reduction do not count, as in Keras.
+    Only optimizer.lr changes, not a group's own lr. It must be a number, no schedule.
     """
 
     def __init__(self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10,
@@ -248,7 +248,7 @@ class ReduceLROnPlateau(Monitor):
         optimizer = self.model.optimizer
         if not self.improved(logs) and self.wait >= self.patience:
             optimizer.lr = min(optimizer.lr, max(self.factor * optimizer.lr, self.min_lr))
-            self.wait = -self.cooldown
+            self.wait = -max(self.cooldown - 1, 0)
             self.say(epoch, f"the lr is now {optimizer.lr:g}")
 
 
@@ -260,8 +260,7 @@ class LearningRateScheduler(Callback):
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0):
         if not callable(schedule):
-            required = "a function of (epoch, lr) or (epoch) is required"
-            raise TypeError(f"LearningRateScheduler: {required}, received {schedule!r}")
+            raise TypeError(f"LearningRateScheduler: {schedule!r} is no function of (epoch, lr)")
         self.schedule, self.verbose = schedule, verbose
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
@@ -300,6 +299,8 @@ class ModelCheckpoint(Monitor):
                 raise ValueError('ModelCheckpoint: save_best_only needs save_freq="epoch"')
         self.folder, self.path, self.save_best_only = Path.cwd(), str(path), save_best_only
         self.save_weights_only = save_weights_only
+        if save_weights_only and not Path(path).suffix:
+            raise ValueError(f"ModelCheckpoint: save_weights_only needs a file, not {path}")
         self.save_freq, self.keep = save_freq, positive_int("ModelCheckpoint: keep", keep)
 
     def on_train_begin(self, logs: Logs) -> None:

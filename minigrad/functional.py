@@ -21,7 +21,16 @@ from .activations import (
 from .autograd import Tensor, primitive
 from .autograd.conversion import unwrap
 from .autograd.numpy_vjps import expand_reduced
-from .utils import TensorLike, TensorOrArray, as_dtype, as_float, one_hot, user_frame
+from .utils import (
+    TensorLike,
+    TensorOrArray,
+    as_dtype,
+    as_float,
+    check_shares,
+    one_hot,
+    user_frame,
+    weighted,
+)
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "elu",
@@ -198,22 +207,6 @@ def with_logits(cls: type[Probabilities], p: Any, z: Any) -> Any:
     return result
 
 
-def weighted(values: Any, sample_weight: TensorLike | None) -> Any:
-    """Return values (N, …) multiplied by a weight for each example (N,), or for each value.
-
-    Raises ValueError for other shapes, or weights that are negative, infinite or NaN.
-    """
-    if sample_weight is None:
-        return values
-    w = as_dtype(sample_weight, values.dtype)
-    if not w.ndim or w.shape != values.shape[: w.ndim]:
-        required = f"an array of shape {values.shape[:1]} is required"
-        raise ValueError(f"sample_weight: {required}, received {w.shape}")
-    if not (np.all(unwrap(w) >= 0) and np.all(np.isfinite(unwrap(w)))):
-        raise ValueError(f"sample_weight: finite numbers ≥ 0 are required, received {w!r:.80}")
-    return values * np.reshape(w, (*w.shape, *[1] * (values.ndim - w.ndim)))
-
-
 # Losses, means over all elements
 
 
@@ -273,6 +266,7 @@ def binary_cross_entropy(
     As in PyTorch, a logarithm below −100 counts as −100. The function of logits has no such limit.
     """
     p, t = same_shape("binary_cross_entropy", prediction, target)
+    check_shares("binary_cross_entropy", t)
     if not np.all((p >= 0) & (p <= 1)):
         required = "binary_cross_entropy: probabilities from 0 to 1 are required"
         received = f"received {unwrap(p)!r:.80}"
@@ -285,7 +279,9 @@ def binary_cross_entropy_with_logits(
     sample_weight: TensorLike | None = None,
 ) -> TensorOrArray:  # fmt: skip
     """−w·t·log p − (1 − t)·log(1 − p), p = sigmoid(ŷ), w = pos_weight: a number, or an array."""
-    z, t = same_shape("binary_cross_entropy_with_logits", prediction, target)
+    z = prediction.logits if isinstance(prediction, SigmoidProbabilities) else prediction
+    z, t = same_shape("binary_cross_entropy_with_logits", z, target)
+    check_shares("binary_cross_entropy_with_logits", t)
     losses = as_dtype(pos_weight, z.dtype) * t * softplus(-z) + (1 - t) * softplus(z)
     return np.mean(weighted(losses, sample_weight))
 

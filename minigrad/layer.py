@@ -5,6 +5,7 @@ A layer finds its parameters in its attributes, lists and dicts, in the order th
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -16,7 +17,7 @@ from .functional import linear, relu, sigmoid, softmax
 from .initializers import get_initializer
 from .layer_state import LayerState, set_var, training_mode
 from .regularizers import parameter_rules
-from .utils import lookup, positive_int
+from .utils import lookup, positive_int, user_frame
 
 Shape: TypeAlias = tuple[int, ...]
 Output: TypeAlias = Any  # a Tensor, or what the forward method of a user's layer returns
@@ -53,7 +54,7 @@ class Layer(LayerState):
 
     If the shape of a parameter depends on the input, make the parameter in `build(input_shape)`.
     It is called once, with the shape of one example: before the first `forward`, or, where
-    input_shape is given, at the first look at the parameters.
+    input_shape is given, when the parameters are first read.
 
     With `trainable = False` no optimizer gets its parameters, nor those of the layers inside it.
     As in Keras, `layer(x)` is inference: dropout is off. `fit` turns it on. In a loop of your own,
@@ -106,7 +107,7 @@ class Layer(LayerState):
             raise
 
     def build_where_shape_is_known(self) -> bool:
-        """Build this layer if its input shape is known; return whether there was that to do."""
+        """Build this layer if its input shape is known; return True if it was built now."""
         if self.built or self.input_shape is None or type(self).build is Layer.build:
             return False
         self.build_once(self.input_shape)
@@ -129,8 +130,10 @@ class Layer(LayerState):
 
     def named_tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name: the parameters and the constants."""
-        for layer in self.sublayers():
-            layer.build_where_shape_is_known()
+        if not all(layer.built for layer in self.sublayers()):
+            self.make_rng()
+            for layer in self.sublayers():
+                layer.build_where_shape_is_known()
         pairs = [(name, x) for name, x in named_members(self) if isinstance(x, Tensor)]
         if len(tensors := dict(pairs)) < len(pairs):
             twice = {name for name, x in pairs if tensors[name] is not x}
@@ -179,6 +182,9 @@ class Dense(Layer):
         self.bias_initializer = get_initializer(bias_initializer)
 
     def build(self, input_shape: Shape) -> None:
+        if self.units == 1 and self.activation is softmax:
+            about = "Dense(1, 'softmax') is always 1; use a sigmoid"
+            warnings.warn(about, stacklevel=user_frame()[1])
         if not input_shape:
             required = f"Dense({self.units}): input of shape (batch, features) is required"
             raise ValueError(f"{required}; pass a single example as x[None]")
@@ -198,6 +204,13 @@ class Dense(Layer):
 
 
 # ---- For advanced readers ----
+
+
+def check_features(layer: Any, x: Any, features: int) -> None:
+    """Raise ValueError if x is not a batch (N, …, features)."""
+    if x.ndim < 2 or x.shape[-1] != features:
+        who, required = f"{type(layer).__name__}", f"input of shape (batch, …, {features})"
+        raise ValueError(f"{who}: {required} is required, received {x.shape}")
 
 
 # How a layer finds its members

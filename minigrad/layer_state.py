@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,17 +11,17 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from .autograd import Tensor
+from .autograd import Tensor, primitive
 from .autograd.conversion import unwrap
 from .initializers import new_rng
-from .utils import TensorOrArray, mismatches
+from .utils import TensorOrArray, mismatches, user_frame
 
 # True inside a step of fit, False inside predict; None elsewhere: each layer's own mode
 training_mode: ContextVar[bool | None] = ContextVar("training_mode", default=None)
 # What the layers add to the loss of a step of fit; None elsewhere
 activity_penalties: ContextVar[list | None] = ContextVar("activity_penalties", default=None)
-# The number of elements that a parameter may have; load_model sets it
-largest_parameter: ContextVar[float] = ContextVar("largest_parameter", default=np.inf)
+# The number of elements that new parameters may have in all; load_model sets it
+parameter_budget: ContextVar[list[float] | None] = ContextVar("parameter_budget", default=None)
 
 
 @contextmanager
@@ -33,16 +34,30 @@ def set_var(variable: ContextVar, value: Any) -> Iterator[None]:
         variable.reset(token)
 
 
+@primitive(lambda g, _out, _x: warn_of_inference(g))
+def gradient_warns(x: Any) -> Any:
+    return x.view()
+
+
+def warn_of_inference(g: Any) -> Any:
+    warnings.warn(
+        "a gradient passes a layer that is in inference mode by default: dropout is off. Call "
+        "train() on the network before the loop, or eval() if you mean it",
+        stacklevel=user_frame()[1],
+    )
+    return g
+
+
 class LayerState:
-    """The second half of Layer; layer.py has the first."""
+    """Mode, seed, parameters, penalties and saved state of a layer; layer.py has the rest."""
 
     built = False
-    trainable = True
     starts_training = False
+    has_seed = False  # the generator comes from a seed that a user gave
     rng: Any = None  # a numpy.random.Generator; a model gives its own to all its layers
     dtype: Any = None  # of the parameters; None: that of the initializer's array, float32
     parameter_names: tuple[str, ...] = ()  # those with regularizers and constraints
-    rules: Mapping[str, Callable] = {}  # by option, such as kernel_regularizer
+    rules: Mapping[str, Callable] = {}  # options such as kernel_regularizer
     sublayers: Callable[[], list[Any]]
     named_tensors: Callable[[], dict[str, Tensor]]
     named_parameters: Callable[[], list[tuple[str, Tensor]]]
@@ -65,6 +80,21 @@ class LayerState:
             del cls.training  # the property; a constant would hide it from predict
             cls.starts_training = start
 
+    def warn_by_default(self, x: Any) -> Any:
+        """Return x; if nobody has set a mode, a backward pass through it warns."""
+        is_set = "training" in vars(self) or training_mode.get() is not None
+        return x if is_set or not x.requires_grad else gradient_warns(x)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether optimizers change the parameters; assigning reaches the layers inside, too."""
+        return vars(self).get("trainable", True)
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        for layer in self.sublayers():
+            vars(layer)["trainable"] = bool(trainable)
+
     def train(self, training: bool = True) -> Self:
         """Set training mode (enables dropout), for this layer and all inside it."""
         for layer in self.sublayers():
@@ -86,22 +116,25 @@ class LayerState:
             raise RuntimeError(f"seed: {', '.join(built)} has its parameters; call seed before")
         rng = np.random.default_rng(seed)
         for layer in self.sublayers():
-            layer.rng = rng
+            layer.rng, layer.has_seed = rng, True
         return self
 
     def make_rng(self) -> None:
-        """Make the random generator, and give it to the layers inside that have none."""
+        """Make the random generator, and give it to the layers inside that have no seed."""
         self.rng = self.rng or new_rng()
         for layer in self.sublayers():
-            layer.rng = layer.rng or self.rng
+            if not layer.has_seed:
+                layer.rng, layer.has_seed = self.rng, self.has_seed
 
     def make_parameter(
         self, initializer: Callable[..., np.ndarray], shape: tuple[int, ...], trainable: bool = True
     ) -> Tensor:
         """Return a new tensor; raise ValueError if the initializer returns another shape."""
         who = f"{type(self).__name__}({getattr(self, 'units', '')})"
-        if np.prod(shape, dtype=float) > largest_parameter.get():
-            raise ValueError(f"{who}: no array of the file is as large as a parameter {shape}")
+        if budget := parameter_budget.get():
+            budget[0] -= np.prod(shape, dtype=float)
+        if budget and budget[0] < 0:
+            raise ValueError(f"{who}: a parameter {shape} is larger than the arrays of the file")
         array = np.asarray(initializer(shape, self.rng))
         if array.shape != shape:
             required = f"{who}: the initializer must return an array of shape {shape}"
@@ -116,7 +149,7 @@ class LayerState:
         `fit` adds it to the loss. In a loop of your own: loss = cross_entropy(…) + model.penalty().
         """
         found = self.rules_by_parameter("regularizer")
-        return sum(rule(getattr(x, name)) for x, name, rule in found if x.trainable)
+        return sum(rule(getattr(layer, name)) for layer, name, rule in found)
 
     def apply_constraints(self) -> None:
         """Replace each parameter that has a constraint by constraint(parameter), after a step."""
@@ -126,11 +159,15 @@ class LayerState:
             w.version += 1
 
     def rules_by_parameter(self, kind: str) -> list[tuple[Any, str, Callable]]:
-        """Return (layer, parameter, rule) for each regularizer or constraint inside a layer."""
+        """Return (layer, parameter, rule) for each regularizer or constraint inside a layer.
+
+        Parameters that are frozen, or that do not exist, have none.
+        """
         names = {"recurrent": "recurrent_kernel"}  # Keras's recurrent_regularizer
-        found = [(x, k.rpartition("_"), f) for x in self.sublayers() for k, f in x.rules.items()]
-        found = [(x, parts, f) for x, parts, f in found if parts[2] == kind]
-        return [(x, names.get(n, n), f) for x, (n, _, _), f in found if n != "activity"]
+        layers = [x for x in self.sublayers() if x.trainable]
+        found = [(x, k.rpartition("_"), f) for x in layers for k, f in x.rules.items()]
+        named = [(x, names.get(n, n), f) for x, (n, _, k), f in found if k == kind]
+        return [(x, n, f) for x, n, f in named if getattr(x, n, None) is not None]
 
     def note_activity(self, out: Any) -> Any:
         """Add the activity regularizer's penalty, per example, to the loss of this step of fit."""

@@ -14,7 +14,7 @@ from .initializers import Initializer, get_initializer
 from .layer import ACTIVATIONS, Dense, Layer, Output, Shape, get_activation
 from .normalization import BatchNormalization, LayerNormalization, Normalization
 from .recurrent import SimpleRNN
-from .utils import positive_int
+from .utils import as_float, positive_int
 
 __all__ = [
     "ACTIVATIONS", "Activation", "BatchNormalization", "Dense", "Dropout", "Embedding", "Flatten",
@@ -106,7 +106,9 @@ class Reshape(Layer):
         self.target_shape = tuple(np.ravel(target_shape).tolist())
 
     def forward(self, x: Tensor) -> Output:
-        return np.reshape(x, (len(x), *self.target_shape))
+        sizes = [n for n in self.target_shape if n != -1]
+        rest = int(np.prod(x.shape[1:])) // max(1, int(np.prod(sizes)))
+        return np.reshape(x, (len(x), *[rest if n == -1 else n for n in self.target_shape]))
 
 
 class Dropout(Layer):
@@ -121,7 +123,9 @@ class Dropout(Layer):
         self.rate = rate
 
     def forward(self, x: Tensor) -> Output:
-        return dropout(x, self.rate, self.rng) if self.training and self.rate else x
+        if not self.rate:
+            return x
+        return dropout(x, self.rate, self.rng) if self.training else self.warn_by_default(x)
 
 
 class GaussianNoise(Layer):
@@ -136,7 +140,8 @@ class GaussianNoise(Layer):
 
     def forward(self, x: Tensor) -> Output:
         if not self.training or not self.stddev:
-            return x
+            return self.warn_by_default(x) if self.stddev else x
+        x = as_float(x)
         return x + (self.stddev * self.rng.standard_normal(x.shape)).astype(x.dtype)
 
 

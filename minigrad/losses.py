@@ -23,10 +23,17 @@ from .functional import (
     mean_squared_error,
     rows_of_labels,
     same_shape,
-    weighted,
 )
 from .training_data import match_target
-from .utils import TensorLike, TensorOrArray, as_float, lookup, user_frame
+from .utils import (
+    TensorLike,
+    TensorOrArray,
+    as_float,
+    check_shares,
+    lookup,
+    user_frame,
+    weighted,
+)
 
 EPSILON = 1e-7  # Keras's: probabilities are clipped to ε … 1 − ε
 
@@ -71,6 +78,7 @@ class BinaryCrossentropy(Loss):
             p, t = same_shape(type(self).__name__, y_pred.logits, y_true)
         else:
             p, t = same_shape(type(self).__name__, y_pred, y_true)
+        check_shares(type(self).__name__, t)
         t = t * (1 - self.label_smoothing) + self.label_smoothing / 2
         if self.from_logits or isinstance(y_pred, SigmoidProbabilities):
             return t * functional.softplus(-p) + (1 - t) * functional.softplus(p)
@@ -267,6 +275,19 @@ def get_loss(loss: str | Callable) -> Callable:
 def get_metric(metric: str | Callable) -> Callable:
     """Return a metric as `get_loss` returns a loss; a function of the user receives arrays."""
     return resolve("metric", metric, METRICS, is_metric=True)
+
+
+def metrics_by_name(metrics: Any) -> dict[str, Callable]:
+    """Return the metrics for compile: one, or a list of them, as names, functions or objects."""
+    is_one = isinstance(metrics, str) or callable(metrics)
+    found: dict[str, Callable] = {}
+    for metric in [metrics] if is_one else metrics or ():
+        name = metric if isinstance(metric, str) else name_of(metric)
+        if name in found or name == "loss":
+            required = "compile: each metric needs its own name (its __name__)"
+            raise ValueError(f"{required}; {name!r} is taken")
+        found[name] = get_metric(metric)
+    return found
 
 
 def resolve(kind: str, f: str | Callable, table: dict[str, Callable], is_metric: bool) -> Callable:

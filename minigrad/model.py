@@ -1,7 +1,7 @@
 """Model: compile, fit, evaluate, predict, save. trainer.py has the training loop."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from . import checkpoint, losses, optimizers, saving
 from .autograd import Tensor, no_grad
-from .autograd.conversion import unwrap
 from .callbacks import Callback, CallbackList, Logs
 from .datasets import batches
 from .initializers import new_rng
@@ -20,9 +19,16 @@ from .layer import Layer, unbuilt_layers
 from .layer_state import activity_penalties, set_var, training_mode
 from .losses import finish, measure
 from .trainer import History, Trainer
-from .training_data import Stream, example_weights, is_stream, match_target, split_pair
+from .training_data import (
+    Stream,
+    check_batch,
+    example_weights,
+    is_stream,
+    match_target,
+    split_pair,
+)
 from .training_state import RunningMeans, TrainingState, checksum
-from .utils import finite_array
+from .utils import to_numbers
 
 Metrics: TypeAlias = Any  # a name or a function, or a list of them: see losses.get_metric
 Numbers: TypeAlias = Any  # a float, or with metrics a list of floats
@@ -60,7 +66,7 @@ class Model(Layer):
 
     def __init__(self, seed: int | None = None):
         super().__init__()
-        self.rng = new_rng(seed)
+        self.rng, self.has_seed = new_rng(seed), seed is not None
         self.optimizer: Any = None
         self.loss: Any = None
         self.metrics: dict[str, Callable] = {}
@@ -98,19 +104,13 @@ class Model(Layer):
         in training, where the means over the batches are logged; else those of all examples.
         minigrad's own functions may be passed as they are.
         """
+        if "compiled_with" not in vars(self):
+            raise RuntimeError(f"{type(self).__name__}.__init__: call super().__init__() first")
         if loss is None:
             raise ValueError('compile: a loss is required, such as loss="categorical_crossentropy"')
-        is_one = isinstance(metrics, str) or callable(metrics)
-        metrics = [metrics] if is_one else list(metrics or ())
-        metrics_by_name: dict[str, Callable] = {}
-        for metric in metrics:
-            name = metric if isinstance(metric, str) else losses.name_of(metric)
-            if name in metrics_by_name or name == "loss":
-                required = "compile: each metric needs its own name (its __name__)"
-                raise ValueError(f"{required}; {name!r} is taken")
-            metrics_by_name[name] = losses.get_metric(metric)
+        by_name = losses.metrics_by_name(metrics)
         self.optimizer, self.loss = optimizers.get(optimizer), losses.get_loss(loss)
-        self.metrics = metrics_by_name
+        self.metrics = by_name
         self.compiled_with = {"loss": loss, "metrics": metrics}
 
     def train_on_batch(
@@ -194,18 +194,20 @@ class Model(Layer):
         checkpoints, `python -O` or other threads. A different processor, BLAS or number of BLAS
         threads may add in another order and give other bits.
         """
-        if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
-            raise ValueError(f"fit: epochs must be an integer, 0 or more, received {epochs!r}")
+        for name, n in {"epochs": epochs, "initial_epoch": initial_epoch}.items():
+            if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
+                raise ValueError(f"fit: {name} must be an integer, 0 or more, received {n!r}")
         batch_size = 32 if batch_size is None else batch_size
         train = self.examples("fit", batch_size, x, y, sample_weight, class_weight, steps_per_epoch)
         test, who = None, "fit: validation_data"
         if validation_data is not None:
             validation_split = 0.0
             pair = (validation_data,) if is_stream(validation_data) else validation_data
-            test = self.examples(who, batch_size, *split_pair(who, pair), None, validation_steps)
+            pair = split_pair(who, pair)
+            test = self.examples(who, batch_size, *pair, None, validation_steps, restarts=True)
         for name, data in {"fit": train, who: test}.items():
             if isinstance(data, Stream):
-                data.check_epochs(name, epochs, validation_split, resume)
+                data.check_epochs(name, epochs - initial_epoch, validation_split, resume)
         loss = losses.name_of(self.loss)
         logged = ["loss", *self.metrics]
         if validation_split or test is not None:
@@ -214,7 +216,8 @@ class Model(Layer):
         arrays = [a for data in (train, test) if isinstance(data, list) for a in data]
         n = 0 if isinstance(train, Stream) else len(train[0])
         shape = n, batch_size, shuffle, validation_split
-        state = TrainingState(*shape, loss, checksum(*arrays), logged, epoch=initial_epoch)
+        state = TrainingState(*shape, loss, checksum(*arrays), logged)
+        state.epoch = state.first_epoch = initial_epoch
         self.dry_run(*[data for data in (train, test) if data is not None])
         callback_list = self.begin_training(state, callbacks, resume)
         if split := state.validation_size:
@@ -234,18 +237,17 @@ class Model(Layer):
 
     def examples(
         self, who: str, batch_size: Any, x: Any, y: Any = None, sample_weight: Any = None,
-        class_weight: Any = None, steps: int | None = None,
+        class_weight: Any = None, steps: int | None = None, restarts: bool = False,
     ) -> Any:  # fmt: skip
         """Return [x, y] or [x, y, weights], finite and of one length; a Stream if y is None."""
         self.require_compiled(who)
         if y is None:
-            return Stream(who, x, steps, class_weight)
+            return Stream(who, x, steps, class_weight, restarts)
         if steps is not None:
             raise ValueError(f"{who}: a number of steps needs an iterable of batches, not arrays")
-        x, y = self.as_input(finite_array(f"{who}: x", x)), finite_array(f"{who}: y", y)
-        batches(x, y, batch_size, shuffle=False)  # raises on unequal lengths or a bad batch_size
-        weight = example_weights(who, y, sample_weight, class_weight)
-        return [x, y] if weight is None else [x, y, weight]
+        x, y, *weight = check_batch(who, x, y, sample_weight, class_weight)
+        batches(x, y, batch_size, shuffle=False)  # raises on a bad batch_size
+        return [self.as_input(x), y, *weight]
 
     def as_input(self, x: Any) -> Any:
         """Return x; numbers (N,) become (N, 1) for a model of one feature."""
@@ -255,7 +257,7 @@ class Model(Layer):
     def batches_of(data: Any, batch_size: int, rng: Any = None, shuffle: bool = False) -> Any:
         """Return the batches of arrays, in a random order if shuffle; or of a Stream."""
         if isinstance(data, Stream):
-            return data.epoch()
+            return data
         x, y, *weight = data
         return batches(x, y, batch_size, rng, shuffle, *weight)
 
@@ -302,6 +304,8 @@ class Model(Layer):
                 means.add({"loss": loss.item()} | numbers, len(x))
                 if of_all:
                     seen.append((prediction.data, y))
+        if not means.count:
+            raise ValueError("evaluate: the iterable gave no batch")
         numbers = finish(self.metrics, means.means())
         if of_all:
             every = [np.concatenate(parts) for parts in zip(*seen)]
@@ -317,7 +321,7 @@ class Model(Layer):
 
         x, y, sample_weight: as in `fit`. steps: the number of batches to take from an iterable.
         """
-        batch_size = batch_size or 512
+        batch_size = 512 if batch_size is None else batch_size
         data = self.examples("evaluate", batch_size, x, y, sample_weight, steps=steps)
         numbers = list(self.evaluate_batches(self.batches_of(data, batch_size)).values())
         return numbers if self.metrics else numbers[0]
@@ -327,13 +331,17 @@ class Model(Layer):
 
         x: examples (N, …), or an iterable of batches x or (x, y).
         """
-        if is_stream(x):
-            parts: Iterable[Any] = (rows[0] if isinstance(rows, tuple) else rows for rows in x)
+        if is_stream(x) and isinstance(x, Iterable):
+            parts: Iterable[Any] = (b[0] if isinstance(b, (tuple, list)) else b for b in x)
         else:
-            x = self.as_input(np.asarray(x))
-            parts = batches(x, None, batch_size or 512, shuffle=False)
+            x = self.as_input(to_numbers(x))
+            parts = batches(x, None, 512 if batch_size is None else batch_size, shuffle=False)
         with inference_mode(), self.evaluation_weights():
-            return np.concatenate([unwrap(self(rows)) for rows in parts])
+            outputs = [self(rows) for rows in parts]
+        if not outputs or not isinstance(outputs[0], Tensor):
+            required = "an input of at least one row, and a model with one output, are required"
+            raise ValueError(f"predict: {required}; received {x!r:.60} and {outputs!r:.60}")
+        return np.concatenate([out.data for out in outputs])
 
     def evaluation_weights(self) -> AbstractContextManager[None]:
         """Within this context, the parameters hold the optimizer's weights for evaluation."""
@@ -355,25 +363,14 @@ class Model(Layer):
 
         The file also holds the architecture: `load_model` makes the model from it.
         """
+        if self.optimizer and self.built and not unbuilt_layers(self) and self.named_parameters():
+            self.optimizer.bind(self.named_parameters())
         optimizer = self.optimizer if self.optimizer and self.optimizer.parameters else None
         state = asdict(self.training_state) if self.training_state else {}
-        content = {"architecture": self.architecture()}
+        content = {"architecture": saving.architecture(self, optimizers.name_of)}
         return checkpoint.save(
             path, self, optimizer, callbacks=self.callbacks, keep=keep, content=content, **state
         )
-
-    def architecture(self) -> dict[str, Any]:
-        """Return what `load_model` needs to make this model, or {"error": the reason}."""
-        try:
-            found = {"model": saving.to_config(self), "input_shape": self.input_shape}
-        except ValueError as error:
-            return {"error": str(error)}
-        with suppress(ValueError):  # a loss that is not registered: load_model does not compile
-            if self.optimizer is not None:
-                losses_and_metrics = saving.to_config(self.compiled_with)["dict"]
-                name = optimizers.name_of(self.optimizer)
-                found["compile"] = losses_and_metrics | {"optimizer": name}
-        return found
 
     def load(self, path: str | Path) -> None:
         """Load a file of `save`, with the optimizer's state if this model is compiled.

@@ -9,7 +9,7 @@ import numpy as np
 from . import checkpoint, optimizers, saving
 from .autograd import Tensor
 from .layer import Layer
-from .layer_state import largest_parameter, set_var
+from .layer_state import parameter_budget, set_var
 from .model import Model, inference_mode
 from .trainer import History
 
@@ -22,7 +22,8 @@ class Sequential(Model):
 
     layers: layers can also be added later with `add`.
     seed: fixes initial parameters, shuffling and dropout; the same seed gives the same bits.
-    `np.random.seed` has no effect on them.
+    `np.random.seed` has no effect on them. A Sequential inside, whose input shape is known, has its
+    parameters already: give it a seed of its own.
 
     >>> from minigrad.layers import Dense
     >>> x = np.linspace(-1, 1, 64)[:, None]
@@ -45,10 +46,9 @@ class Sequential(Model):
         """Append a layer, built at once if the input shape is known; then compile again."""
         if not isinstance(layer, Layer) or self in layer.sublayers():
             raise TypeError(f"Sequential: a layer such as Dense(10) is required, not {layer!r}")
-        for sublayer in layer.sublayers():
-            sublayer.rng = self.rng
         with self.rollback_on_error():
             self.layers = [*self.layers, layer]
+            self.make_rng()
             if len(self.layers) == 1:
                 self.input_shape = layer.input_shape or self.input_shape
             if self.input_shape is not None:
@@ -61,8 +61,8 @@ class Sequential(Model):
 
     def output_shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Return the output shape of each layer for one example of this shape."""
-        x, shapes = Tensor(np.zeros((1, *input_shape), np.float32)), []
-        with inference_mode():
+        x, shapes = Tensor(np.zeros((0, *input_shape), np.float32)), []
+        with inference_mode(), np.errstate(all="ignore"):
             for layer in self.layers:
                 x = layer(x)
                 shapes.append(x.shape[1:])
@@ -78,10 +78,6 @@ class Sequential(Model):
             return [(layer, "not known yet") for layer in self.layers]
         shapes = self.output_shapes(self.input_shape)
         return [(layer, str(("N", *shape))) for layer, shape in zip(self.layers, shapes)]
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this model again; its seed has done its work."""
-        return {"layers": self.layers}
 
 
 def load_model(path: str | Path, custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -106,17 +102,17 @@ def load_model(path: str | Path, custom_objects: Mapping[str, Any] | None = None
         if "error" in described:
             how = "make the model and call load_weights"
             raise checkpoint.CheckpointError(f"{described['error']}; or {how}")
-        limit = max([1_000_000, *(x.size for x in content["model"].values())])
-        with set_var(largest_parameter, limit):
-            model = saving.from_config(described["model"], custom_objects or {})
-            shape = described["input_shape"]
-            if not isinstance(model, Model) or (shape and np.prod(shape, dtype=float) > limit):
-                raise checkpoint.CheckpointError("it describes no model, or a larger one")
-            if shape is not None:
-                with inference_mode():
-                    model(np.zeros((1, *shape), np.float32))
+        custom = custom_objects or {}
+        budget = [float(sum(x.size for x in content["model"].values()))]
+        with set_var(parameter_budget, budget):
+            model = saving.from_config(described["model"], custom)
+            if not isinstance(model, Model):
+                raise checkpoint.CheckpointError("it describes no model")
+            if (shape := described["input_shape"]) is not None:
+                with inference_mode(), np.errstate(all="ignore"):
+                    model(np.zeros((0, *shape), np.float32))
         if compiled := described.get("compile"):
-            loss, metrics = (saving.from_config(compiled[k], {}) for k in ("loss", "metrics"))
+            loss, metrics = (saving.from_config(compiled[k], custom) for k in ("loss", "metrics"))
             name: Any = compiled["optimizer"]
             name = name if isinstance(name, str) else optimizers.from_name(name)
             model.compile(optimizer=name, loss=loss, metrics=metrics)

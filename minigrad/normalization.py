@@ -8,7 +8,7 @@ import numpy.typing as npt
 from .activations import layer_norm
 from .autograd import Tensor
 from .initializers import ones, zeros
-from .layer import Layer, Output, Shape
+from .layer import Layer, Output, Shape, check_features
 from .utils import as_dtype, as_float, finite_array
 
 
@@ -28,6 +28,8 @@ class Normalization(Layer):
         super().__init__(input_shape)
         if (mean is None) != (variance is None):
             raise ValueError("Normalization: give both mean and variance, or neither")
+        if variance is not None and not np.all(np.asarray(variance) >= 0):
+            raise ValueError(f"Normalization: variance must be ≥ 0, received {variance!r}")
         self.mean: Any = None if mean is None else as_float(np.asarray(mean))
         self.variance: Any = None if variance is None else as_float(np.asarray(variance))
 
@@ -54,7 +56,11 @@ class Normalization(Layer):
     def forward(self, x: Tensor) -> Output:
         if self.mean is None or self.variance is None:
             raise RuntimeError("Normalization: call adapt(data), or give mean and variance, before")
-        return (as_float(x) - self.mean) / np.maximum(np.sqrt(self.variance), 1e-7)
+        x = as_float(x)
+        if np.ndim(self.mean):
+            check_features(self, x, self.mean.shape[-1])
+        mean, variance = as_dtype(self.mean, x.dtype), as_dtype(self.variance, x.dtype)
+        return (x - mean) / np.maximum(np.sqrt(variance), 1e-7)
 
 
 class LayerNormalization(Layer):
@@ -72,12 +78,13 @@ class LayerNormalization(Layer):
         self.epsilon, self.center, self.scale = epsilon, center, scale
 
     def build(self, input_shape: Shape) -> None:
-        n = input_shape[-1:]
+        n = self.features = input_shape[-1:]
         self.gamma = self.make_parameter(ones, n) if self.scale else None
         self.beta = self.make_parameter(zeros, n) if self.center else None
 
     def forward(self, x: Tensor) -> Output:
         x = as_float(x)
+        check_features(self, x, self.features[0])
         return layer_norm(x, x.shape[-1], self.gamma, self.beta, self.epsilon)
 
 
@@ -116,8 +123,11 @@ class BatchNormalization(Layer):
 
     def forward(self, x: Tensor) -> Output:
         x = as_dtype(x, self.moving_mean.dtype)
+        check_features(self, x, self.moving_mean.size)
         mean, variance = self.moving_mean, self.moving_variance
-        if self.training and self.trainable:
+        if not self.training and self.trainable:
+            x = self.warn_by_default(x)
+        elif self.trainable and len(x):
             axes = tuple(range(x.ndim - 1))
             mean = np.mean(x, axis=axes)
             variance = np.mean(np.square(x - mean), axis=axes)

@@ -6,6 +6,7 @@ registered names are made again; nothing is imported or executed from a file.
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -45,6 +46,9 @@ def register(item: Any) -> Any:
     {'class': 'Scale', 'config': {'factor': 2.0}}
     """
     table: Any = CLASSES if isinstance(item, type) else FUNCTIONS["custom"]
+    for name, other in table.items():
+        if name.lower() == item.__name__.lower() and other.__module__.startswith("minigrad."):
+            raise ValueError(f"register: the name {name} is taken; rename {item.__name__}")
     table[item.__name__] = item
     return item
 
@@ -57,6 +61,8 @@ def arguments_of(item: Any) -> dict[str, Any]:
     for p in list(inspect.signature(type(item)).parameters.values()):
         if p.kind is p.VAR_KEYWORD:
             config |= item.rules
+        elif p.name == "seed" and callable(getattr(item, "seed", None)):
+            continue  # of a model: the parameters exist
         elif p.kind is p.VAR_POSITIONAL or not hasattr(item, p.name):
             who = f"{type(item).__name__}: the argument {p.name!r}"
             raise ValueError(f"{who} cannot be saved; keep it as an attribute of this name")
@@ -67,20 +73,24 @@ def arguments_of(item: Any) -> dict[str, Any]:
 
 def to_config(value: Any) -> Any:
     """Return a value as plain values; raise ValueError for what is not registered."""
-    if value is None or isinstance(value, (bool, int, float, str, np.ndarray)):
+    value = value.data if isinstance(value, Tensor) else value
+    if isinstance(value, np.generic | np.ndarray) and value.dtype.kind in "fbiu":
+        return value.item() if value.ndim == 0 else value
+    if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, (np.generic, Tensor)):
-        return value.item() if value.ndim == 0 else value.data
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return [to_config(item) for item in value]
-    if isinstance(value, dict):
+    if isinstance(value, tuple):
+        return {"tuple": [to_config(item) for item in value]}
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: to_config(item) for key, item in value.items()}}
     if isinstance(value, partial):
         return {"partial": to_config(value.func), "config": to_config(value.keywords)["dict"]}
     for name, cls in CLASSES.items():
         if cls is type(value):
             config = {k: to_config(item) for k, item in arguments_of(value).items()}
-            return {"class": name, "config": config}
+            frozen = {} if getattr(value, "trainable", True) else {"trainable": False}
+            return {"class": name, "config": config} | frozen
     for kind, table in FUNCTIONS.items():
         for key, function in table.items():
             if function is value:
@@ -96,6 +106,8 @@ def from_config(config: Any, custom: Mapping[str, Any]) -> Any:
         return [from_config(item, custom) for item in config]
     if not isinstance(config, dict):
         return config
+    if "tuple" in config:
+        return tuple(from_config(item, custom) for item in config["tuple"])
     if "dict" in config:
         return {key: from_config(item, custom) for key, item in config["dict"].items()}
     if "function" in config:
@@ -107,7 +119,26 @@ def from_config(config: Any, custom: Mapping[str, Any]) -> Any:
         return partial(from_config(config["partial"], custom), **keywords)
     known = {key.lower(): cls for key, cls in {**CLASSES, **custom}.items()}
     cls = lookup("class", config["class"], known)
-    for name, value in keywords.items():
-        if isinstance(value, list) and name.endswith("shape"):
-            keywords[name] = tuple(value)
-    return cls.from_config(keywords) if hasattr(cls, "from_config") else cls(**keywords)
+    item = cls.from_config(keywords) if hasattr(cls, "from_config") else cls(**keywords)
+    if config.get("trainable") is False:
+        item.trainable = False
+    return item
+
+
+def architecture(model: Any, name_of: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return what `load_model` needs to make a model, or {"error": the reason}.
+
+    name_of: returns an optimizer's registered name.
+    """
+    try:
+        found = {"model": to_config(model), "input_shape": model.input_shape}
+        same = from_config(found["model"], {})  # raises now, not when it is loaded
+        if len(same.sublayers()) != len(model.sublayers()):
+            raise ValueError("a layer occurs twice in it; such a model cannot be saved whole")
+    except Exception as error:
+        return {"error": str(error)}
+    with suppress(ValueError):  # a loss that is not registered: load_model does not compile
+        if model.optimizer is not None and model.optimizer.parameters:
+            losses_and_metrics = to_config(model.compiled_with)["dict"]
+            found["compile"] = losses_and_metrics | {"optimizer": name_of(model.optimizer)}
+    return found

@@ -32,7 +32,7 @@ from .autograd import Tensor
 from .datasets import batches
 from .optimizers import Optimizer, Wrapper, get
 from .second_order import minimize
-from .utils import positive_int
+from .utils import positive_int, weighted
 
 try:
     from sklearn import base, exceptions, metrics, model_selection, neural_network, preprocessing
@@ -52,7 +52,7 @@ LOSSES: dict[str, Any] = {  # means over all elements; exp: half of the Poisson 
     "identity": lambda z, y, w: F.mean_squared_error(z, y, w) / 2,
     "logistic": lambda z, y, w: F.binary_cross_entropy_with_logits(z, y, sample_weight=w),
     "softmax": lambda z, y, w: F.cross_entropy(z, y, w) / y.shape[1],
-    "exp": lambda z, y, w: np.mean(F.weighted(np.exp(z) - y * z + (special.xlogy(y, y) - y), w)),
+    "exp": lambda z, y, w: np.mean(weighted(np.exp(z) - y * z + (special.xlogy(y, y) - y), w)),
 }
 is_stochastic = available_if(lambda self: str(self.solver).lower() != "lbfgs")
 

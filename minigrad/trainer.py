@@ -39,7 +39,7 @@ class History:
 class Trainer:
     """Train a model epoch by epoch, starting at state.epoch and state.batch.
 
-    model: a Sequential; one optimizer step is model.train_on_batch(x, y).
+    model: a Model; one optimizer step is model.train_step(x, y).
     state: the epoch, the batch, the running means and the history; updated after each batch.
     callbacks: called as `callbacks(hook, …)`; see minigrad.callbacks for the order of the hooks.
     make_batches: a function from the random generator of an epoch to its batches: (x, y), or
@@ -74,7 +74,7 @@ class Trainer:
         """
         model, state = self.model, self.state
         batches = self.make_batches(state.rng(state.epoch + 1))
-        count = len(batches) if isinstance(batches, Sized) else None
+        count = (len(batches) if isinstance(batches, Sized) else 0) or None
         if state.batch == 0:
             self.callbacks("on_epoch_begin", state.epoch, {})
         hide = not self.show_bar

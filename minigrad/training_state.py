@@ -48,7 +48,8 @@ class TrainingState:
     data: int  # the checksum of the examples
     logged: list[str]  # the names in the history
     seed: int = 0
-    epoch: int = 0  # number of complete epochs
+    first_epoch: int = 0  # fit's initial_epoch
+    epoch: int = 0  # number of the next epoch
     batch: int = 0  # number of batches done in the next epoch
     means: RunningMeans = field(default_factory=RunningMeans)  # over these batches
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -91,6 +92,7 @@ class TrainingState:
                 raise CheckpointError(f"fit: {other}; give the same, or load() and start anew")
         with checkpoint_errors("the progress of this checkpoint"):
             self.seed, self.epoch, self.batch = (saved[k] for k in ("seed", "epoch", "batch"))
+            self.first_epoch = saved.get("first_epoch", 0)
             self.means, self.history = RunningMeans(**saved["means"]), saved["history"]
             for rule, holds in self.consistency_checks():
                 if not holds:
@@ -100,16 +102,18 @@ class TrainingState:
         """Yield each rule of a consistent state, in words, and whether it holds."""
         epoch, batch, history = self.epoch, self.batch, self.history
         sums, count = self.means.sums, self.means.count
-        natural = [type(n) is int and n >= 0 for n in (self.seed, epoch, batch, count)]
+        numbers = (self.seed, self.first_epoch, epoch, batch, count)
+        natural = [type(n) is int and n >= 0 for n in numbers]
         yield "seed and counts are integers, 0 or more", all(natural)
         types = {type(x) for x in chain(sums.values(), *history.values())}
         yield "sums and history are numbers", types <= {int, float, np.ndarray}
-        yield "the history has the logged names", list(history) == (self.logged if epoch else [])
+        done = epoch - self.first_epoch
+        yield "the history has the logged names", list(history) == (self.logged if done else [])
         lengths = {len(column) for column in history.values()}
-        yield "the history has one number per epoch", lengths <= {epoch}
+        yield "the history has one number per epoch", lengths <= {done}
         yield "sums exist exactly when batch > 0", bool(sums) == (batch > 0)
         yield "the sums have the logged names", list(sums) == self.logged[: len(sums)]
         size, batch_size = self.examples - self.validation_size, self.batch_size
         yield "batch is at most the number of batches per epoch", batch <= -(-size // batch_size)
-        done = min(batch * batch_size, size)
-        yield "the count is that of the examples in these batches", count == done
+        seen = min(batch * batch_size, size)
+        yield "the count is that of the examples in these batches", count == seen

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .autograd import Tensor
-from .autograd.conversion import check_dtype, to_float_array
+from .autograd.conversion import check_dtype, to_float_array, unwrap
 
 TensorLike: TypeAlias = Tensor | npt.ArrayLike
 TensorOrArray: TypeAlias = Any  # a Tensor if an argument is a Tensor, otherwise an array
@@ -42,11 +42,40 @@ def as_dtype(x: TensorLike, dtype: npt.DTypeLike) -> Any:
     return array if array.dtype == dtype else array.astype(dtype)
 
 
+def weighted(values: Any, sample_weight: TensorLike | None) -> Any:
+    """Return values (N, …) multiplied by a weight for each example (N,), or for each value.
+
+    Raises ValueError for other shapes, or weights that are negative, infinite or NaN.
+    """
+    if sample_weight is None:
+        return values
+    w = as_dtype(sample_weight, values.dtype)
+    if w.shape[1:] == (1,) and values.ndim > 1:
+        w = w[:, 0]
+    if not w.ndim or w.shape != values.shape[: w.ndim]:
+        required = f"an array of shape {values.shape[:1]} is required"
+        raise ValueError(f"sample_weight: {required}, received {w.shape}")
+    if not (np.all(unwrap(w) >= 0) and np.all(np.isfinite(unwrap(w)))):
+        raise ValueError(f"sample_weight: finite numbers ≥ 0 are required, received {w!r:.80}")
+    return values * np.reshape(w, (*w.shape, *[1] * (values.ndim - w.ndim)))
+
+
+def check_shares(who: str, t: Any) -> None:
+    """Raise ValueError if targets, the shares of label 1, lie outside of 0 … 1."""
+    if not np.all((t >= 0) & (t <= 1)):
+        raise ValueError(f"{who}: targets from 0 to 1 are required; received {unwrap(t)!r:.80}")
+
+
 def positive_int(what: str, n: Any) -> int:
     """Return n as an int, or raise ValueError if it is not a positive integer."""
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
         raise ValueError(f"{what} must be a positive integer, received {n!r}")
     return int(n)
+
+
+def is_finite_number(x: Any) -> bool:
+    """Return whether x is a real number, neither a bool nor an inf or NaN."""
+    return isinstance(x, (int, float, np.number)) and not isinstance(x, bool) and np.isfinite(x)
 
 
 def lookup(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
@@ -94,12 +123,18 @@ def to_categorical(labels: npt.ArrayLike, num_classes: int | None = None) -> np.
     return one_hot("to_categorical", labels, classes, np.float32)
 
 
+def to_numbers(data: Any) -> np.ndarray:
+    """Return data as an array; columns of several dtypes, as in a table, become floats."""
+    array = np.asarray(data)
+    if array.dtype.kind == "O" and not any(isinstance(x, str) for x in array.flat):
+        with suppress(TypeError, ValueError):
+            return array.astype(float)
+    return array
+
+
 def finite_array(what: str, data: Any) -> np.ndarray:
     """Return data as an array, or raise if it is not rows of finite numbers."""
-    array = np.asarray(data)
-    if array.dtype.kind == "O":  # a table with columns of several dtypes
-        with suppress(TypeError, ValueError):
-            array = array.astype(float)
+    array = to_numbers(data)
     if array.dtype.kind not in "fbiu" or array.ndim == 0:
         received = f"received shape {array.shape}, {array.dtype}"
         raise TypeError(f"{what} must be an array of numbers, one row per example; {received}")

@@ -7,9 +7,9 @@ import numpy as np
 
 from .. import losses as native
 from ..autograd.conversion import unwrap
-from ..functional import softplus, weighted
+from ..functional import softplus
 from ..training_data import match_target
-from ..utils import as_dtype, as_float, lookup
+from ..utils import as_dtype, as_float, lookup, weighted
 from .backend import names_of, options_of, snake_case
 
 EPSILON = native.EPSILON

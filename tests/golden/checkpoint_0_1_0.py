@@ -25,7 +25,7 @@ X = ((np.arange(240).reshape(40, 6) ** 2 * 7 % 101) / np.float32(101)).astype(np
 Y = np.arange(40) * 5 % 3
 
 
-def train(*callbacks, **options):
+def train(*callbacks, cooldown=1, **options):
     """Train for at most 30 epochs of 4 batches; return the model and the history."""
     model = Sequential(
         [Dense(8, "relu", input_shape=(6,)), Dropout(0.25), Dense(3, "softmax")], seed=3
@@ -40,7 +40,7 @@ def train(*callbacks, **options):
         verbose=0,
         callbacks=[
             EarlyStopping("val_loss", patience=4, restore_best_weights=True),
-            ReduceLROnPlateau("loss", factor=0.5, patience=2, min_delta=0.02, cooldown=1),
+            ReduceLROnPlateau("loss", factor=0.5, patience=2, min_delta=0.02, cooldown=cooldown),
             *callbacks,
         ],
         **settings,

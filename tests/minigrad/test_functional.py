@@ -432,7 +432,7 @@ def test_a_weight_multiplies_the_loss_of_its_example(loss, prediction, target):
 
 
 @pytest.mark.parametrize(
-    "weight", [1.0, [1.0, 2.0], np.ones((4, 1)), [1, 1, 1, -1], [1, 1, 1, np.nan]]
+    "weight", [1.0, [1.0, 2.0], np.ones((4, 2)), [1, 1, 1, -1], [1, 1, 1, np.nan]]
 )
 def test_a_weight_of_another_shape_or_sign_is_refused(weight):
     with pytest.raises(ValueError, match="sample_weight: "):

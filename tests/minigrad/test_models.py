@@ -194,7 +194,7 @@ with_nan[7, 2] = np.nan
     ("x", "y", "more", "error", "message"),
     [
         (with_nan, LABELS, {}, ValueError, "x must be finite; .* row 7"),
-        (X, LABELS[:-1], {}, ValueError, r"received \[\(200, 4\), \(199,\)\]"),
+        (X, LABELS[:-1], {}, ValueError, r"received shapes \(200, 4\) and \(199,\)"),
         (X[:0], LABELS[:0], {}, ValueError, "at least one"),
         (X, LABELS, {"batch_size": 0}, ValueError, "batch_size must be at least 1"),
         (X, LABELS, {"batch_size": -3}, ValueError, "batch_size must be at least 1"),

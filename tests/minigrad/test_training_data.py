@@ -97,7 +97,9 @@ def test_weights_of_the_validation_count_too():
         ({"sample_weight": -np.ones(40)}, "40 numbers ≥ 0 are required"),
         ({"sample_weight": np.full(40, np.nan)}, "must be finite"),
         ({"class_weight": [1.0, 2.0]}, "class_weight={0: 1.0, 1: 5.0}"),
-        ({"class_weight": {0: -1.0}}, "each class_weight must be ≥ 0"),
+        ({"class_weight": {0: -1.0}}, "integers as classes, and weights ≥ 0"),
+        ({"class_weight": {"0": 2.0}}, "integers as classes, and weights ≥ 0"),
+        ({"class_weight": {0: None}}, "integers as classes, and weights ≥ 0"),
         ({"steps_per_epoch": 3}, "needs an iterable of batches"),
     ],
 )
