@@ -140,16 +140,15 @@ class Monitor(Callback):
     def on_train_begin(self, logs: Logs) -> None:
         kind = f"monitor for {type(self).__name__}"
         logged = {name: name for name in self.model.training_state.logged}
-        if self.is_strict or self.monitor in logged:
-            self.logged_name = logged.get(self.monitor) or lookup(kind, self.monitor, logged)
-        else:
-            problem = f"there is no {self.monitor!r} to watch, only {', '.join(logged)}"
-            warnings.warn(f"{type(self).__name__}: {problem}", stacklevel=user_frame()[1])
-            self.logged_name = ""
+        self.logged_name = logged.get(self.monitor, self.monitor)
+        if self.is_strict and self.monitor not in logged:
+            self.logged_name = lookup(kind, self.monitor, logged)
 
     def improved(self, logs: Logs) -> bool:
         """Return whether this epoch is the best so far, and update best and wait."""
-        if not self.logged_name:
+        if self.logged_name not in logs:
+            problem = f"there is no {self.monitor!r} to watch, only {', '.join(logs)}"
+            warnings.warn(f"{type(self).__name__}: {problem}", stacklevel=user_frame()[1])
             return False
         score = logs[self.logged_name] if self.maximize else -logs[self.logged_name]
         better = score > self.best + self.min_delta

@@ -117,8 +117,12 @@ class Stream:
         return self.steps or (len(self.source) if isinstance(self.source, Sized) else 0)
 
     def source_once(self) -> Iterator[Any]:
-        source = self.source
-        return map(source.__getitem__, range(len(source))) if self.by_item else iter(source)
+        return self.items() if self.by_item else iter(self.source)
+
+    def items(self) -> Iterator[Any]:
+        for i in range(len(self.source)):
+            yield self.source[i]
+        getattr(self.source, "on_epoch_end", lambda: None)()  # Keras's data sets shuffle there
 
     def endless(self) -> Iterator[Any]:
         while True:

@@ -60,4 +60,5 @@ def get(identifier: str | Callable | None) -> Callable:
     return lookup("activation", "linear" if identifier is None else identifier, ACTIVATIONS)
 
 
+__all__ = [*ACTIVATIONS]
 __getattr__ = names_of("keras.activations", ACTIVATIONS)

@@ -45,8 +45,8 @@ def disable_traceback_filtering() -> None:
 
 
 def snake_case(name: str) -> str:
-    """Return "mean_squared_error" for "MeanSquaredError"."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    """Return "mean_squared_error" for "MeanSquaredError", "p_re_lu" for "PReLU", as Keras does."""
+    return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
 
 
 def new_name(class_name: str) -> str:
@@ -70,6 +70,8 @@ class NotThere:
 
     def __call__(self, *_: Any, **__: Any) -> Any:
         raise ImportError(self.message)
+
+    __mro_entries__ = __call__  # as the base of a class
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name) if name.startswith("__") else ImportError(self.message)
@@ -97,7 +99,7 @@ def names_of(
 
 
 def options_of(who: str, function: Callable, skip: int, args: Any, options: Any) -> dict[str, Any]:
-    """Return the options of a function by name; its first `skip` parameters are none."""
+    """Return the options of a function by name; its first `skip` parameters are not options."""
     names = list(inspect.signature(function).parameters)[skip:]
     if len(args) > len(names) or not options.keys() <= {*names}:
         received = ", ".join([*map(repr, args[len(names) :]), *(options.keys() - {*names})])

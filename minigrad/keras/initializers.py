@@ -50,4 +50,5 @@ def get(identifier: Any) -> Callable[..., np.ndarray]:
     return lambda shape, rng: np.asarray(identifier(shape))
 
 
+__all__ = [*BY_NAME]
 __getattr__ = names_of("keras.initializers", BY_NAME)

@@ -1,6 +1,7 @@
 """keras.layers: minigrad's layers with Keras's arguments, and functional models of them."""
 
 import inspect
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -21,8 +22,10 @@ READERS = {"activation": activations.get, "initializer": initializers.get,
            "regularizer": regularizers.get, "constraint": constraints.get}  # fmt: skip
 
 
-KERAS_1 = {"init": "kernel_initializer", "output_dim": "units"}  # of Dense
-
+OLDER = {
+    "Dense": {"init": "kernel_initializer", "output_dim": "units"},
+    "LeakyReLU": {"alpha": "negative_slope"},
+}
 
 class Symbol:
     """What a layer returns for an Input: the layer, its inputs and the shape (None, …)."""
@@ -41,16 +44,21 @@ class Layer(native.Layer):
     """Base of layers. Of your own: define call(self, x), and make weights in build(input_shape)."""
 
     arguments = ""  # the order of the positional arguments
+    older: Any = {}  # names of arguments in older Keras → those in `arguments`
     axis: Any = None  # −1 in layers that normalize the last axis, and no other
 
     def __init__(self, *args: Any, name: str | None = None, input_shape: Any = None,
                  input_dim: int | None = None, batch_input_shape: Any = (), dtype: Any = None,
                  trainable: bool = True, weights: Any = None, **options: Any):  # fmt: skip
-        options.update(zip(self.arguments.split(), args))
-        if "kernel_initializer" in self.arguments:
-            options = {KERAS_1.get(key, key): value for key, value in options.items()}
+        order = self.arguments.split()
+        if len(args) > len(order) or {*order[: len(args)]} & options.keys():
+            who = f"{type(self).__name__}: too many arguments"
+            raise TypeError(f"{who}; their order is {', '.join(order)}")
+        options.update(zip(order, args))
+        options = {self.older.get(key, key): value for key, value in options.items()}
+        seed = options.pop("seed", None)
         self.name, self.dtype = name or new_name(type(self).__name__), backend.floatx()
-        known = {key: key for key in [*self.arguments.split(), *rule_names(self.parameter_names)]}
+        known = {key: key for key in [*order, *rule_names(self.parameter_names)]}
         for key in options:
             lookup(f"argument of {type(self).__name__}", key, known)
         self.axis = options.pop("axis", -1) if self.axis is not None else None
@@ -58,10 +66,15 @@ class Layer(native.Layer):
         read = {}
         for key, value in options.items():
             reader = READERS.get(key.rpartition("_")[2], lambda value: value)
-            read[key] = reader(value)
+            if key != "input_length":
+                read[key] = reader(value)
         shape: Any = batch_input_shape[1:] or input_shape
         shape = shape if input_dim is None else (input_dim,)
         super().__init__(**({} if shape is None else {"input_shape": shape}), **read)
+        if input_length := options.get("input_length"):  # of Embedding, in older Keras
+            self.input_shape = (input_length,)
+        if seed is not None:
+            self.seed(seed)
         self.trainable, self.initial_weights = trainable, weights
 
     def __call__(self, x: Any, *args: Any, training: bool | None = None, **named: Any) -> Any:
@@ -71,7 +84,10 @@ class Layer(native.Layer):
         examples = [Tensor(np.zeros((1, *s.shape[1:]), backend.floatx())) for s in symbols]
         with inference_mode():
             out = self(examples if isinstance(x, list) else examples[0])
-        return Symbol(self, symbols, out.shape[1:])
+        output = Symbol(self, symbols, out.shape[1:])
+        if "outputs" not in vars(self):  # a model keeps its own
+            self.input, self.output = x, output
+        return output
 
     def build_once(self, input_shape: Any) -> None:
         if self.axis not in (None, -1, [-1], len(input_shape)):
@@ -95,7 +111,8 @@ class Layer(native.Layer):
         """Return a new weight; keep it as an attribute. Positional: shape, initializer."""
         if isinstance(shape, str):
             raise TypeError("add_weight: write add_weight(name=…, shape=…)")
-        self.make_rng()
+        if self.rng is None:
+            self.make_rng()
         initial = initializers.get("glorot_uniform" if initializer is None else initializer)
         return self.make_parameter(initial, tuple(shape), trainable)
 
@@ -147,10 +164,11 @@ BIASED = "kernel_regularizer bias_regularizer activity_regularizer kernel_constr
 
 def layer(base: Any, arguments: str = "", name: str = "") -> None:
     """Make the class for one of minigrad's layers; arguments: Keras's order of them."""
-    body = {"arguments": arguments, "__doc__": base.__doc__, "__module__": __name__}
-    if "Normalization" in base.__name__:
-        body["axis"] = -1
     name = name or base.__name__
+    body = {"arguments": arguments, "__doc__": base.__doc__, "__module__": __name__}
+    body["older"] = OLDER.get(name, {})
+    if name.endswith("Normalization"):
+        body["axis"] = -1
     CLASSES[name] = saving.CLASSES[f"keras.{name}"] = type(name, (Layer, base), body)
 
 
@@ -208,8 +226,9 @@ class TrainedSlopes(native.Layer):
 for base, arguments in {
     native.Dense: f"units activation use_bias kernel_initializer bias_initializer {BIASED}",
     native.Activation: "activation", native.Flatten: "", native.Reshape: "target_shape",
-    native.Dropout: "rate", native.GaussianNoise: "stddev",
-    native.Embedding: "input_dim output_dim embeddings_initializer embeddings_regularizer",
+    native.Dropout: "rate seed", native.GaussianNoise: "stddev seed",
+    native.Embedding: "input_dim output_dim embeddings_initializer embeddings_regularizer "
+    "embeddings_constraint input_length",
     native.SimpleRNN: "units activation return_sequences",
     native.LayerNormalization: "axis epsilon center scale",
     native.BatchNormalization: "axis momentum epsilon center scale",
@@ -226,7 +245,7 @@ add = merge("Add", add_all)
 concatenate = merge("Concatenate", lambda self, xs: np.concatenate(xs, axis=self.axis))
 multiply = merge("Multiply", lambda self, xs: xs[0] * np.prod(np.stack(xs[1:]), axis=0))
 average = merge("Average", lambda self, xs: add_all(self, xs) / len(xs))
-subtract = merge("Subtract", lambda self, xs: xs[0] - xs[1])
+subtract = merge("Subtract", lambda self, xs: operator.sub(*xs))
 
 
 class InputLayer(Layer):
@@ -256,4 +275,6 @@ GlobalMaxPooling1D ZeroPadding2D UpSampling2D Conv2DTranspose SeparableConv2D La
 RepeatVector Masking AlphaDropout GaussianDropout SpatialDropout1D ActivityRegularization Maximum
 Minimum Dot Attention MultiHeadAttention TextVectorization StringLookup Discretization"""
 INSTEAD = "Dense and Flatten, SimpleRNN, and layers of your own, can take its place."
+FUNCTIONS = ["Input", "add", "average", "concatenate", "multiply", "subtract"]
+__all__ = [*CLASSES, *FUNCTIONS]
 __getattr__ = names_of("keras.layers", CLASSES, NOT_THERE, INSTEAD)

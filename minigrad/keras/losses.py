@@ -67,7 +67,6 @@ SUMS: dict[str, Callable] = dict(
 ALIASES = {
     "mse": "MeanSquaredError", "mae": "MeanAbsoluteError", "mape": "MeanAbsolutePercentageError",
     "msle": "MeanSquaredLogarithmicError", "bce": "BinaryCrossentropy", "kld": "KLDivergence",
-    "kl_divergence": "KLDivergence",
 }  # fmt: skip
 
 
@@ -104,6 +103,11 @@ def make_class(name: str, values: Callable, reduce: Callable) -> type[Loss]:
     return FormulaLoss
 
 
+def refuse_axis(loss: Loss, axis: int) -> None:
+    if axis != -1:
+        raise ValueError(f"{type(loss).__name__}: axis must be -1, the last; received {axis}")
+
+
 class BinaryCrossentropy(Loss):
     """minigrad's loss of this name."""
 
@@ -111,6 +115,8 @@ class BinaryCrossentropy(Loss):
                  reduction: str = "sum_over_batch_size", name: str | None = None):  # fmt: skip
         super().__init__(name, reduction)
         self.native = native.BinaryCrossentropy(from_logits, label_smoothing)
+
+        refuse_axis(self, axis)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return np.mean(self.native.call(y_true, y_pred), axis=-1)
@@ -125,6 +131,7 @@ class CategoricalCrossentropy(Loss):
                  reduction: str = "sum_over_batch_size", name: str | None = None):  # fmt: skip
         super().__init__(name, reduction)
         self.native = native.CategoricalCrossentropy(from_logits, label_smoothing)
+        refuse_axis(self, axis)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         if not self.sparse and y_true.shape != y_pred.shape:
@@ -180,4 +187,5 @@ def function_of(cls: Any) -> Callable[..., Any]:
 
 FUNCTIONS = {name: function_of(cls) for name, cls in BY_NAME.items()}
 FUNCTIONS |= {name.upper(): function_of(CLASSES[cls]) for name, cls in ALIASES.items()}
+__all__ = [*CLASSES]
 __getattr__ = names_of("keras.losses", CLASSES | FUNCTIONS)

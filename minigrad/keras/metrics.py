@@ -1,6 +1,7 @@
-"""keras.metrics: each is finish(mean of rows of numbers, a row for each example).
+"""keras.metrics: a metric keeps the mean of some numbers for each example, its `values`.
 
-So a metric of an epoch, such as Precision, is that of all its examples, not a mean over batches.
+`result_of` makes the metric of these means. So the Precision of an epoch is that of all its
+examples, not a mean over batches.
 """
 
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import losses as native
 from ..utils import lookup
 from . import losses
 from .backend import names_of, options_of, snake_case
@@ -32,7 +34,8 @@ class Metric:
 
     def statistics(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> np.ndarray:
         """Return a row (w·values, w) for each example."""
-        values = np.asarray(self.values(*pair(y_true, y_pred)), float)
+        t, p = pair(np.atleast_1d(y_true), np.atleast_1d(y_pred))
+        values = np.atleast_1d(np.asarray(self.values(t, p), float))
         rows = values.reshape(len(values), -1)
         w = np.ones(len(rows)) if sample_weight is None else np.ravel(sample_weight)
         return np.column_stack([rows * w[:, None], w])
@@ -62,12 +65,15 @@ class Precision(Metric):
     def __init__(self, thresholds: Any = None, top_k: None = None, class_id: int | None = None,
                  name: str | None = None, dtype: Any = None):  # fmt: skip
         if top_k is not None:
-            raise ValueError(f"{type(self).__name__}: there is no top_k")
+            raise ValueError(f"{type(self).__name__}: top_k is not supported")
         super().__init__(name)
         self.thresholds = np.ravel(0.5 if thresholds is None else thresholds)
         self.class_id = class_id
 
     def values(self, t: Any, p: Any) -> Any:
+        if t.shape != p.shape:
+            how = "for integer labels, make one-hot rows with to_categorical"
+            raise ValueError(f"{self.name}: targets must have the shape {p.shape}; {how}")
         rows = (slice(None),) if self.class_id is None else (slice(None), [self.class_id])
         t, p = (x[rows].reshape(len(x), -1, 1) for x in (t, p))
         above = p > self.thresholds.astype(p.dtype)
@@ -97,6 +103,9 @@ class AUC(Precision):
         inner = np.arange(1, num_thresholds - 1) / (num_thresholds - 1)
         inner = inner if thresholds is None else np.sort(thresholds)
         super().__init__([-EPSILON, *inner, 1 + EPSILON], name=name)
+
+    def values(self, t: Any, p: Any) -> Any:
+        return super().values(t, np.clip(p, 0, 1))
 
     def result_of(self, mean: Any) -> Any:
         tp, above, positives = mean.reshape(3, -1)
@@ -157,10 +166,25 @@ def make_class(name: str, values: Callable | None, loss: Any = None) -> type[Met
 
         def result_of(self, mean: Any) -> Any:
             is_root = type(self).__name__ == "RootMeanSquaredError"
-            return np.sqrt(mean[0]) if is_root else mean[0]
+            return np.sqrt(np.mean(mean)) if is_root else np.mean(mean)
 
     FormulaMetric.__name__ = name
     return FormulaMetric
+
+
+class FunctionMetric(Metric):
+    """A function of a user: the mean of its values. Of one number a batch: that over batches."""
+
+    def __init__(self, function: Callable):
+        super().__init__(getattr(function, "__name__", "metric"))
+        self.function = function
+
+    def statistics(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> np.ndarray:
+        values = np.asarray(self.function(*pair(y_true, y_pred)), float)
+        if values.ndim and len(values) == len(y_pred):
+            values = values.reshape(len(values), -1).mean(axis=1)
+            return np.column_stack([values, np.ones(len(values))])
+        return np.tile([values.mean(), 1.0], (len(y_pred), 1)) / len(y_pred)
 
 
 CLASSES: dict[str, Any] = {k: make_class(k, None, cls) for k, cls in losses.CLASSES.items()}
@@ -175,7 +199,9 @@ def get(identifier: Any) -> Any:
     """Return a metric by its name; a class as an object; a function (y_true, y_pred) as it is."""
     if isinstance(identifier, str):
         return lookup("metric", snake_case(identifier), BY_NAME)(name=identifier)
-    return identifier() if isinstance(identifier, type) else identifier
+    metric = identifier() if isinstance(identifier, type) else identifier
+    return metric if isinstance(metric, Metric | native.Loss) else FunctionMetric(metric)
 
 
+__all__ = [*CLASSES]
 __getattr__ = names_of("keras.metrics", losses.FUNCTIONS | CLASSES)

@@ -2,22 +2,39 @@
 
 import json
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from .. import layers as native
 from .. import losses as native_losses
 from .. import saving
 from ..model import Model as NativeModel
+from ..model import inference_mode
 from ..models import Sequential as NativeSequential
 from ..models import load_model
-from . import losses, metrics, optimizers
-from .backend import as_floatx, names_of
-from .callbacks import LearningRateScheduler, ReduceLROnPlateau
+from ..training_data import is_stream
+from . import losses, optimizers
+from .backend import as_floatx, floatx, names_of
+from .callbacks import Callback, LearningRateScheduler, ReduceLROnPlateau
 from .layers import Input, InputLayer, Layer, Symbol
+from .metrics import get as get_metric
 
 LR_CALLBACKS = (LearningRateScheduler, ReduceLROnPlateau)
-__all__ = ["Input", "Model", "Sequential", "clone_model", "load_model", "model_from_json"]
+__all__ = ["Input", "Model", "Sequential", "clone_model", "load_model", "model_from_json",
+           "save_model"]  # fmt: skip
+
+
+class ExtraLogs(Callback):
+    """Collect what other callbacks write into the logs of an epoch, for the history."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[float]] = {}
+
+    def on_epoch_end(self, epoch: int, logs: Any) -> None:
+        for name in logs.keys() - {*self.model.training_state.logged}:
+            self.found.setdefault(name, []).append(logs[name])
 
 
 class Model(Layer, NativeModel):
@@ -42,12 +59,13 @@ class Model(Layer, NativeModel):
 
         jit_compile=True compiles the optimizer's step where numba is installed.
         """
+        loss = loss[0] if isinstance(loss, list) and len(loss) == 1 else loss
         if loss_weights is not None or isinstance(loss, (list, dict)):
-            raise ValueError("compile: one output and one loss are there, no list and no weights")
+            raise ValueError("compile supports one output and one loss, without loss_weights")
         metrics = [metrics] if isinstance(metrics, str) else metrics
         given = {"loss": loss, "metrics": [*(metrics or ()), *(weighted_metrics or ())]}
-        found = [*map(metrics_module.get, metrics or ())]
-        for metric in map(metrics_module.get, weighted_metrics or ()):
+        found = [*map(get_metric, metrics or ())]
+        for metric in map(get_metric, weighted_metrics or ()):
             metric.is_weighted = True
             if any(native_losses.name_of(metric) == native_losses.name_of(m) for m in found):
                 metric.__name__ = f"weighted_{metric.__name__}"
@@ -64,9 +82,27 @@ class Model(Layer, NativeModel):
         """The names of what evaluate returns, as in Keras 2."""
         return ["loss", *self.metrics]
 
+    def __getattr__(self, name: str) -> Any:
+        if name == "layers":  # of a subclass
+            return [x for x in vars(self).values() if isinstance(x, native.Layer)]
+        return super().__getattr__(name)
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for examples of this shape; a first None stands for the batch."""
+        shape = tuple(input_shape)[1:] if None in tuple(input_shape)[:1] else tuple(input_shape)
+        super().build(shape)
+        if not self.built and "layers" not in vars(self):  # a subclass: its call makes the weights
+            with inference_mode():
+                self(np.zeros((1, *shape), floatx()))
+
     def pack(self, x: Any) -> Any:
         """Return x with floats of dtype floatx."""
-        return x if x is None or not hasattr(x, "__len__") else as_floatx(x)
+        if isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) > 1:
+            x = x[0]
+        return x if x is None or (not hasattr(x, "__array__") and is_stream(x)) else as_floatx(x)
+
+    def examples(self, who: str, batch_size: Any, x: Any, *rest: Any, **named: Any) -> Any:
+        return super().examples(who, batch_size, self.pack(x), *rest, **named)
 
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1,
             verbose: Any = "auto", callbacks: Any = None, validation_split: float = 0.0,
@@ -77,16 +113,16 @@ class Model(Layer, NativeModel):
         """Train; return the History, which is also `model.history`."""
         if validation_freq != 1:
             raise ValueError("fit: validation_freq must be 1: every epoch is validated")
-        if isinstance(validation_data, (tuple, list)):
-            validation_data = (self.pack(validation_data[0]), *validation_data[1:])
+        callbacks = [callbacks] if isinstance(callbacks, Callback) else [*(callbacks or ())]
+        extra = ExtraLogs()
         history = super().fit(
-            self.pack(x), y, batch_size, nb_epoch or epochs, verbose, callbacks, validation_split,
+            x, y, batch_size, nb_epoch or epochs, verbose, [*callbacks, extra], validation_split,
             validation_data, shuffle, class_weight, sample_weight, initial_epoch, steps_per_epoch,
             validation_steps,
         )  # fmt: skip
-        logs = history.history
+        logs = history.history | extra.found
         rates = {"learning_rate": logs.pop("lr", [])}
-        changed = any(isinstance(c, LR_CALLBACKS) for c in np.ravel(callbacks or []))
+        changed = any(isinstance(c, LR_CALLBACKS) for c in callbacks)
         names = sorted(logs, key=lambda name: (name.startswith("val_"), name))
         history.history = {name: logs[name] for name in names} | (rates if changed else {})
         self.history = history
@@ -96,15 +132,17 @@ class Model(Layer, NativeModel):
                  verbose: Any = "auto", sample_weight: Any = None, steps: int | None = None,
                  callbacks: Any = None, return_dict: bool = False) -> Any:  # fmt: skip
         """Return the loss, or [loss, *metrics]; as a dict if return_dict."""
-        numbers = super().evaluate(
-            self.pack(x), y, batch_size, sample_weight=sample_weight, steps=steps
-        )
+        size = batch_size or 32  # a metric of a user can depend on it
+        numbers = super().evaluate(x, y, size, sample_weight=sample_weight, steps=steps)
         return dict(zip(self.metrics_names, np.ravel(numbers).tolist())) if return_dict else numbers
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto",
                 steps: int | None = None, callbacks: Any = None) -> np.ndarray:  # fmt: skip
         """Return the outputs, an array (N, …)."""
-        return super().predict(self.pack(x), batch_size)
+        if steps is not None:
+            x = islice(iter(x), steps)
+        is_packed = is_stream(x) and not isinstance(x, dict)
+        return super().predict(x if is_packed else self.pack(x), batch_size)
 
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
                        class_weight: Any = None, return_dict: bool = False) -> Any:  # fmt: skip
@@ -168,12 +206,18 @@ class Sequential(Model, NativeSequential):
             layer = layer.layer
         if isinstance(layer, InputLayer):  # Keras leaves it out of model.layers
             self.input_shape = layer.input_shape
-        else:
-            NativeSequential.add(self, layer)
+            return
+        NativeSequential.add(self, layer)
+        if self.input_shape is not None:  # the symbols of a functional model, for model.output
+            if len(self.layers) == 1:
+                self.input = self.output = Input(self.input_shape)
+            self.output = layer(self.output)
+        self.inputs, self.outputs = [vars(self).get("input")], [vars(self).get("output")]
 
     def pop(self) -> None:
         """Remove the last layer; compile again."""
         self.layers, self.optimizer = self.layers[:-1], None
+        self.output: Any = self.layers[-1].output if self.layers else self.input
 
     def get_config(self) -> dict[str, Any]:
         return {"layers": self.layers, "name": self.name}
@@ -187,11 +231,17 @@ class Functional(Model):
         self.inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         if len(outputs) > 1:
-            raise ValueError("Model: one output is there; make a model for each output")
+            raise ValueError("Model supports one output; make a model for each output")
         self.output = outputs[0]
-        self.order: list[Symbol] = []
+        self.outputs, self.order = outputs, []  # type: Any, list[Symbol]
         self.collect(self.output)
-        self.layers = list({id(s.layer): s.layer for s in self.order if s.inputs}.values())
+        depth = {self.output: 0}  # the longest way to the output; Keras sorts the layers by it
+        for s in reversed(self.order):
+            for source in s.inputs:
+                depth[source] = max(depth.get(source, 0), depth[s] + 1)
+        by_depth = sorted(self.order, key=lambda s: -depth[s])
+        self.layers = list({id(s.layer): s.layer for s in by_depth}.values())
+        self.input = inputs
         if missing_inputs := [s for s in self.order if not s.inputs and s not in self.inputs]:
             raise ValueError(f"Model: inputs must name {missing_inputs[0].layer.name}, too")
         self.sizes = [int(np.prod(s.shape[1:])) for s in self.inputs]
@@ -209,10 +259,17 @@ class Functional(Model):
 
     def pack(self, x: Any) -> Any:
         """Return several inputs as the columns of one array; forward splits them."""
-        if len(self.inputs) == 1:
-            return super().pack(x[0] if isinstance(x, list) and np.ndim(x[0]) > 1 else x)
-        parts = x.values() if isinstance(x, dict) else x
-        return as_floatx(np.concatenate([np.reshape(part, (len(part), -1)) for part in parts], 1))
+        if isinstance(x, dict):
+            names = [s.layer.name for s in self.inputs]
+            if sorted(x) != sorted(names):
+                raise ValueError(f"{self.name}: the inputs are {names}, received {sorted(x)}")
+            x = [x[name] for name in names]
+        if len(self.inputs) == 1 or x is None or hasattr(x, "__array__"):
+            return super().pack(x)
+        parts = [np.reshape(part, (len(part), -1)) for part in x]
+        if [part.shape[1] for part in parts] != self.sizes:
+            raise ValueError(f"{self.name}: inputs of {self.sizes} numbers are required")
+        return as_floatx(np.concatenate(parts, axis=1))
 
     def forward(self, x: Any, *_: Any) -> Any:
         parts = [x] if len(self.inputs) == 1 else np.split(x, np.cumsum(self.sizes)[:-1], axis=1)
@@ -228,13 +285,16 @@ class Functional(Model):
         raise ValueError("a functional model cannot be saved; use save_weights")
 
 
-saving.CLASSES["keras.Sequential"] = Sequential
-metrics_module = metrics
+saving.CLASSES |= {"keras.Sequential": Sequential, "keras.Functional": Functional}
 
 
 def model_from_json(text: str, custom_objects: Any = None) -> Any:
     """Make the model that to_json described, with new weights."""
     return saving.from_config(json.loads(text), custom_objects or {})
+
+
+def save_model(model: Any, filepath: Any) -> None:
+    model.save(filepath)
 
 
 def clone_model(model: Any) -> Any:

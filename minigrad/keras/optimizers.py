@@ -7,7 +7,6 @@ from ..utils import lookup
 from . import schedules
 from .backend import names_of
 
-__all__ = ["schedules"]
 NAMES = {  # Keras's → ours
     "learning_rate": "lr", "beta_1": "beta1", "beta_2": "beta2", "epsilon": "eps",
     "initial_accumulator_value": "initial_accumulator", "clipnorm": "clip_norm",
@@ -30,7 +29,7 @@ class LearningRate(float):
 
 
 class KerasArguments(type):
-    """Make an optimizer from Keras's arguments; `head` has their order.
+    """Make an optimizer from Keras's arguments; `head` lists the positional ones.
 
     Where a list of parameters comes first, the arguments are minigrad's, as load_state_dict needs.
     """
@@ -39,7 +38,10 @@ class KerasArguments(type):
         if args and isinstance(args[0], list):
             return super().__call__(*args, **keywords)
         who, order = cls.__name__, [*cls.head.split(), *TAIL]
-        keywords |= zip(order, args if args != (None,) else ())
+        positional = dict(zip(order, args if args != (None,) else ()))
+        if len(args) > len(order) or positional.keys() & keywords.keys():
+            raise TypeError(f"{who}: too many arguments; their order is {', '.join(order)}")
+        keywords |= positional
         if "lr" in keywords:  # Keras 2
             keywords["learning_rate"] = keywords.pop("lr")
         decay = keywords.pop("decay", 0)
@@ -101,5 +103,6 @@ def get(identifier: Any) -> Any:
     return native.get(identifier)
 
 
+__all__ = [*CLASSES, "Optimizer", "schedules"]
 INSTEAD = "examples/optimizers shows how to write an optimizer."
 __getattr__ = names_of("keras.optimizers", CLASSES, "Adamax Ftrl Adafactor Muon Lamb", INSTEAD)

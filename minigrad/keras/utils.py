@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import initializers, saving
 from ..utils import one_hot
+from . import backend
 from .backend import names_of
 
 __all__ = ["normalize", "register_keras_serializable", "set_random_seed", "to_categorical"]
@@ -40,7 +41,20 @@ def register_keras_serializable(package: str = "", name: str | None = None) -> A
     return saving.register
 
 
+class PyDataset:
+    """Base of data sets with a length and items, (x, y) each: one batch."""
+
+    def __init__(self, workers: int = 1, use_multiprocessing: bool = False,
+                 max_queue_size: int = 10):  # fmt: skip
+        pass
+
+    def on_epoch_end(self) -> None:
+        """Do nothing; a subclass may shuffle here."""
+
+
+Sequence = PyDataset
+clear_session = backend.clear_session
 np_utils = sys.modules[__name__]  # as in older programs
-OTHERS = "plot_model model_to_dot get_file Sequence PyDataset multi_gpu_model split_dataset"
-INSTEAD = "model.summary() prints the layers; fit takes any object with a length and items."
+OTHERS = "plot_model model_to_dot get_file multi_gpu_model split_dataset"
+INSTEAD = "model.summary() prints the layers."
 __getattr__ = names_of("keras.utils", __all__, OTHERS, INSTEAD)

@@ -28,11 +28,17 @@ class BaseWrapper(BaseEstimator):
 
     def taken_by(self, function: Any) -> dict[str, Any]:
         names = inspect.signature(function).parameters
-        return {name: value for name, value in self.options.items() if name in names}
+        options = {k.removeprefix("model__"): value for k, value in self.options.items()}
+        return {name: value for name, value in options.items() if name in names}
 
     def fit(self, x: Any, y: Any, **options: Any) -> Any:
-        self.model_ = self.build_fn(**self.taken_by(self.build_fn))
-        self.model_.fit(x, self.targets(y), **(self.taken_by(self.model_.fit) | options))
+        own = self.taken_by(self.build_fn)
+        self.model_ = self.build_fn(**own)
+        of_fit = self.taken_by(self.model_.fit)
+        names = {k.removeprefix("model__") for k in self.options}
+        if unknown := names - own.keys() - of_fit.keys():
+            raise TypeError(f"neither build_fn nor fit has the arguments {sorted(unknown)}")
+        self.model_.fit(x, self.targets(y), **(of_fit | options))
         return self
 
     def targets(self, y: Any) -> Any:

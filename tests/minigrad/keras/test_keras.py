@@ -94,7 +94,13 @@ def test_what_keras_has_and_minigrad_has_not_can_be_imported_and_not_used(use, m
         (lambda: keras.losses.MeanSquaredError(reduction="all"), ValueError, "reduction must be"),
         (lambda: classifier(loss="binary_crossentropi"), ValueError, "unknown loss"),
         (lambda: classifier(metrics=["acuracy"]), ValueError, "did you mean 'accuracy'"),
-        (lambda: classifier(loss=["mse"]), ValueError, "one output and one loss"),
+        (lambda: classifier(loss=["mse", "mae"]), ValueError, "one output and one loss"),
+        (lambda: layers.Dense(3, "relu", units=3), TypeError, "too many arguments"),
+        (lambda: layers.Dropout(0.5, 7, 8), TypeError, "too many arguments; their order is rate"),
+        (lambda: keras.optimizers.Adam(0.1, learning_rate=0.1), TypeError, "too many arguments"),
+        (lambda: layers.Subtract()([X, X, X]), TypeError, "expected 2 arguments"),
+        (lambda: keras.losses.BinaryCrossentropy(axis=0), ValueError, "axis must be -1"),
+        (lambda: keras.metrics.AUC()(Y, np.tile(X, 2)), ValueError, "make one-hot rows"),
         (lambda: classifier(optimizer="adamm"), ValueError, "unknown optimizer 'adamm'"),
         (lambda: classifier().save("m.h5"), ValueError, r"the one here is \.npz"),
         (lambda: classifier().save("m.keras"), ValueError, r"the one here is \.npz"),
@@ -239,7 +245,7 @@ def test_functional_models():
     out = layers.Dense(1)(layers.add([x, hidden]))
     model = keras.Model(inputs=x, outputs=out)
     assert model.output_shape == (None, 1) and [type(s).__name__ for s in model.layers] == [
-        "Dense", "Add", "Dense",
+        "InputLayer", "Dense", "Add", "Dense",
     ]  # fmt: skip
     w, b, v, c = model.get_weights()
     expected = (X + np.maximum(X @ w + b, 0)) @ v + c
@@ -260,7 +266,7 @@ def test_a_functional_model_of_two_inputs():
     w, c, v, d = model.get_weights()
     expected = np.hstack([parts[0] @ w + c, parts[1]]) @ v + d
     np.testing.assert_allclose(model.predict(parts), expected, rtol=1e-5, atol=1e-6)
-    with pytest.raises(ValueError, match="one output is there"):
+    with pytest.raises(ValueError, match="supports one output"):
         keras.Model(a, [a, b])
     with pytest.raises(ValueError, match="inputs must name"):
         keras.Model(a, merged)
@@ -362,7 +368,7 @@ def test_losses_and_metrics_of_ones_own():
             return 3 * K.mean(K.square(y_true - y_pred), axis=-1)
 
     model = classifier(loss=mean_error, metrics=[largest, keras.metrics.Precision(), "mse"])
-    numbers = model.evaluate(X, Y, return_dict=True)
+    numbers = model.evaluate(X, Y, batch_size=64, return_dict=True)
     p = model.predict(X)[:, 0]
     assert numbers["loss"] == pytest.approx(np.mean((p - Y) ** 2), rel=1e-5)
     assert numbers["largest"] == pytest.approx(np.max(np.abs(p - Y)), rel=1e-5)
@@ -412,3 +418,134 @@ def test_utilities():
     assert own.get_weights()[0].sum() == 6
     assert isinstance(keras.optimizers.get("RMSprop"), keras.optimizers.RMSprop)
     assert keras.activations.get("relu")(np.array([-1.0, 1.0])).tolist() == [0, 1]
+
+
+# What a review found
+
+
+def test_import_star():
+    code = """
+from minigrad.keras.layers import *
+from minigrad.keras.optimizers import *
+from minigrad.keras.losses import *
+from minigrad.keras.models import *
+Sequential([Dense(3), Dropout(0.5)]); Adam(0.1); MeanSquaredError(); concatenate; schedules
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT, timeout=60)
+
+
+def test_inputs_by_name_and_of_the_right_width():
+    a, b = keras.Input((1,), name="a"), keras.Input((1,), name="b")
+    model = keras.Model([a, b], layers.Subtract()([a, b]))
+    five, one = np.full((2, 1), 5.0), np.ones((2, 1))
+    assert model.predict({"b": one, "a": five}).tolist() == [[4], [4]]
+    assert model.predict([five, one]).tolist() == [[4], [4]]
+    with pytest.raises(ValueError, match=r"the inputs are \['a', 'b'\], received \['a', 'c'\]"):
+        model.predict({"a": one, "c": one})
+    with pytest.raises(ValueError, match=r"inputs of \[1, 1\] numbers are required"):
+        model.predict([X, one])
+
+
+def test_predict_takes_as_many_batches_as_steps():
+    def forever():
+        while True:
+            yield X[:8]
+
+    assert classifier().predict(forever(), steps=3).shape == (24, 1)
+    model = classifier()
+    np.testing.assert_array_equal(model.predict([X]), model.predict(X))
+
+
+def test_metrics_of_sequences_count_every_step():
+    t, p = np.zeros((2, 3, 1)), np.arange(6.0).reshape(2, 3, 1)
+    assert keras.metrics.MeanAbsoluteError()(t, p) == np.mean(p)
+    assert keras.metrics.RootMeanSquaredError()(t, p) == pytest.approx(np.sqrt(np.mean(p**2)))
+    assert keras.metrics.MeanAbsoluteError()([1.0, 2.0], [1.0, 4.0]) == 1
+
+
+def test_auc_of_logits_clips_as_keras_does():
+    t, z = np.array([[1], [0], [1], [0]]), np.array([[3.0], [-2.0], [0.4], [0.6]])
+    assert keras.metrics.AUC()(t, z) == pytest.approx(keras.metrics.AUC()(t, np.clip(z, 0, 1)))
+
+
+def test_a_metric_of_ones_own_is_the_mean_over_batches():
+    def largest(y_true, y_pred):
+        return K.max(K.abs(y_true - y_pred))
+
+    model = classifier(metrics=[largest])
+    error = np.abs(model.predict(X)[:, 0] - Y)
+    expected = np.mean([error[:32].max(), error[32:].max()])
+    assert model.evaluate(X, Y)[1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_frozen_model_inside_a_model_stays_as_it_is():
+    base = keras.Sequential([layers.Dense(4, input_dim=4, kernel_regularizer="l2")])
+    base.add(layers.BatchNormalization(momentum=0.5))
+    base.trainable = False
+    model = keras.Sequential([base, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    before = base.get_weights()
+    model.fit(X, Y, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(before, base.get_weights()))
+    assert model.penalty() == 0 and not base.layers[1].trainable
+
+
+def test_outputs_of_layers_make_new_models():
+    model = keras.Sequential([layers.Dense(3, input_dim=4), layers.Dense(2), layers.Dense(1)])
+    inner = keras.Model(model.inputs, model.layers[1].output)
+    w, b, v, c = model.get_weights()[:4]
+    np.testing.assert_allclose(inner.predict(X), (X @ w + b) @ v + c, rtol=1e-4, atol=1e-6)
+    assert keras.Model(model.input, model.output).predict(X).shape == (64, 1)
+    assert inner.get_layer(index=1) is model.layers[0]
+
+
+def test_weights_of_a_functional_model_are_in_keras_order():
+    x = keras.Input((4,))
+    short = layers.Dense(2)(x)
+    long = layers.Dense(3)(layers.Dense(5)(x))
+    model = keras.Model(x, layers.Concatenate()([short, long]))
+    assert [w.shape for w in model.get_weights()[::2]] == [(4, 5), (4, 2), (5, 3)]
+
+
+def test_logs_that_a_callback_adds_reach_the_history_and_early_stopping():
+    class Score(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["score"] = 1.0
+
+    stop = keras.callbacks.EarlyStopping(monitor="score", patience=2, mode="max")
+    history = classifier().fit(X, Y, epochs=9, verbose=0, callbacks=[Score(), stop])
+    assert history.history["score"] == [1.0] * 3
+
+
+def test_a_data_set_with_items():
+    class Data(keras.utils.Sequence):
+        epochs = 0
+
+        def __init__(self, **options):
+            super().__init__(**options)
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, i):
+            return X[16 * i : 16 * i + 16], Y[16 * i : 16 * i + 16]
+
+        def on_epoch_end(self):
+            self.epochs += 1
+
+    data = Data(workers=2)
+    a, b = classifier(), classifier()
+    a.fit(data, epochs=3, verbose=0, shuffle=False)
+    b.fit(X, Y, batch_size=16, epochs=3, verbose=0, shuffle=False)
+    assert all(np.array_equal(v, w) for v, w in zip(a.get_weights(), b.get_weights()))
+    assert data.epochs == 3
+
+
+def test_arguments_of_older_programs():
+    assert layers.LeakyReLU(alpha=0.5)(np.array([[-2.0]])).data == [[-1.0]]
+    assert layers.Embedding(5, 2, input_length=3).input_shape == (3,)
+    a, b = (layers.Dropout(0.5, seed=3)(X, training=True).data for _ in range(2))
+    assert np.array_equal(a, b)
+    model = Subclassed()
+    model.build((None, 4))
+    assert len(model.layers) == 3 and model.count_params() > 0

@@ -63,6 +63,13 @@ def test_classes_as_one_hot_rows_or_labels(wrappers):
         assert 0 <= classifier.score(X, y) <= 1
 
 
+def test_an_option_that_nobody_takes_is_refused(wrappers):
+    with pytest.raises(TypeError, match=r"neither build_fn nor fit has .*\['epoch'\]"):
+        wrappers.KerasClassifier(build, epoch=2).fit(X, LABELS)
+    fitted = wrappers.KerasClassifier(build, model__units=3, verbose=0).fit(X, LABELS)
+    assert fitted.model_.layers[0].units == 3
+
+
 def test_a_regressor(wrappers):
     keras.utils.set_random_seed(0)
     y = X @ [1.0, -2.0, 0.5, 0.0] + 1
