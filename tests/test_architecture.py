@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # docstrings included
-MOST_LINES = {"file": 400, "library": 11_850, "faces": 1_900, "reading path": 1_600}
+MOST_LINES = {"file": 400, "library": 12_050, "faces": 2_050, "reading path": 1_600}
 
 # What the files of a room may import: packages of others, and rooms of ours besides their own.
 MAY_IMPORT = {

@@ -420,7 +420,7 @@ def test_utilities():
     assert keras.activations.get("relu")(np.array([-1.0, 1.0])).tolist() == [0, 1]
 
 
-# What a review found
+# More programs
 
 
 def test_import_star():
