@@ -3,8 +3,8 @@
 Reading order: autograd.tensor, autograd.numpy_vjps, functional, layer; then optimizers/, which
 stands alone; then model and trainer. The README names the files of the evening.
 
-Who comes from Keras finds its names in minigrad.keras, from scikit-learn in minigrad.sklearn.
-The words of PyTorch are here:
+If you know Keras, see minigrad.keras. If you know scikit-learn, see minigrad.sklearn. If you know
+PyTorch:
 
 | PyTorch | minigrad |
 |---|---|

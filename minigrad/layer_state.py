@@ -1,4 +1,4 @@
-"""What a layer does besides computing: its mode, seed, penalties, constraints and saved state."""
+"""What a layer does besides computing: mode, seed, penalties, constraints, saved state."""
 
 from __future__ import annotations
 

@@ -191,8 +191,9 @@ class TargetFirst:
     The values of a loss that returns one for each example are averaged.
     is_metric: pass plain arrays to f, as scikit-learn's metrics require.
 
-    A metric that is no mean of its values has `statistics` instead, a method of (y_true, y_pred)
-    with a row of numbers for each example, and `finish`: the metric is finish(mean of the rows).
+    A metric such as the area under a curve is not a mean of values. It has two methods instead.
+    `statistics(y_true, y_pred)` returns a row of numbers for each example, and `finish(mean)` makes
+    the metric of the mean of the rows.
     """
 
     def __init__(self, f: Callable, name: str | None = None, is_metric: bool = False):

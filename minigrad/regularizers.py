@@ -1,6 +1,7 @@
-"""Regularizers, penalties on parameters that the loss adds, and constraints, kept by every step.
+"""Regularizers and constraints of parameters.
 
-A layer takes them by the name of its parameter: Dense(8, kernel_regularizer="l2",
+A regularizer is a penalty that is added to the loss. A constraint changes a parameter after every
+step. A layer takes them by the name of the parameter: Dense(8, kernel_regularizer="l2",
 bias_constraint=NonNeg()). Names, defaults and formulas are Keras's.
 """
 
@@ -13,6 +14,15 @@ import numpy as np
 from .utils import TensorOrArray, lookup
 
 EPSILON = 1e-7
+
+
+def scale_norm(
+    w: np.ndarray, axis: int | tuple[int, ...] | None, least: float, most: float, rate: float = 1
+) -> np.ndarray:
+    """w · (rate·min(max(‖w‖, least), most) + (1 − rate)·‖w‖) / (‖w‖ + 1e-7), ‖w‖ over the axis."""
+    norm = np.sqrt(np.sum(np.square(w), axis=axis, keepdims=True))
+    wanted = rate * np.clip(norm, least, most) + (1 - rate) * norm
+    return w * (wanted / (EPSILON + norm))
 
 
 @dataclass(frozen=True)
@@ -47,14 +57,13 @@ def l2(l2: float = 0.01) -> L1L2:
 
 @dataclass(frozen=True)
 class MaxNorm:
-    """w · min(‖w‖, c) / ‖w‖: the norm over the axis, the inputs of a unit, is at most c."""
+    """Scale each column of w, the inputs of a unit, so that its norm is at most max_value."""
 
     max_value: float = 2.0
     axis: int | tuple[int, ...] = 0
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
-        norm = np.sqrt(np.sum(np.square(w), axis=self.axis, keepdims=True))
-        return w * (np.clip(norm, 0, self.max_value) / (EPSILON + norm))
+        return scale_norm(w, self.axis, 0, self.max_value)
 
 
 @dataclass(frozen=True)

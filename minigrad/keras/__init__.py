@@ -22,7 +22,10 @@ The words, defaults and formulas here are Keras's. In minigrad itself they are:
 | `tf.GradientTape` | `loss.backward()` |
 | `model.save("m.keras")` | `model.save("m.npz")`: no pickle |
 
-A name that is missing raises an error that says what there is.
+Keras's names that are missing here can be imported; their use raises an error that says what there
+is. Other meanings than in Keras: files are .npz; `model.metrics` is a dict by name;
+`metrics_names` has the names of the metrics, as in Keras 2; a loss looks through a final softmax or
+sigmoid to its logits, as Keras does on TensorFlow.
 """
 
 import sys

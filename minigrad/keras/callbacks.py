@@ -1,4 +1,4 @@
-"""keras.callbacks: minigrad's callbacks; as in Keras, a missing number to watch is a warning."""
+"""keras.callbacks: minigrad's callbacks; an unknown `monitor` gives a warning, as in Keras."""
 
 from typing import Any
 
@@ -14,19 +14,19 @@ Callback = native.Callback
 
 
 class EarlyStopping(native.EarlyStopping):
-    """minigrad's EarlyStopping."""
+    """See minigrad.callbacks.EarlyStopping; an unknown `monitor` gives a warning."""
 
     is_strict = False
 
 
 class ReduceLROnPlateau(native.ReduceLROnPlateau):
-    """minigrad's ReduceLROnPlateau."""
+    """See minigrad.callbacks.ReduceLROnPlateau; an unknown `monitor` gives a warning."""
 
     is_strict = False
 
 
 class ModelCheckpoint(native.ModelCheckpoint):
-    """minigrad's ModelCheckpoint: the file is an .npz for load_model and load_weights."""
+    """See minigrad.callbacks.ModelCheckpoint; the file is an .npz for load_model."""
 
     is_strict = False
 

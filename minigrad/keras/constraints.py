@@ -1,33 +1,29 @@
-"""keras.constraints."""
+"""keras.constraints: functions that change a parameter after every step."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..regularizers import EPSILON, MaxNorm, NonNeg
+from ..regularizers import MaxNorm, NonNeg, scale_norm
 from ..utils import lookup
 
 Axis = int | tuple[int, ...] | None
 
 
-def norm(w: np.ndarray, axis: Axis) -> np.ndarray:
-    return np.sqrt(np.sum(np.square(w), axis=axis, keepdims=True))
-
-
 @dataclass(frozen=True)
 class UnitNorm:
-    """w / ‖w‖."""
+    """Scale each column of w to the norm 1."""
 
     axis: Axis = 0
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
-        return w / (EPSILON + norm(w, self.axis))
+        return scale_norm(w, self.axis, 1, 1)
 
 
 @dataclass(frozen=True)
 class MinMaxNorm:
-    """w with a norm between two bounds; rate is the share of the way that a step goes there."""
+    """Bring the norm between two bounds: rate=1 at once, rate=0.5 goes half of the way a step."""
 
     min_value: float = 0.0
     max_value: float = 1.0
@@ -35,9 +31,7 @@ class MinMaxNorm:
     axis: Axis = 0
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
-        n = norm(w, self.axis)
-        wanted = self.rate * np.clip(n, self.min_value, self.max_value) + (1 - self.rate) * n
-        return w * (wanted / (EPSILON + n))
+        return scale_norm(w, self.axis, self.min_value, self.max_value, self.rate)
 
 
 max_norm = maxnorm = MaxNorm

@@ -109,7 +109,7 @@ def refuse_axis(loss: Loss, axis: int) -> None:
 
 
 class BinaryCrossentropy(Loss):
-    """minigrad's loss of this name."""
+    """See minigrad.losses.BinaryCrossentropy."""
 
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1,
                  reduction: str = "sum_over_batch_size", name: str | None = None):  # fmt: skip
@@ -123,7 +123,7 @@ class BinaryCrossentropy(Loss):
 
 
 class CategoricalCrossentropy(Loss):
-    """minigrad's loss of this name; here it refuses integer labels."""
+    """See minigrad.losses.CategoricalCrossentropy; here it refuses integer labels."""
 
     sparse = False
 
@@ -148,7 +148,7 @@ class CategoricalCrossentropy(Loss):
 
 
 class SparseCategoricalCrossentropy(CategoricalCrossentropy):
-    """minigrad's CategoricalCrossentropy for integer labels (N,) or (N, 1)."""
+    """See minigrad.losses.CategoricalCrossentropy; for integer labels (N,) or (N, 1) only."""
 
     sparse = True
 

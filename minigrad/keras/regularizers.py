@@ -1,4 +1,4 @@
-"""keras.regularizers."""
+"""keras.regularizers: minigrad's L1L2 under Keras's names."""
 
 from typing import Any
 
