@@ -272,7 +272,7 @@ def test_hyperparameters_are_saved_before_the_first_step(tmp_path):
 
 
 @saving.register
-class Residual(Model):
+class ShiftedBy(Model):
     def __init__(self, size, seed=None):
         super().__init__(seed)
         self.size = size
@@ -283,7 +283,7 @@ class Residual(Model):
 
 
 def test_a_model_with_a_seed_and_a_tuple(tmp_path):
-    model = Residual((3, 3), seed=0)
+    model = ShiftedBy((3, 3), seed=0)
     expected = model.predict(X)
     np.testing.assert_array_equal(load_model(model.save(tmp_path / "m.npz")).predict(X), expected)
 
