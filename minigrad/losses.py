@@ -6,7 +6,7 @@ number, or one for each example, as a Tensor. A metric returns a number; each lo
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -281,6 +281,9 @@ def get_metric(metric: str | Callable) -> Callable:
 def metrics_by_name(metrics: Any) -> dict[str, Callable]:
     """Return the metrics for compile: one, or a list of them, as names, functions or objects."""
     is_one = isinstance(metrics, str) or callable(metrics)
+    if not is_one and not isinstance(metrics, Iterable) and metrics is not None:
+        required = "metrics must be a name, a function, or a list of them"
+        raise TypeError(f"compile: {required}; received {metrics!r}")
     found: dict[str, Callable] = {}
     for metric in [metrics] if is_one else metrics or ():
         name = metric if isinstance(metric, str) else name_of(metric)

@@ -278,7 +278,7 @@ class Model(Layer):
         """Prepare a new training, or restore the one in the checkpoint `resume`."""
         if self.callbacks and self.callbacks.running:
             raise RuntimeError("fit: this model is in training already, in a callback or a thread")
-        callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
+        callbacks = [callbacks] if isinstance(callbacks, Callback | type) else callbacks or ()
         callback_list = CallbackList(callbacks, self)
         if resume is None:
             callback_list.load_state_dict({})

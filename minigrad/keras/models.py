@@ -113,7 +113,8 @@ class Model(Layer, NativeModel):
         """Train; return the History, which is also `model.history`."""
         if validation_freq != 1:
             raise ValueError("fit: validation_freq must be 1: every epoch is validated")
-        callbacks = [callbacks] if isinstance(callbacks, Callback) else [*(callbacks or ())]
+        is_one = isinstance(callbacks, Callback | type)
+        callbacks = [callbacks] if is_one else [*(callbacks or ())]
         extra = ExtraLogs()
         history = super().fit(
             x, y, batch_size, nb_epoch or epochs, verbose, [*callbacks, extra], validation_split,

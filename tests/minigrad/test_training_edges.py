@@ -325,3 +325,10 @@ def test_the_parameters_of_a_file_are_no_larger_than_its_arrays(tmp_path, layer,
             archive.writestr(name, data)
     with pytest.raises(checkpoint.CheckpointError, match="larger than the arrays of the file"):
         load_model(file)
+
+
+def test_a_class_where_an_object_is_needed():
+    with pytest.raises(TypeError, match="a callback such as"):
+        linear().fit(X, Y, callbacks=CSVLogger, verbose=0)
+    with pytest.raises(TypeError, match="metrics must be a name, a function, or a list"):
+        linear().compile("sgd", "mse", metrics=3)
