@@ -119,6 +119,7 @@ class Model(Layer):
     ) -> Logs:  # fmt: skip
         """Take one optimizer step; return the loss and metrics from before the step."""
         self.require_compiled("train_on_batch")
+        x = x if isinstance(x, Tensor) else self.as_input(np.asarray(x))
         if not self.built or unbuilt_layers(self):
             with inference_mode():
                 self(x)
