@@ -3,6 +3,7 @@
 from typing import Any
 
 from .. import optimizers as native
+from ..optimizers.hyperparameters import Hyperparameter
 from ..utils import lookup
 from . import schedules
 from .backend import names_of
@@ -26,6 +27,18 @@ class LearningRate(float):
 
     def assign(self, value: float) -> None:
         self.optimizer.lr = value
+
+
+class Rate(Hyperparameter):
+    """The attribute lr: a number is read as a LearningRate."""
+
+    def __get__(self, optimizer: Any, owner: Any = None) -> Any:
+        value = super().__get__(optimizer, owner)
+        if optimizer is None or not isinstance(value, float):
+            return value
+        rate = LearningRate(value)
+        rate.optimizer = optimizer
+        return rate
 
 
 class KerasArguments(type):
@@ -65,9 +78,7 @@ class Attributes:
     @property
     def learning_rate(self: Any) -> LearningRate:
         """The learning rate of the next step; assign a number or a schedule."""
-        rate = LearningRate(self.lr)
-        rate.optimizer = self
-        return rate
+        return self.lr
 
     @learning_rate.setter
     def learning_rate(self: Any, value: Any) -> None:
@@ -92,6 +103,8 @@ CLASSES: dict[str, Any] = {
     name: KerasArguments(name, (Attributes, base), {"head": head, "__module__": __name__})
     for name, (base, head) in HEADS.items()
 }
+for _cls in CLASSES.values():
+    _cls.lr = Rate("lr", _cls.defaults["lr"])
 Optimizer = native.Optimizer
 
 

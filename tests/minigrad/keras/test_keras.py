@@ -329,8 +329,8 @@ def test_the_learning_rate_is_read_and_set():
     assert model.optimizer.lr == 0.1
     model.optimizer.learning_rate.assign(0.2)
     assert K.get_value(model.optimizer.learning_rate) == 0.2
-    K.set_value(model.optimizer.learning_rate, 0.3)
-    assert model.optimizer.lr == 0.3
+    K.set_value(model.optimizer.lr, 0.3)
+    assert model.optimizer.lr.numpy() == K.get_value(model.optimizer.lr) == 0.3
     scheduler = keras.callbacks.LearningRateScheduler(lambda epoch, lr: lr / 2)
     history = model.fit(X, Y, epochs=2, verbose=0, callbacks=[scheduler])
     assert history.history["learning_rate"] == [0.15, 0.075]
