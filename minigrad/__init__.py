@@ -9,9 +9,11 @@ PyTorch:
 | PyTorch | minigrad |
 |---|---|
 | `torch.tensor(a, requires_grad=True)` | `Tensor(a, requires_grad=True)` |
+| `nn`, `optim`, `nn.functional` | `minigrad.layers` and `.models`, `.optimizers`, `.functional` |
 | `torch.exp(x)`, `x @ w`, `torch.cat` | NumPy's functions: `np.exp(x)`, `x @ w`, `np.concatenate` |
 | `nn.Sequential(a, b)` | `Sequential([a, b])` |
 | `nn.Linear(i, o)` | `Dense(o, input_shape=(i,))`; `kernel` is the transposed `weight` |
+| `nn.ReLU()`, `nn.Dropout(0.5)` | `ReLU()`, `Dropout(0.5)`, or `Dense(8, "relu")` |
 | `nn.Module` with `forward` | `Layer` with `forward`, or `Model`, which also has `fit` |
 | `net.train()` is the default | `net.eval()` is the default: call `net.train()` before a loop |
 | `nn.CrossEntropyLoss()` | `cross_entropy(logits, labels)` |
@@ -19,6 +21,8 @@ PyTorch:
 | `nn.BatchNorm1d(n, momentum=0.1)` | `BatchNormalization(momentum=0.9)`; ε is 1e-3, not 1e-5 |
 | `optim.RMSprop(p, alpha=0.9)` | `RMSprop(p, rho=0.9)`; `RMSprop.as_in("torch", p)` |
 | `optim.Adam(p, betas=(0.9, 0.99))` | `Adam(p, beta1=0.9, beta2=0.99)` |
+| `net.parameters()` | exist after the first batch, or where layers have an `input_shape` |
+| `optimizer.param_groups[0]["lr"]` | `optimizer.lr` |
 | `DataLoader(data, batch_size, shuffle)` | `batches(x, y, batch_size, rng)` |
 | `torch.manual_seed(0)` | `Sequential(…, seed=0)`, `net.seed(0)` |
 | `clip_grad_norm_` | `RMSprop(clip_global_norm=1.0)` |
@@ -42,7 +46,8 @@ from .second_order import minimize
 __version__ = "0.6.0"
 
 __all__ = [
-    "Primitive", "Tensor", "activations", "anomaly", "autograd", "callbacks", "checkpoint",
+    "Primitive", "Tensor", "activations", "anomaly", "autograd", "callback_list", "callbacks",
+    "checkpoint",
     "detect_anomaly", "functional", "grad", "gradcheck", "graph", "hessian",
     "hessian_vector_product", "initializers", "jacobian", "keras", "largest_curvature", "layer",
     "layer_state", "layers", "losses", "minimize", "model", "models", "no_grad", "normalization",

@@ -21,11 +21,8 @@ import codecs
 import csv
 import inspect
 import math
-import signal
-import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -49,6 +46,7 @@ class Callback:
     """
 
     model: Any = None
+    uncalled: tuple[str, ...] = ()  # hooks that a class may define although `fit` never calls them
 
     def on_train_begin(self, logs: Logs) -> None: ...
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None: ...
@@ -134,7 +132,7 @@ class Monitor(Callback):
         self.watched = f"{'max' if self.maximize else 'min'} of {monitor}"  # checked by a resume
         self.min_delta = abs(min_delta)
         self.patience = max(patience, 1)
-        self.best = -math.inf  # the best number, negated when minimizing
+        self.score = -math.inf  # the best number, negated when minimizing
         self.wait = 0  # epochs since then
 
     def on_train_begin(self, logs: Logs) -> None:
@@ -151,17 +149,22 @@ class Monitor(Callback):
             warnings.warn(f"{type(self).__name__}: {problem}", stacklevel=user_frame()[1])
             return False
         score = logs[self.logged_name] if self.maximize else -logs[self.logged_name]
-        better = score > self.best + self.min_delta
+        better = score > self.score + self.min_delta
         wait = min(self.wait + 1, 0)  # below 0, during a cooldown, it goes on
-        self.best, self.wait = (score, wait) if better else (self.best, self.wait + 1)
+        self.score, self.wait = (score, wait) if better else (self.score, self.wait + 1)
         return better
+
+    @property
+    def best(self) -> float:
+        """The best number so far."""
+        return self.score if self.maximize else -self.score
 
     def say(self, epoch: int, what: str) -> None:
         if self.verbose:
             print(f"Epoch {epoch + 1}: {type(self).__name__}: {what}")
 
     def state_dict(self) -> dict[str, Any]:
-        return {"watched": self.watched, "best": self.best, "wait": self.wait}
+        return {"watched": self.watched, "best": self.score, "wait": self.wait}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         name, watched = type(self).__name__, state.get("watched")
@@ -170,7 +173,7 @@ class Monitor(Callback):
             raise ValueError(f"{name}: the best {self.monitor} must not be NaN")
         if best > -math.inf and watched != self.watched:
             raise ValueError(f"{name}: the checkpoint watched {watched}, now it is {self.watched}")
-        self.best, self.wait = best, int(state.get("wait", 0))
+        self.score, self.wait = best, int(state.get("wait", 0))
 
 
 class EarlyStopping(Monitor):
@@ -186,7 +189,7 @@ class EarlyStopping(Monitor):
                  restore_best_weights: bool = False, start_from_epoch: int = 0):  # fmt: skip
         super().__init__(monitor, mode, min_delta, patience, verbose)
         self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
-        self.baseline = baseline
+        self.baseline, self.stopped_epoch = baseline, 0
         self.weights: dict[str, np.ndarray] = {}
 
     def on_train_begin(self, logs: Logs) -> None:
@@ -201,10 +204,10 @@ class EarlyStopping(Monitor):
             with self.model.evaluation_weights():
                 self.weights = self.model.state_dict() if self.restore_best_weights else {}
             sign = 1 if self.maximize else -1
-            if self.baseline is not None and self.best <= sign * self.baseline + self.min_delta:
+            if self.baseline is not None and self.score <= sign * self.baseline + self.min_delta:
                 self.wait = wait + 1
         if self.wait >= self.patience and epoch > 0:
-            self.model.stop_training = True
+            self.model.stop_training, self.stopped_epoch = True, epoch
             self.say(epoch, f"no better {self.monitor} for {self.wait} epochs; the training stops")
 
     def on_train_end(self, logs: Logs) -> None:
@@ -338,63 +341,3 @@ class ModelCheckpoint(Monitor):
         except Exception as error:
             who = f"ModelCheckpoint: cannot fill in {self.path!r}: {error!r}"
             raise ValueError(f"{who}; the fields are {', '.join(fields)}") from error
-
-
-class CallbackList:
-    """Dispatch hooks. The first Ctrl-C stops after the current batch, the second at once."""
-
-    def __init__(self, callbacks: Iterable[Callback], model: Any):
-        self.model, self.running, self.interrupted = model, False, False
-        self.callbacks_by_name: dict[str, Callback] = {}  # checkpoints use names "EarlyStopping.0"
-        for callback in sorted(callbacks, key=lambda c: isinstance(c, ModelCheckpoint)):
-            if not isinstance(callback, Callback):
-                raise TypeError(f"fit: a callback such as CSVLogger(…) is needed, not {callback!r}")
-            callback.model, name = model, type(callback).__name__
-            for hook in dir(type(callback)):
-                if hook.lower().startswith("on_") and hook not in HOOKS:  # never called
-                    lookup(f"hook of {name}", f"{hook}()", HOOKS)
-            number = sum(type(other).__name__ == name for other in self.callbacks_by_name.values())
-            self.callbacks_by_name[f"{name}.{number}"] = callback
-
-    def __call__(self, hook: str, *args: Any) -> None:
-        self.model.stop_training |= self.interrupted
-        for callback in self.callbacks_by_name.values():
-            self.call_with_note(callback, hook, *args)
-
-    def call_with_note(self, callback: Callback, method: str, *args: Any) -> Any:
-        try:
-            return getattr(callback, method)(*args)
-        except Exception as error:
-            error.add_note(f"in the callback {type(callback).__name__}, {method}")
-            raise
-
-    @contextmanager
-    def training(self) -> Iterator[None]:
-        """Handle Ctrl-C inside the block; if the block raises, forget the training state."""
-        handler, thread = signal.getsignal(signal.SIGINT), threading.current_thread()
-        is_installed = handler is signal.default_int_handler and thread is threading.main_thread()
-        if is_installed:
-            signal.signal(signal.SIGINT, self.on_ctrl_c)
-        self.running = True
-        try:
-            yield
-        except BaseException:
-            self.model.training_state = None  # a half-finished step must not be resumed
-            raise
-        finally:
-            self.running = False
-            if is_installed:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def on_ctrl_c(self, *_: Any) -> None:
-        if self.interrupted:
-            raise KeyboardInterrupt
-        self.interrupted = True
-
-    def state_dict(self) -> dict[str, Any]:
-        return {k: self.call_with_note(c, "state_dict") for k, c in self.callbacks_by_name.items()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore each callback, or reset it if it has no saved state."""
-        for name, callback in self.callbacks_by_name.items():
-            self.call_with_note(callback, "load_state_dict", state.get(name, {}))

@@ -1,9 +1,10 @@
 """Model: compile, fit, evaluate, predict, save. trainer.py has the training loop."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,21 +13,15 @@ import numpy.typing as npt
 
 from . import checkpoint, losses, optimizers, saving
 from .autograd import Tensor, no_grad
-from .callbacks import Callback, CallbackList, Logs
+from .callback_list import CallbackList
+from .callbacks import Callback, Logs
 from .datasets import batches
 from .initializers import new_rng
 from .layer import Layer, unbuilt_layers
 from .layer_state import activity_penalties, set_var, training_mode
 from .losses import finish, measure
 from .trainer import History, Trainer
-from .training_data import (
-    Stream,
-    check_batch,
-    example_weights,
-    is_stream,
-    match_target,
-    split_pair,
-)
+from .training_data import Stream, check_batch, example_weights, is_stream, match_target, parts_of
 from .training_state import RunningMeans, TrainingState, checksum
 from .utils import to_numbers
 
@@ -45,7 +40,7 @@ def inference_mode() -> Iterator[None]:
 class Model(Layer):
     """A layer that trains: it has compile, fit, evaluate, predict and save, as in Keras.
 
-    Sequential is one. For a network of your own layers, define `__init__` and `forward`:
+    For a network of your own layers, define `__init__` and `forward`:
 
     >>> from minigrad.layers import Dense
     >>> class Residual(Model):
@@ -198,13 +193,13 @@ class Model(Layer):
         for name, n in {"epochs": epochs, "initial_epoch": initial_epoch}.items():
             if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
                 raise ValueError(f"fit: {name} must be an integer, 0 or more, received {n!r}")
-        batch_size = 32 if batch_size is None else batch_size
+        batch_size = batch_size if batch_size is not None else 32
         train = self.examples("fit", batch_size, x, y, sample_weight, class_weight, steps_per_epoch)
         test, who = None, "fit: validation_data"
         if validation_data is not None:
             validation_split = 0.0
             pair = (validation_data,) if is_stream(validation_data) else validation_data
-            pair = split_pair(who, pair)
+            pair = parts_of(who, pair)
             test = self.examples(who, batch_size, *pair, None, validation_steps, restarts=True)
         for name, data in {"fit": train, who: test}.items():
             if isinstance(data, Stream):
@@ -322,18 +317,19 @@ class Model(Layer):
 
         x, y, sample_weight: as in `fit`. steps: the number of batches to take from an iterable.
         """
-        batch_size = 512 if batch_size is None else batch_size
-        data = self.examples("evaluate", batch_size, x, y, sample_weight, steps=steps)
-        numbers = list(self.evaluate_batches(self.batches_of(data, batch_size)).values())
-        return numbers if self.metrics else numbers[0]
+        size = 512 if batch_size is None else batch_size
+        data = self.examples("evaluate", size, x, y, sample_weight, steps=steps)
+        numbers = self.evaluate_batches(self.batches_of(data, size))
+        return list(numbers.values()) if self.metrics else numbers["loss"]
 
-    def predict(self, x: Any, batch_size: int | None = 512) -> np.ndarray:
+    def predict(self, x: Any, batch_size: int | None = 512, steps: int | None = None) -> Any:
         """Return the model's output for each example, an array (N, …). NaN in x gives NaN.
 
-        x: examples (N, …), or an iterable of batches x or (x, y).
+        x: examples (N, …), or an iterable of batches x or (x, y), of which `steps` are taken.
         """
-        if is_stream(x) and isinstance(x, Iterable):
-            parts: Iterable[Any] = (b[0] if isinstance(b, (tuple, list)) else b for b in x)
+        if is_stream(x) and (hasattr(type(x), "__iter__") or hasattr(type(x), "__getitem__")):
+            source = islice(Stream("predict", x, None).source_once(), steps)
+            parts: Iterable[Any] = (b[0] if isinstance(b, (tuple, list)) else b for b in source)
         else:
             x = self.as_input(to_numbers(x))
             parts = batches(x, None, 512 if batch_size is None else batch_size, shuffle=False)
@@ -344,10 +340,14 @@ class Model(Layer):
             raise ValueError(f"predict: {required}; received {x!r:.60} and {outputs!r:.60}")
         return np.concatenate([out.data for out in outputs])
 
-    def evaluation_weights(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def evaluation_weights(self) -> Iterator[None]:
         """Within this context, the parameters hold the optimizer's weights for evaluation."""
         is_bound = self.optimizer is not None and self.optimizer.parameters
-        return self.optimizer.evaluating(recording=False) if is_bound else nullcontext()
+        with self.optimizer.evaluating(recording=False) if is_bound else nullcontext():
+            if self.has_rules and is_bound and self.optimizer.has_evaluation_weights:
+                self.apply_constraints()  # an average of weights need not satisfy them
+            yield
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         is_bound = self.optimizer is not None and self.optimizer.parameters
@@ -362,7 +362,8 @@ class Model(Layer):
     def save(self, path: str | Path, keep: int = 3) -> Path:
         """Save weights, optimizer, RNG and the state of the last `fit`: see checkpoint.save.
 
-        The file also holds the architecture: `load_model` makes the model from it.
+        `load_model` makes the model from the file, if its layers and functions are registered: see
+        minigrad.saving. `load_weights` needs no registration.
         """
         if self.optimizer and self.built and not unbuilt_layers(self) and self.named_parameters():
             self.optimizer.bind(self.named_parameters())

@@ -19,7 +19,7 @@ from .utils import lookup
 
 CLASSES: dict[str, type] = {
     name: cls
-    for module in (layers, regularizers)
+    for module in (layers, losses, regularizers)
     for name, cls in vars(module).items()
     if isinstance(cls, type) and cls.__module__.startswith("minigrad.")
 }
@@ -85,6 +85,8 @@ def to_config(value: Any) -> Any:
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: to_config(item) for key, item in value.items()}}
     if isinstance(value, partial):
+        if value.args:
+            raise ValueError(f"{value}: write partial(f, name=value), to save it")
         return {"partial": to_config(value.func), "config": to_config(value.keywords)["dict"]}
     for name, cls in CLASSES.items():
         if cls is type(value):
@@ -100,6 +102,19 @@ def to_config(value: Any) -> Any:
     raise ValueError(f"{what} is not registered; {how}")
 
 
+def exactly(kind: str, name: str, table: Mapping[str, Any]) -> Any:
+    """Return the table's value for a name, with its capitals; else raise as lookup does."""
+    return table[name] if name in table else lookup(kind, f"{name} ", dict.fromkeys(table, 0))
+
+
+def equal_configs(a: Any, b: Any) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(equal_configs(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(equal_configs, a, b))
+    return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else a == b
+
+
 def from_config(config: Any, custom: Mapping[str, Any]) -> Any:
     """Make the value that to_config described; custom: more classes and functions by name."""
     if isinstance(config, list):
@@ -111,14 +126,11 @@ def from_config(config: Any, custom: Mapping[str, Any]) -> Any:
     if "dict" in config:
         return {key: from_config(item, custom) for key, item in config["dict"].items()}
     if "function" in config:
-        table = FUNCTIONS[config["kind"]]
-        lowered = {key.lower(): item for key, item in {**table, **custom}.items()}
-        return lookup("function", config["function"], lowered)
+        return exactly("function", config["function"], {**FUNCTIONS[config["kind"]], **custom})
     keywords = {key: from_config(item, custom) for key, item in config["config"].items()}
     if "partial" in config:
         return partial(from_config(config["partial"], custom), **keywords)
-    known = {key.lower(): cls for key, cls in {**CLASSES, **custom}.items()}
-    cls = lookup("class", config["class"], known)
+    cls = exactly("class", config["class"], {**CLASSES, **custom})
     item = cls.from_config(keywords) if hasattr(cls, "from_config") else cls(**keywords)
     if config.get("trainable") is False:
         item.trainable = False
@@ -135,6 +147,9 @@ def architecture(model: Any, name_of: Callable[[Any], Any]) -> dict[str, Any]:
         same = from_config(found["model"], {})  # raises now, not when it is loaded
         if len(same.sublayers()) != len(model.sublayers()):
             raise ValueError("a layer occurs twice in it; such a model cannot be saved whole")
+        if not equal_configs(to_config(same), found["model"]):
+            how = "each __init__ must keep its arguments unchanged, or define get_config()"
+            raise ValueError(f"made again, the model would be another one: {how}")
     except Exception as error:
         return {"error": str(error)}
     with suppress(ValueError):  # a loss that is not registered: load_model does not compile

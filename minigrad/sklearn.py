@@ -1,20 +1,15 @@
 """The scikit-learn face: MLPClassifier and MLPRegressor, trained by minigrad.
 
-Coming from scikit-learn, write `minigrad.sklearn` for `sklearn.neural_network`:
+Coming from scikit-learn, write `minigrad.sklearn` for `sklearn.neural_network`.
 
 | | |
 |---|---|
-| the same | parameters, attributes and methods; the constructor and score are scikit-learn's |
-| the same | first weights, batches and losses for the same random_state, up to rounding |
-| more | `solver="lion"`: any name in `minigrad.optimizers`; its lr is learning_rate_init |
-| more | `solver=AdamW`: a class. learning_rate and power_t act on classes and names but "adam" |
-| more | `solver=EMA(RMSprop(lr=CosineDecay(0.01, 500)))`: an instance, of which fit trains a copy |
-| differs | the loss is computed from logits: no probability is clipped |
-| differs | "lbfgs" keeps float32, and makes all of a sparse X dense |
-| differs | "lbfgs" with several targets minimizes the sum of their losses; loss_ is the mean |
-| differs | refused: momentum=1, sample weights below 0, y below 0 with loss="poisson" |
-| differs | refused: other hidden_layer_sizes with warm_start or partial_fit |
-| differs | a batch whose sample weights are all 0 is skipped; NaN is no improvement |
+| the same | parameters, attributes, methods; for one random_state weights, batches and losses |
+| more | `solver="lion"`, `solver=AdamW`: any optimizer; its lr is learning_rate_init |
+| more | `solver=EMA(Adam(lr=CosineDecay(0.01, 500)))`: an instance; fit trains a copy of it |
+| differs | learning_rate acts on all but "adam" and instances; momentum on "sgd" alone |
+| differs | losses come from logits; "lbfgs": float32 stays, several targets' losses are summed |
+| differs | batches of weight 0 are skipped; refused: momentum=1, weights < 0, a changed net |
 """
 
 import warnings
@@ -191,11 +186,14 @@ class Perceptron(base.BaseEstimator):
 
         try:
             for _ in range(1 if incremental else self.max_iter):
-                total, order = 0.0, shuffle(order, random_state=rng) if self.shuffle else order
+                order = shuffle(order, random_state=rng) if self.shuffle else order
+                total, seen = 0.0, 0
                 for rows in batches(order, None, batch_size, shuffle=False):
                     if (w := sample_weight[rows]).any():
+                        seen += len(rows)
                         total += len(rows) * optimizer.step(partial(closure, X[rows], y[rows], w))
-                self.loss_, self.n_iter_, self.t_ = total / n, self.n_iter_ + 1, self.t_ + n
+                self.loss_, self.n_iter_ = total / max(seen, 1), self.n_iter_ + 1
+                self.t_ += n
                 with optimizer.evaluating():
                     progress = self._judge(held_out, [p.data for p in parameters])
                 if self.verbose:
@@ -214,6 +212,8 @@ class Perceptron(base.BaseEstimator):
                     warnings.warn(what, exceptions.ConvergenceWarning, stacklevel=4)
         except KeyboardInterrupt:
             warnings.warn("training was interrupted by the user", stacklevel=4)
+        if held_out and not np.isfinite(self.best_validation_score_):
+            raise ValueError("no epoch had a finite validation score; lower the learning rate")
         optimizer.zero_grad()  # a pickle is then smaller
         with optimizer.evaluating():
             return self._best_weights if held_out else [p.data.copy() for p in parameters]

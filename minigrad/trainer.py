@@ -9,7 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from . import plotting
-from .callbacks import CallbackList, Logs
+from .callback_list import CallbackList
+from .callbacks import Logs
 from .losses import finish
 from .training_state import TrainingState
 

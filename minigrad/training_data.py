@@ -73,7 +73,7 @@ def is_stream(x: Any) -> bool:
     return not isinstance(x, (tuple, np.ndarray)) and not hasattr(x, "__array__")
 
 
-def split_pair(who: str, data: Any) -> tuple[Any, Any, Any]:
+def parts_of(who: str, data: Any) -> tuple[Any, Any, Any]:
     """Return (x, y, sample_weight), or (iterable, None, None); raise ValueError for others."""
     if isinstance(data, (tuple, list)) and len(data) in (1, 2, 3):
         x, y, sample_weight = (*data, None, None)[:3]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
+from .. import functional, saving
 from ..layer import identity
 from ..utils import as_float, lookup
 from .backend import names_of
@@ -51,6 +51,8 @@ ACTIVATIONS: dict[str, Callable] = dict(
     log_sigmoid=lambda x: -functional.softplus(-x),
     tanh_shrink=lambda x: x - np.tanh(x),
 )  # fmt: skip
+
+saving.FUNCTIONS["keras.activation"] = ACTIVATIONS
 
 
 def get(identifier: str | Callable | None) -> Callable:

@@ -98,6 +98,22 @@ def names_of(
     return look_up
 
 
+class Remembered:
+    """Keep the arguments of __init__, so that an object can be saved."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        item: Any = super().__new__(cls)
+        item.arguments = {"args": list(args), "options": options}
+        return item
+
+    def get_config(self: Any) -> dict[str, Any]:
+        return self.arguments
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        return cls(*config["args"], **config["options"])
+
+
 def options_of(who: str, function: Callable, skip: int, args: Any, options: Any) -> dict[str, Any]:
     """Return the options of a function by name; its first `skip` parameters are not options."""
     names = list(inspect.signature(function).parameters)[skip:]
@@ -126,7 +142,7 @@ def cast(x: Any, dtype: str) -> Any:
 
 # Keras's names of NumPy's functions; every other name is NumPy's, or an activation
 RENAMED = {
-    "dot": np.matmul, "pow": np.power, "convert_to_tensor": np.asarray, "cast": cast,
+    "dot": np.dot, "pow": np.power, "convert_to_tensor": np.asarray, "cast": cast,
     "softmax": functional.softmax, "sigmoid": functional.sigmoid, "relu": functional.relu,
     "softplus": more.softplus, "silu": more.silu, "logsumexp": functional.logsumexp,
     "convert_to_numpy": unwrap, "shape": np.shape, "constant": np.asarray, "flatten": np.ravel,

@@ -10,7 +10,15 @@ from .backend import names_of
 __all__ = ["CSVLogger", "Callback", "EarlyStopping", "History", "LambdaCallback",
            "LearningRateScheduler", "ModelCheckpoint", "ReduceLROnPlateau",
            "TerminateOnNaN"]  # fmt: skip
-Callback = native.Callback
+
+
+class Callback(native.Callback):
+    """See minigrad.callbacks.Callback. The hooks of predict and of test batches are not called."""
+
+    uncalled = (
+        "on_predict_begin", "on_predict_end", "on_predict_batch_begin", "on_predict_batch_end",
+        "on_test_batch_begin", "on_test_batch_end",
+    )  # fmt: skip
 
 
 class EarlyStopping(native.EarlyStopping):

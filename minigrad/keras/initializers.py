@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import saving
 from ..initializers import INITIALIZERS, get_initializer, new_rng
 from .backend import names_of, options_of
 
@@ -35,6 +36,7 @@ def initializer(function: Callable) -> type[Initializer]:
 
 
 CLASSES = {f.__name__: initializer(f) for f in dict.fromkeys(INITIALIZERS.values())}
+saving.CLASSES |= {f"keras.initializers.{cls.__name__}": cls for cls in CLASSES.values()}
 BY_NAME = {cls.__name__: cls for cls in CLASSES.values()} | CLASSES
 
 

@@ -30,8 +30,10 @@ OLDER = {
 class Symbol:
     """What a layer returns for an Input: the layer, its inputs and the shape (None, …)."""
 
-    def __init__(self, layer: Any, inputs: list["Symbol"], shape: tuple[int, ...]):
+    def __init__(self, layer: Any, inputs: list["Symbol"], shape: tuple[int, ...],
+                 training: bool | None = None):  # fmt: skip
         self.layer, self.inputs, self.shape = layer, inputs, (None, *shape)
+        self.training = training  # of this call; None: that of the model
 
     def __add__(self, other: "Symbol") -> Any:
         return add([self, other])
@@ -57,7 +59,7 @@ class Layer(native.Layer):
         options.update(zip(order, args))
         options = {self.older.get(key, key): value for key, value in options.items()}
         seed = options.pop("seed", None)
-        self.name, self.dtype = name or new_name(type(self).__name__), backend.floatx()
+        self.name, self.dtype = name or new_name(type(self).__name__), dtype or backend.floatx()
         known = {key: key for key in [*order, *rule_names(self.parameter_names)]}
         for key in options:
             lookup(f"argument of {type(self).__name__}", key, known)
@@ -80,12 +82,14 @@ class Layer(native.Layer):
     def __call__(self, x: Any, *args: Any, training: bool | None = None, **named: Any) -> Any:
         if not isinstance(x[0] if isinstance(x, list) else x, Symbol):
             return super().__call__(x, *args, training=training, **named)
+        if args or named:
+            raise TypeError(f"{self.name}: of an Input, only training= can be given besides")
         symbols = x if isinstance(x, list) else [x]
-        examples = [Tensor(np.zeros((1, *s.shape[1:]), backend.floatx())) for s in symbols]
-        with inference_mode():
+        examples = [Tensor(np.zeros((0, *s.shape[1:]), backend.floatx())) for s in symbols]
+        with inference_mode(), np.errstate(all="ignore"):
             out = self(examples if isinstance(x, list) else examples[0])
-        output = Symbol(self, symbols, out.shape[1:])
-        if "outputs" not in vars(self):  # a model keeps its own
+        output = Symbol(self, symbols, out.shape[1:], training)
+        if not {"output", "outputs"} & vars(self).keys():  # a shared layer keeps the first
             self.input, self.output = x, output
         return output
 
@@ -148,11 +152,17 @@ class Layer(native.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of this layer."""
         shape = {} if self.input_shape is None else {"input_shape": self.input_shape}
-        return self.config | shape
+        base: Any = super()
+        own = base.get_config() if hasattr(base, "get_config") else {}  # of Normalization
+        return own | self.config | shape
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        return cls(**config)
+        adapted = config.pop("adapted", False)
+        layer: Any = cls(**config)
+        if adapted:
+            layer.mean, layer.variance = (Tensor(np.array(x)) for x in (layer.mean, layer.variance))
+        return layer
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self(Symbol(None, [], tuple(input_shape)[1:])).shape
@@ -195,7 +205,7 @@ class Merge(Layer):
 
     def __init__(self, axis: int = -1, name: str | None = None):
         super().__init__(name=name)
-        self.axis, self.built = axis, True
+        self.axis, self.built, self.config = axis, True, {"name": self.name, "axis": axis}
 
     def __call__(self, x: Any, *_: Any, **named: Any) -> Any:
         if not isinstance(x, (list, tuple)):

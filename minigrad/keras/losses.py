@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from .. import losses as native
+from .. import saving
 from ..autograd.conversion import unwrap
 from ..functional import softplus
 from ..training_data import match_target
 from ..utils import as_dtype, as_float, lookup, weighted
-from .backend import names_of, options_of, snake_case
+from .backend import Remembered, names_of, options_of, snake_case
 
 EPSILON = native.EPSILON
 
@@ -70,7 +71,7 @@ ALIASES = {
 }  # fmt: skip
 
 
-class Loss(native.Loss):
+class Loss(Remembered, native.Loss):
     """Base of losses. reduction: "sum_over_batch_size" (or "mean"), "sum", "none"."""
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size",
@@ -164,6 +165,7 @@ CLASSES: dict[str, Any] = {name: make_class(name, f, np.mean) for name, f in MEA
 CLASSES |= {name: make_class(name, f, np.sum) for name, f in SUMS.items()}
 CLASSES |= {cls.__name__: cls for cls in (
     BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy)}  # fmt: skip
+saving.CLASSES |= {f"keras.losses.{name}": cls for name, cls in CLASSES.items()}
 BY_NAME = {snake_case(name): cls for name, cls in CLASSES.items()}
 BY_NAME |= {alias: CLASSES[name] for alias, name in ALIASES.items()}
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from .. import losses as native
+from .. import saving
 from ..utils import lookup
 from . import losses
-from .backend import names_of, options_of, snake_case
+from .backend import Remembered, names_of, options_of, snake_case
 from .losses import EPSILON, pair
 
 
-class Metric:
+class Metric(Remembered):
     """The weighted mean of `values(t, p)`, a number or several for each example."""
 
     is_weighted = False  # compile(weighted_metrics=…) sets it
@@ -190,6 +191,7 @@ class FunctionMetric(Metric):
 CLASSES: dict[str, Any] = {k: make_class(k, None, cls) for k, cls in losses.CLASSES.items()}
 CLASSES |= {name: make_class(name, f) for name, f in VALUES.items()}
 CLASSES |= dict(Precision=Precision, Recall=Recall, AUC=AUC)
+saving.CLASSES |= {f"keras.metrics.{name}": cls for name, cls in CLASSES.items()}
 BY_NAME = {snake_case(name): cls for name, cls in CLASSES.items()}
 BY_NAME |= {alias: CLASSES[name] for alias, name in losses.ALIASES.items()}
 BY_NAME |= dict.fromkeys(["accuracy", "acc"], make_class("accuracy", accuracy_by_shapes))

@@ -2,7 +2,6 @@
 
 import json
 from contextlib import suppress
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from ..training_data import is_stream
 from . import losses, optimizers
 from .backend import as_floatx, floatx, names_of
 from .callbacks import Callback, LearningRateScheduler, ReduceLROnPlateau
-from .layers import Input, InputLayer, Layer, Symbol
+from .layers import Input, InputLayer, Layer, Merge, Symbol
 from .metrics import get as get_metric
 
 LR_CALLBACKS = (LearningRateScheduler, ReduceLROnPlateau)
@@ -133,6 +132,8 @@ class Model(Layer, NativeModel):
                  verbose: Any = "auto", sample_weight: Any = None, steps: int | None = None,
                  callbacks: Any = None, return_dict: bool = False) -> Any:  # fmt: skip
         """Return the loss, or [loss, *metrics]; as a dict if return_dict."""
+        if callbacks:
+            raise ValueError("evaluate: callbacks are not called here; give them to fit")
         size = batch_size or 32  # a metric of a user can depend on it
         numbers = super().evaluate(x, y, size, sample_weight=sample_weight, steps=steps)
         return dict(zip(self.metrics_names, np.ravel(numbers).tolist())) if return_dict else numbers
@@ -140,10 +141,10 @@ class Model(Layer, NativeModel):
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto",
                 steps: int | None = None, callbacks: Any = None) -> np.ndarray:  # fmt: skip
         """Return the outputs, an array (N, …)."""
-        if steps is not None:
-            x = islice(iter(x), steps)
+        if callbacks:
+            raise ValueError("predict: callbacks are not called here; give them to fit")
         is_packed = is_stream(x) and not isinstance(x, dict)
-        return super().predict(x if is_packed else self.pack(x), batch_size)
+        return super().predict(x if is_packed else self.pack(x), batch_size, steps)
 
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
                        class_weight: Any = None, return_dict: bool = False) -> Any:  # fmt: skip
@@ -219,6 +220,7 @@ class Sequential(Model, NativeSequential):
         """Remove the last layer; compile again."""
         self.layers, self.optimizer = self.layers[:-1], None
         self.output: Any = self.layers[-1].output if self.layers else self.input
+        self.outputs = [self.output]
 
     def get_config(self) -> dict[str, Any]:
         return {"layers": self.layers, "name": self.name}
@@ -277,9 +279,9 @@ class Functional(Model):
         known = {s: np.reshape(p, (len(x), *s.shape[1:])) for s, p in zip(self.inputs, parts)}
         for s in self.order:
             if s.inputs:
-                known[s] = s.layer(
-                    [known[i] for i in s.inputs] if len(s.inputs) > 1 else known[s.inputs[0]]
-                )
+                several = len(s.inputs) > 1 or isinstance(s.layer, Merge)
+                values = [known[source] for source in s.inputs]
+                known[s] = s.layer(values if several else values[0], training=s.training)
         return known[self.output]
 
     def get_config(self) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 import json
 import warnings
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
 
-from minigrad import Tensor, checkpoint, functional, layers, optimizers, saving
+from minigrad import Tensor, checkpoint, functional, layers, losses, optimizers, saving
 from minigrad.callbacks import CSVLogger, LambdaCallback, ModelCheckpoint
 from minigrad.layers import BatchNormalization, Dense, Dropout, GaussianNoise
 from minigrad.models import Model, Sequential, load_model
@@ -332,3 +333,74 @@ def test_a_class_where_an_object_is_needed():
         linear().fit(X, Y, callbacks=CSVLogger, verbose=0)
     with pytest.raises(TypeError, match="metrics must be a name, a function, or a list"):
         linear().compile("sgd", "mse", metrics=3)
+
+
+def test_predict_of_items_ends():
+    class Items:
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            return X[8 * i : 8 * i + 8], Y[8 * i : 8 * i + 8]
+
+    model = linear()
+    np.testing.assert_allclose(model.predict(Items()), model.predict(X), rtol=1e-6)
+    np.testing.assert_allclose(model.predict(Items(), steps=1), model.predict(X[:8]), rtol=1e-6)
+
+
+def test_averages_satisfy_the_constraints_when_they_are_evaluated():
+    model = Sequential([Dense(1, kernel_constraint=NonNeg(), input_shape=(3,))], seed=0)
+    model.compile(optimizers.EMA(optimizers.SGD(lr=0.05), decay=0.5), "mse")
+    model.fit(X, -np.abs(Y) - X.sum(axis=1, keepdims=True), epochs=5, verbose=0)
+    before = model.layers[0].kernel.data.copy()
+    with model.evaluation_weights():
+        assert (model.layers[0].kernel.data >= 0).all()
+    np.testing.assert_array_equal(model.layers[0].kernel.data, before)
+
+
+@saving.register
+class Doubler(layers.Layer):
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.factor = factor * 2
+
+    def forward(self, x):
+        return x * self.factor
+
+
+@saving.register
+def relu2(x):
+    return functional.relu(2 * x)
+
+
+@saving.register
+def Relu2(x):
+    return functional.relu(3 * x)
+
+
+def test_a_model_that_would_be_another_one_is_not_made(tmp_path):
+    changes = Sequential([Dense(3, input_shape=(3,)), Doubler(3.0)])
+    with pytest.raises(checkpoint.CheckpointError, match="keep its arguments unchanged"):
+        load_model(changes.save(tmp_path / "a.npz"))
+    positional = Sequential([Dense(3, partial(functional.elu, 2.0), input_shape=(3,))])
+    with pytest.raises(checkpoint.CheckpointError, match=r"write partial\(f, name=value\)"):
+        load_model(positional.save(tmp_path / "b.npz"))
+    for function in (relu2, Relu2):
+        model = Sequential([Dense(3, function, input_shape=(3,))])
+        same = load_model(model.save(tmp_path / "c.npz"))
+        np.testing.assert_array_equal(same.predict(X), model.predict(X))
+
+
+def test_losses_as_objects_are_compiled_again(tmp_path):
+    model = Sequential([Dense(1, "sigmoid", input_shape=(3,))], seed=0)
+    model.compile("adam", losses.BinaryCrossentropy(label_smoothing=0.2))
+    model.fit(X, Y > 0, verbose=0)
+    same = load_model(model.save(tmp_path / "m.npz"))
+    assert same.evaluate(X, Y > 0) == model.evaluate(X, Y > 0)
+    assert same.optimizer.steps == model.optimizer.steps
+
+
+def test_adapt_keeps_the_digits_of_float64():
+    data = 1e8 + np.array([[1.0], [2.0], [3.0]])
+    out = layers.Normalization().adapt(data)(data).data
+    np.testing.assert_allclose(out, [[-1.5**0.5], [0], [1.5**0.5]], atol=1e-7)

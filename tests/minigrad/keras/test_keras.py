@@ -549,3 +549,52 @@ def test_arguments_of_older_programs():
     model = Subclassed()
     model.build((None, 4))
     assert len(model.layers) == 3 and model.count_params() > 0
+
+
+def test_the_mode_of_a_call_stays_in_a_functional_model():
+    base = keras.Sequential([layers.Input((4,)), layers.BatchNormalization(), layers.Dropout(0.9)])
+    x = keras.Input((4,))
+    model = keras.Model(x, layers.Dense(1)(base(x, training=False)))
+    model.compile("sgd", "mse")
+    before = base.get_weights()[2:]  # the moving averages
+    model.fit(X + 3, Y, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(before, base.get_weights()[2:]))
+    noisy = keras.Model(x, layers.Dropout(0.5)(x, training=True))
+    assert (noisy.predict(X) == 0).any()
+
+
+def test_objects_are_saved_with_their_arguments(tmp_path):
+    model = keras.Sequential(
+        [
+            layers.Normalization(input_shape=(4,)),
+            layers.Dense(3, keras.activations.hard_sigmoid,
+                         kernel_initializer=keras.initializers.RandomNormal(stddev=0.5)),
+            layers.Activation(keras.activations.leaky_relu),
+            layers.Dense(2, kernel_constraint=keras.constraints.MaxNorm(3)),
+        ]
+    )  # fmt: skip
+    model.layers[0].adapt(X)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=[keras.metrics.SparseTopKCategoricalAccuracy(k=1)])
+    model.fit(X, Y, epochs=2, verbose=0)
+    model.save(tmp_path / "m.npz")
+    same = keras.models.load_model(tmp_path / "m.npz")
+    assert same.evaluate(X, Y) == model.evaluate(X, Y)
+    assert same.optimizer.iterations == model.optimizer.iterations
+    assert same.fit(X, Y, verbose=0).history["loss"]
+
+
+def test_callbacks_of_keras_form():
+    class Everything(keras.callbacks.Callback):
+        def on_predict_end(self, logs=None): ...
+        def on_test_batch_end(self, batch, logs=None): ...
+
+    stop = keras.callbacks.EarlyStopping(monitor="loss", patience=1, min_delta=10.0)
+    model = classifier()
+    history = model.fit(X, Y, epochs=9, verbose=0, callbacks=[Everything(), stop])
+    assert stop.stopped_epoch == 1 and stop.best == history.history["loss"][0]
+    with pytest.raises(ValueError, match="callbacks are not called here"):
+        model.predict(X, callbacks=[stop])
+    model.pop()
+    assert keras.Model(model.inputs, model.outputs[0]).predict(X).shape == (64, 8)
+    assert layers.Dense(2, dtype="float64", input_dim=4).get_weights()[0].dtype == np.float64
