@@ -5,7 +5,8 @@ functools.partial(random_normal, stddev=0.01). Sources: LeCun et al. 1998, Gloro
 et al. 2015, Saxe et al. 2014.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import sqrt
 
 import numpy as np
@@ -159,3 +160,14 @@ def new_rng(seed: int | None = None) -> np.random.Generator:
     if seed is None and _of_process is not None:
         seed = int(_of_process.integers(2**63))
     return np.random.default_rng(seed)
+
+
+@contextmanager
+def unseeded() -> Iterator[None]:
+    """Within this context, new models take no seed from set_random_seed."""
+    global _of_process
+    saved, _of_process = _of_process, None
+    try:
+        yield
+    finally:
+        _of_process = saved

@@ -197,7 +197,8 @@ class TargetFirst:
     """
 
     def __init__(self, f: Callable, name: str | None = None, is_metric: bool = False):
-        self.f, self.__name__, self.is_metric = f, name or name_of(f), is_metric
+        self.f: Any = f
+        self.__name__, self.is_metric = name or name_of(f), is_metric
         self.finish = getattr(f, "finish", None)
         self.is_weighted = getattr(f, "is_weighted", False)  # statistics(…, sample_weight)
 
@@ -208,7 +209,7 @@ class TargetFirst:
             arrays = np.asarray(unwrap(target)), np.asarray(unwrap(prediction))
             if self.finish:
                 weight = (sample_weight,) if self.is_weighted else ()
-                return np.mean(self.f.statistics(*arrays, *weight), axis=0)  # type: ignore[attr-defined]
+                return np.mean(self.f.statistics(*arrays, *weight), axis=0)
             values = unwrap(self.f(*arrays))
             return np.mean(values) if isinstance(values, np.ndarray) else values
         if isinstance(self.f, Loss):

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import layers, losses, regularizers
 from .autograd import Tensor
-from .initializers import INITIALIZERS
+from .initializers import INITIALIZERS, unseeded
 from .utils import lookup
 
 CLASSES: dict[str, type] = {
@@ -144,7 +144,8 @@ def architecture(model: Any, name_of: Callable[[Any], Any]) -> dict[str, Any]:
     """
     try:
         found = {"model": to_config(model), "input_shape": model.input_shape}
-        same = from_config(found["model"], {})  # raises now, not when it is loaded
+        with unseeded():
+            same = from_config(found["model"], {})  # raises now, not when it is loaded
         if len(same.sublayers()) != len(model.sublayers()):
             raise ValueError("a layer occurs twice in it; such a model cannot be saved whole")
         if not equal_configs(to_config(same), found["model"]):

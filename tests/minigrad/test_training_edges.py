@@ -10,6 +10,7 @@ import pytest
 
 from minigrad import Tensor, checkpoint, functional, layers, losses, optimizers, saving
 from minigrad.callbacks import CSVLogger, LambdaCallback, ModelCheckpoint
+from minigrad.initializers import set_random_seed
 from minigrad.layers import BatchNormalization, Dense, Dropout, GaussianNoise
 from minigrad.models import Model, Sequential, load_model
 from minigrad.regularizers import NonNeg
@@ -404,3 +405,14 @@ def test_adapt_keeps_the_digits_of_float64():
     data = 1e8 + np.array([[1.0], [2.0], [3.0]])
     out = layers.Normalization().adapt(data)(data).data
     np.testing.assert_allclose(out, [[-1.5**0.5], [0], [1.5**0.5]], atol=1e-7)
+
+
+def test_a_save_draws_no_random_number(tmp_path):
+    def second_model(saves):
+        set_random_seed(0)
+        first = Sequential([Dense(3, input_shape=(3,)), Dropout(0.5)])
+        if saves:
+            first.save(tmp_path / "m.npz")
+        return Sequential([Dense(3, input_shape=(3,))]).layers[0].kernel.data
+
+    np.testing.assert_array_equal(second_model(True), second_model(False))
