@@ -134,6 +134,10 @@ def watch(callback, numbers, lr=1.0, name="loss"):
         ({"patience": 9}, [3, 1, 2, 3], 4, 2),  # patience did not end
         ({"patience": 1, "min_delta": 1}, [3, 2.5, 1], 2, 1),
         ({"patience": 1, "mode": "max"}, [1, 2, 1], 3, 2),
+        ({"patience": 2, "baseline": 1.5}, [3, 2.5, 2, 1], 2, 2),  # better, but not than 1.5
+        ({"patience": 2, "baseline": 2.7}, [3, 2.5, 2, 1], 4, 4),
+        ({"patience": 1, "baseline": 0.5}, [3, 2, 1], 2, 2),  # never in the first epoch
+        ({"patience": 1, "start_from_epoch": 2}, [1, 3, 3, 4, 2], 4, 3),
         ({"patience": 2}, [3, math.nan, math.inf, 1], 3, 1),
         ({"patience": 9}, [math.nan] * 3, 3, 3),  # no best epoch
     ],

@@ -286,3 +286,10 @@ def test_initializers_have_keras_short_names():
         a, b = (get_initializer(name)((50, 40), np.random.default_rng(0)) for name in names)
         assert np.array_equal(a, b)
     assert 0.0499 < np.abs(a).max() <= 0.05
+
+
+def test_an_orthogonal_matrix_has_the_signs_that_make_it_uniform():
+    drawn = np.random.default_rng(0).standard_normal((4, 4))
+    w = INITIALIZERS["orthogonal"]((4, 4), np.random.default_rng(0))
+    np.testing.assert_allclose(w.T @ w, np.eye(4), atol=1e-6)
+    assert (np.diag(w.T @ drawn) > 0).all()  # the diagonal of r

@@ -252,3 +252,10 @@ def test_the_check_for_probabilities_does_not_overflow():
 def test_kl_divergence_needs_rows():
     with pytest.raises(ValueError, match="kl_divergence_with_logits: rows of 2 or more classes"):
         functional.kl_divergence_with_logits(1.0, 1.0)
+
+
+def test_binary_crossentropy_of_certain_logits_keeps_its_digits():
+    loss = losses.BinaryCrossentropy(from_logits=True)
+    z = Tensor(np.array([[30.0]], np.float32))
+    assert loss(np.ones((1, 1)), z).item() == pytest.approx(np.exp(-30.0), rel=1e-5)
+    assert loss(np.zeros((1, 1)), -z).item() == pytest.approx(np.exp(-30.0), rel=1e-5)

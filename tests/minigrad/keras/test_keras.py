@@ -598,3 +598,11 @@ def test_callbacks_of_keras_form():
     model.pop()
     assert keras.Model(model.inputs, model.outputs[0]).predict(X).shape == (64, 8)
     assert layers.Dense(2, dtype="float64", input_dim=4).get_weights()[0].dtype == np.float64
+
+
+def test_a_metric_of_ones_own_counts_every_value():
+    def error(y_true, y_pred):
+        return K.abs(y_true - y_pred)
+
+    t, p = np.zeros((2, 3)), np.arange(6.0).reshape(2, 3)
+    assert keras.metrics.get(error)(t, p) == np.mean(p)
