@@ -62,5 +62,6 @@ def get(identifier: str | Callable | None) -> Callable:
     return lookup("activation", "linear" if identifier is None else identifier, ACTIVATIONS)
 
 
+globals().update(ACTIVATIONS)
 __all__ = [*ACTIVATIONS]
 __getattr__ = names_of("keras.activations", ACTIVATIONS)

@@ -98,6 +98,11 @@ def names_of(
     return look_up
 
 
+def text_of(item: Any) -> str:
+    """Return a docstring without its example, which names minigrad's own arguments."""
+    return (item.__doc__ or "").partition(">>>")[0].rstrip()
+
+
 class Remembered:
     """Keep the arguments of __init__, so that an object can be saved."""
 

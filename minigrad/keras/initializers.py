@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import saving
 from ..initializers import INITIALIZERS, get_initializer, new_rng
-from .backend import names_of, options_of
+from .backend import names_of, options_of, text_of
 
 
 class Initializer:
@@ -31,7 +31,7 @@ class Initializer:
 def initializer(function: Callable) -> type[Initializer]:
     """Return the class "RandomNormal" of the function random_normal."""
     name = function.__name__.title().replace("_", "")
-    body = {"function": staticmethod(function), "__doc__": function.__doc__}
+    body = {"function": staticmethod(function), "__doc__": text_of(function)}
     return type(name, (Initializer,), body)
 
 
@@ -52,5 +52,6 @@ def get(identifier: Any) -> Callable[..., np.ndarray]:
     return lambda shape, rng: np.asarray(identifier(shape))
 
 
+globals().update(BY_NAME)
 __all__ = [*BY_NAME]
 __getattr__ = names_of("keras.initializers", BY_NAME)

@@ -16,7 +16,7 @@ from ..model import inference_mode
 from ..regularizers import rule_names
 from ..utils import lookup
 from . import activations, backend, constraints, initializers, regularizers
-from .backend import names_of, new_name, options_of
+from .backend import names_of, new_name, options_of, text_of
 
 READERS = {"activation": activations.get, "initializer": initializers.get,
            "regularizer": regularizers.get, "constraint": constraints.get}  # fmt: skip
@@ -175,7 +175,7 @@ BIASED = "kernel_regularizer bias_regularizer activity_regularizer kernel_constr
 def layer(base: Any, arguments: str = "", name: str = "") -> None:
     """Make the class for one of minigrad's layers; arguments: Keras's order of them."""
     name = name or base.__name__
-    body = {"arguments": arguments, "__doc__": base.__doc__, "__module__": __name__}
+    body = {"arguments": arguments, "__doc__": text_of(base), "__module__": __name__}
     body["older"] = OLDER.get(name, {})
     if name.endswith("Normalization"):
         body["axis"] = -1
@@ -286,5 +286,6 @@ RepeatVector Masking AlphaDropout GaussianDropout SpatialDropout1D ActivityRegul
 Minimum Dot Attention MultiHeadAttention TextVectorization StringLookup Discretization"""
 INSTEAD = "Dense and Flatten, SimpleRNN, and layers of your own, can take its place."
 FUNCTIONS = ["Input", "add", "average", "concatenate", "multiply", "subtract"]
+globals().update(CLASSES)
 __all__ = [*CLASSES, *FUNCTIONS]
 __getattr__ = names_of("keras.layers", CLASSES, NOT_THERE, INSTEAD)

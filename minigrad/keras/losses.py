@@ -189,5 +189,6 @@ def function_of(cls: Any) -> Callable[..., Any]:
 
 FUNCTIONS = {name: function_of(cls) for name, cls in BY_NAME.items()}
 FUNCTIONS |= {name.upper(): function_of(CLASSES[cls]) for name, cls in ALIASES.items()}
+globals().update(CLASSES)
 __all__ = [*CLASSES]
 __getattr__ = names_of("keras.losses", CLASSES | FUNCTIONS)

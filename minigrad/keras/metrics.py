@@ -205,5 +205,6 @@ def get(identifier: Any) -> Any:
     return metric if isinstance(metric, Metric | native.Loss) else FunctionMetric(metric)
 
 
+globals().update(CLASSES)
 __all__ = [*CLASSES]
 __getattr__ = names_of("keras.metrics", losses.FUNCTIONS | CLASSES)

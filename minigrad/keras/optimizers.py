@@ -116,6 +116,7 @@ def get(identifier: Any) -> Any:
     return native.get(identifier)
 
 
+globals().update(CLASSES)
 __all__ = [*CLASSES, "Optimizer", "schedules"]
 INSTEAD = "examples/optimizers shows how to write an optimizer."
 __getattr__ = names_of("keras.optimizers", CLASSES, "Adamax Ftrl Adafactor Muon Lamb", INSTEAD)
