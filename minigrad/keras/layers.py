@@ -175,8 +175,8 @@ BIASED = "kernel_regularizer bias_regularizer activity_regularizer kernel_constr
 def layer(base: Any, arguments: str = "", name: str = "") -> None:
     """Make the class for one of minigrad's layers; arguments: Keras's order of them."""
     name = name or base.__name__
-    body = {"arguments": arguments, "__doc__": text_of(base), "__module__": __name__}
-    body["older"] = OLDER.get(name, {})
+    body: dict[str, Any] = {"__doc__": text_of(base), "__module__": __name__}
+    body |= {"arguments": arguments, "older": OLDER.get(name, {})}
     if name.endswith("Normalization"):
         body["axis"] = -1
     CLASSES[name] = saving.CLASSES[f"keras.{name}"] = type(name, (Layer, base), body)
