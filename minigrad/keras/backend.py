@@ -103,6 +103,13 @@ def text_of(item: Any) -> str:
     return (item.__doc__ or "").partition(">>>")[0].rstrip()
 
 
+class Scalar(float):
+    """A number that also has numpy(), as Keras's results have."""
+
+    def numpy(self) -> float:
+        return float(self)
+
+
 class Remembered:
     """Keep the arguments of __init__, so that an object can be saved."""
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import losses as native
 from .. import saving
+from ..autograd import Tensor
 from ..autograd.conversion import unwrap
 from ..functional import softplus
 from ..training_data import match_target
@@ -82,7 +83,9 @@ class Loss(Remembered, native.Loss):
         self.name, self.reduction = name, reduction
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        values = weighted(self.call(*pair(y_true, y_pred)), sample_weight)
+        t, p = pair(y_true, y_pred)
+        p = p if isinstance(p, Tensor) else Tensor(p)  # so that the result has numpy()
+        values = weighted(self.call(t, p), sample_weight)
         if self.reduction in ("none", None):
             return values
         return np.sum(values) if self.reduction == "sum" else np.mean(values)
@@ -181,7 +184,8 @@ def function_of(cls: Any) -> Callable[..., Any]:
     """Return the function (y_true, y_pred, …) of a class: one number for each example."""
 
     def function(y_true: Any, y_pred: Any, **options: Any) -> Any:
-        return cls(**options).call(*pair(y_true, y_pred))
+        t, p = pair(y_true, y_pred)
+        return cls(**options).call(t, p if isinstance(p, Tensor) else Tensor(p))
 
     function.__name__ = next(name for name, c in BY_NAME.items() if c is cls)
     return function

@@ -13,7 +13,7 @@ from .. import losses as native
 from .. import saving
 from ..utils import lookup
 from . import losses
-from .backend import Remembered, names_of, options_of, snake_case
+from .backend import Remembered, Scalar, names_of, options_of, snake_case
 from .losses import EPSILON, pair
 
 
@@ -48,7 +48,8 @@ class Metric(Remembered):
         self.total += self.statistics(y_true, y_pred, sample_weight).sum(axis=0)
 
     def result(self) -> Any:
-        return self.finish(np.atleast_1d(self.total)) if np.ndim(self.total) else 0.0
+        found = self.finish(np.atleast_1d(self.total)) if np.ndim(self.total) else 0.0
+        return found if np.ndim(found) else Scalar(found)
 
     def reset_state(self) -> None:
         self.total: Any = 0.0

@@ -6,7 +6,7 @@ from .. import optimizers as native
 from ..optimizers.hyperparameters import Hyperparameter
 from ..utils import lookup
 from . import schedules
-from .backend import names_of
+from .backend import Scalar, names_of
 
 NAMES = {  # Keras's → ours
     "learning_rate": "lr", "beta_1": "beta1", "beta_2": "beta2", "epsilon": "eps",
@@ -17,13 +17,10 @@ TAIL = "weight_decay clipnorm clipvalue global_clipnorm".split()
 IGNORED = {"name", "jit_compile", "is_legacy_optimizer"}  # they change no number
 
 
-class LearningRate(float):
+class LearningRate(Scalar):
     """The learning rate of an optimizer, a number that also has numpy() and assign(value)."""
 
     optimizer: Any
-
-    def numpy(self) -> float:
-        return float(self)
 
     def assign(self, value: float) -> None:
         self.optimizer.lr = value

@@ -407,6 +407,32 @@ def test_a_generator_and_class_weights():
     assert weighted.history["loss"][0] < classifier().fit(X, Y, verbose=0).history["loss"][0]
 
 
+def test_the_beginners_program_of_tensorflow():
+    keras.utils.set_random_seed(0)
+    images = np.random.default_rng(0).random((64, 8, 8))
+    labels = (images.mean(axis=(1, 2)) > 0.5).astype(int)
+    model = keras.models.Sequential(
+        [
+            layers.Flatten(input_shape=(8, 8)),
+            layers.Dense(16, activation="relu"),
+            layers.Dropout(0.2),
+            layers.Dense(2),
+        ]
+    )
+    predictions = model(images[:1]).numpy()
+    loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    logits = predictions.astype(float)
+    expected = np.log(np.exp(logits).sum()) - logits[0, labels[0]]
+    assert loss_fn(labels[:1], predictions).numpy() == pytest.approx(expected, rel=1e-5)
+    model.compile(optimizer="adam", loss=loss_fn, metrics=["accuracy"])
+    model.fit(images, labels, epochs=2, verbose=0)
+    probability_model = keras.Sequential([model, layers.Softmax()])
+    np.testing.assert_allclose(probability_model(images[:5]).numpy().sum(axis=1), 1, rtol=1e-5)
+    metric = keras.metrics.BinaryAccuracy()
+    assert metric([[1.0], [0.0]], [[0.9], [0.8]]).numpy() == 0.5
+    assert keras.losses.mse([[1.0], [0.0]], [[0.5], [0.5]]).numpy().tolist() == [0.25, 0.25]
+
+
 def test_utilities():
     one_hot = keras.utils.to_categorical([[0], [2]])
     assert one_hot.dtype == np.float64 and one_hot.tolist() == [[1, 0, 0], [0, 0, 1]]
