@@ -73,7 +73,7 @@ ALIASES = {
 
 
 class Loss(Remembered, native.Loss):
-    """Base of losses. reduction: "sum_over_batch_size" (or "mean"), "sum", "none"."""
+    """Base of losses; a call gives a Tensor. reduction: "sum_over_batch_size", "sum", "none"."""
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size",
                  dtype: Any = None):  # fmt: skip
@@ -84,8 +84,7 @@ class Loss(Remembered, native.Loss):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         t, p = pair(y_true, y_pred)
-        p = p if isinstance(p, Tensor) else Tensor(p)  # so that the result has numpy()
-        values = weighted(self.call(t, p), sample_weight)
+        values = weighted(self.call(t, p if isinstance(p, Tensor) else Tensor(p)), sample_weight)
         if self.reduction in ("none", None):
             return values
         return np.sum(values) if self.reduction == "sum" else np.mean(values)
@@ -184,8 +183,7 @@ def function_of(cls: Any) -> Callable[..., Any]:
     """Return the function (y_true, y_pred, …) of a class: one number for each example."""
 
     def function(y_true: Any, y_pred: Any, **options: Any) -> Any:
-        t, p = pair(y_true, y_pred)
-        return cls(**options).call(t, p if isinstance(p, Tensor) else Tensor(p))
+        return cls(reduction=None, **options)(y_true, y_pred)
 
     function.__name__ = next(name for name, c in BY_NAME.items() if c is cls)
     return function
