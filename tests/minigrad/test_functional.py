@@ -255,8 +255,21 @@ def test_derivatives_where_two_formulas_meet():
     assert derivatives_at(functional.elu, 0.0) == (1, 1)
     assert derivatives_at(lambda x: functional.huber_loss(x, 0.0), 0.0) == (0, 1)
     assert derivatives_at(lambda x: functional.huber_loss(x, 0.0, 0.5), 0.5)[0] == 0.5
+    assert derivatives_at(functional.softplus, 0.0) == (0.5, 0.25)
     x = Tensor(0.0, requires_grad=True)
     assert grad(functional.leaky_relu(x), x).item() == np.float32(0.01)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softplus_keeps_its_digits_everywhere(dtype):
+    z = np.array([-800, -80, -20, -1e-3, 0, 1e-3, 20, 80, 800], dtype)
+    x = Tensor(z, requires_grad=True)
+    y = functional.softplus(x)
+    y.sum().backward()
+    exact = dict(rtol=4 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
+    np.testing.assert_allclose(y.data, np.logaddexp(z.astype(np.longdouble), 0), **exact)
+    steep = np.exp(-np.logaddexp(-z.astype(np.longdouble), 0))
+    np.testing.assert_allclose(x.grad, steep, rtol=100 * np.finfo(dtype).eps, atol=exact["atol"])
 
 
 def test_a_small_loss_keeps_its_digits():
