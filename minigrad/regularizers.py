@@ -80,7 +80,7 @@ TABLES = {"regularizer": REGULARIZERS, "constraint": CONSTRAINTS}
 
 
 def rule_names(parameters: Iterable[str]) -> dict[str, str]:
-    """Return the options of a layer with these parameters, and which kind of rule each takes."""
+    """Return {option: kind of rule} for a layer with these parameters."""
     known = {f"{name}_{kind}": kind for name in parameters for kind in TABLES}
     return known | {"activity_regularizer": "regularizer"}
 

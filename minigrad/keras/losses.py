@@ -118,7 +118,6 @@ class BinaryCrossentropy(Loss):
                  reduction: str = "sum_over_batch_size", name: str | None = None):  # fmt: skip
         super().__init__(name, reduction)
         self.native = native.BinaryCrossentropy(from_logits, label_smoothing)
-
         refuse_axis(self, axis)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

@@ -91,8 +91,17 @@ def assert_same(theirs, ours, rtol=1e-7):
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    ("task", "solver"),
+    [
+        (task, solver)
+        for task in TASKS
+        for solver in SOLVERS
+        # For several targets, the gradient of scikit-learn's lbfgs is not that of its loss; see
+        # test_several_targets_share_one_loss_in_lbfgs.
+        if task != "numbers" or not solver.startswith("lbfgs")
+    ],
+)
 def test_training_gives_scikit_learns_numbers(task, solver, weighted):
     (x, y), theirs, ours = pair(task, **SOLVERS[solver])
     if task == "two classes" and solver.startswith("early"):
@@ -100,8 +109,6 @@ def test_training_gives_scikit_learns_numbers(task, solver, weighted):
     w = WEIGHTS[: len(x)] if weighted else None
     theirs.fit(x, y, w)
     ours.fit(x, y, w)
-    if task == "numbers" and solver.startswith("lbfgs"):
-        pytest.skip("there scikit-learn's loss does not belong to its gradient")
     assert_same(theirs, ours)
     a, b = theirs.predict(x), ours.predict(x)
     assert a.dtype == b.dtype

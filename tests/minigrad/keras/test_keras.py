@@ -426,6 +426,7 @@ def test_the_beginners_program_of_tensorflow():
     assert loss_fn(labels[:1], predictions).numpy() == pytest.approx(expected, rel=1e-5)
     model.compile(optimizer="adam", loss=loss_fn, metrics=["accuracy"])
     model.fit(images, labels, epochs=2, verbose=0)
+    np.testing.assert_allclose(model.predict_on_batch(images), model(images).numpy(), rtol=1e-5)
     probability_model = keras.Sequential([model, layers.Softmax()])
     np.testing.assert_allclose(probability_model(images[:5]).numpy().sum(axis=1), 1, rtol=1e-5)
     metric = keras.metrics.BinaryAccuracy()
