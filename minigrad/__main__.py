@@ -1,6 +1,7 @@
-"""The command `minigrad`: check derivatives and optimizers. One function a subcommand.
+"""The command `minigrad`: check derivatives, check and compare optimizers.
 
-Exit status: 0 all checks passed, 1 a check failed, 2 the command could not run.
+One function a subcommand. Exit status: 0 all checks passed, 1 a check failed or a trial of a race
+is lost, 2 the command could not run.
 """
 
 import sys
@@ -87,7 +88,64 @@ def run_conformance(parser: Parser, argv: list[str]) -> int:
     return report(dict.fromkeys(names) or available(), args.traceback)
 
 
-COMMANDS = {"gradcheck": run_gradcheck, "conformance": run_conformance}
+def run_race(parser: Parser, argv: list[str]) -> int:
+    """Find the best optimizer for a training, by a fair comparison on several workers."""
+    names = ["sgd", "sgd:momentum=0.9", "adagrad", "rmsprop", "adam"]
+    grid = [10**exponent for exponent in (-4, -3.5, -3, -2.5, -2, -1.5, -1, -0.5, 0)]
+    add = parser.add_argument
+    add("--optimizers", nargs="+", default=names, metavar="NAME:HYPER=X,…", help=" ".join(names))
+    about = "learning rates (nine from 1e-4 to 1); with --draws the lowest and the highest"
+    add("--lrs", nargs="+", type=float, default=grid, metavar="LR", help=about)
+    add("--draws", type=int, help="draw so many configurations at random, evenly in log(lr)")
+    about = "with --draws: draw another hyperparameter, too, evenly in its logarithm"
+    add("--search", nargs="+", type=search_range, default=[], metavar="NAME=LOW:HIGH", help=about)
+    add("--seeds", type=int, default=5, help="seeds of each configuration (5)")
+    add("--epochs", type=int, default=2, help="epochs of the MNIST MLP (2)")
+    add("--hidden", type=int, default=512, help="its hidden units (512)")
+    add("--batch-size", type=int, default=128, help="its images per step (128)")
+    about = "another training: train(optimizer, seed, data) yields losses; see minigrad.race.race"
+    add("--train", metavar="FILE.py:NAME", help=about)
+    add("--load", metavar="NAME", help="the function in that file that returns the data")
+    add("--plugin", metavar="FILE.py", help="a file that registers optimizers")
+    about = "local, processes, dask, mpi, or the address tcp://… of a Dask scheduler (local)"
+    add("--executor", default="local", help=about)
+    add("--workers", type=int, help="workers to start (the number of cores)")
+    add("--out", default="race", metavar="DIR", help="folder of the results; a race goes on (race)")
+    args = parser.parse_args(argv)
+
+    from functools import partial
+
+    from . import race
+
+    load: Any = race.load_mnist
+    train: Any = partial(
+        race.mnist_mlp, epochs=positive_int("--epochs", args.epochs),
+        hidden=positive_int("--hidden", args.hidden),
+        batch_size=positive_int("--batch-size", args.batch_size),
+    )  # fmt: skip
+    if args.train:
+        find_function(args.train)
+        file, _, name = args.train.rpartition(":")
+        train = partial(race.call_in_file, file, name)
+        load = partial(race.call_in_file, file, args.load) if args.load else None
+    if args.load:
+        find_function(f"{file if args.train else ''}:{args.load}")
+    makers = {text: partial(race.make_optimizer, text, args.plugin) for text in args.optimizers}
+    result = race.race(
+        train, makers, args.lrs, args.seeds, args.executor, load=load, draws=args.draws,
+        search=dict(args.search), workers=args.workers, out=args.out,
+    )  # fmt: skip
+    print(result)
+    out = Path(args.out)
+    result.to_csv(out / "race.csv")
+    try:
+        result.plot(out / "race.png")
+    except ImportError as error:
+        print(f"{out / 'race.png'} is not drawn: {error}", file=sys.stderr)
+    return 1 if result.lost else 0
+
+
+COMMANDS = {"gradcheck": run_gradcheck, "conformance": run_conformance, "race": run_race}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -120,6 +178,13 @@ def shape(text: str) -> tuple[int, ...]:
 def natural(text: str) -> int:
     """Parse an integer that is 0 or more."""
     return positive_int("seed + 1", int(text) + 1) - 1
+
+
+def search_range(text: str) -> tuple[str, tuple[float, float]]:
+    """Parse a range such as eps=1e-10:1e-4."""
+    name, _, limits = text.partition("=")
+    low, high = map(float, limits.split(":"))
+    return name, (low, high)
 
 
 def find_function(target: str) -> Callable[..., Any]:

@@ -95,3 +95,32 @@ def epochs(history: Mapping[str, Sequence[float]], axes: Sequence[Any] = ()) -> 
         ax.xaxis.get_major_locator().set_params(integer=True)
         label(ax, "epoch", name, legend="best" if f"val_{name}" in history else "")
     return panels[0].figure
+
+
+def race(result: Any) -> Figure:
+    """Plot the result of a race: sensitivity to lr, learning curves, expected best result.
+
+    Lines are medians over the seeds, bands reach from the first to the third quartile. What lies
+    above the loss at the start is cut off.
+    """
+    made = figure(1, 3, (13.5, 3.8))
+    by_lr, by_time, by_budget = made.axes
+    inf, nothing = float("inf"), float("nan")  # inf: the training diverged
+    for name, choices in result.choices.items():
+        curves, budget = result.curves(name), result.expected_best(name)
+        share = [i / max(1, len(curves) - 1) for i in range(len(curves))]
+        lrs, trials = [hyper["lr"] for hyper in choices], range(1, len(budget) + 1)
+        for ax, x, rows in (by_lr, lrs, result.quartiles(name)), (by_time, share, curves):
+            low, median, high = [[y if y < inf else nothing for y in row] for row in rows.T]
+            (line,) = ax.plot(x, median, marker=".", label=name)
+            ax.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+        by_budget.plot(trials, budget, marker=".", label=name)
+    label(by_lr, "learning rate", "final loss", "Sensitivity", legend="")
+    label(by_time, "share of the training", "loss", "Each at its best configuration", legend="")
+    label(by_budget, "number of configurations tried", "best final loss to expect", "Tuning budget")
+    by_lr.set_xscale("log")
+    if all(loss > 0 for losses in result.losses.values() for loss in losses):
+        for ax in made.axes:
+            ax.set_yscale("log")
+            ax.set_ylim(top=1.1 * result.start())
+    return made

@@ -1,0 +1,305 @@
+"""Race: which optimizer is best for a training? A fair comparison, on any executor.
+
+A trial is one training: one optimizer, one choice of hyperparameters, one seed. Every optimizer
+gets the same number of choices, and the same seeds, so that data orders and initial weights agree.
+
+In reading order: a training, the race, one trial. race_workers.py says where trials run.
+"""
+
+import functools
+import json
+import math
+import multiprocessing
+import os
+import platform
+import random
+import threading
+import time
+import uuid
+from ast import literal_eval
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from .autograd import no_grad
+from .checkpoint import POSIX, locked_folder
+from .datasets import batches, mnist
+from .functional import cross_entropy
+from .layers import Dense
+from .models import Sequential
+from .optimizers import get
+from .race_result import Hyper, RaceResult, Trial
+from .race_workers import one_blas_thread, open_places, run
+from .utils import positive_int, run_file
+
+# ---- A training ----
+
+
+def load_mnist() -> tuple:
+    """Return 50,000 images (N, 784) with labels to train on, and 10,000 to compare on."""
+    (images, labels), _ = mnist.load_data()
+    x = np.divide(images.reshape(-1, 784), 255, dtype=np.float32)
+    return (x[:50_000], labels[:50_000]), (x[50_000:], labels[50_000:])
+
+
+def mnist_mlp(optimizer: Any, seed: int, data: tuple, epochs: int = 2, hidden: int = 512,
+              batch_size: int = 128) -> Iterator[float]:  # fmt: skip
+    """Train the MNIST MLP; yield the loss of other images at the start and four times an epoch."""
+    (images, labels), (compare_images, compare_labels) = data
+    model = Sequential([Dense(hidden, "relu", input_shape=(784,)), Dense(10)], seed=seed)
+    optimizer.bind(model.named_parameters())
+    loop = batches(images, labels, batch_size, np.random.default_rng(seed))
+    reports = {quarter * len(loop) // 4 for quarter in (1, 2, 3, 4)}
+
+    def compare() -> float:
+        with no_grad(), optimizer.evaluating():
+            return cross_entropy(model(compare_images), compare_labels).item()
+
+    yield compare()
+    for _ in range(epochs):
+        for step, (x, y) in enumerate(loop, start=1):
+            optimizer.step(functools.partial(forward_and_backward, model, x, y))
+            optimizer.zero_grad()
+            if step in reports:
+                yield compare()
+
+
+def forward_and_backward(model: Sequential, x: np.ndarray, y: np.ndarray) -> Any:
+    loss = cross_entropy(model(x), y)
+    loss.backward()
+    return loss
+
+
+# ---- The race ----
+
+
+def race(train: Callable[..., Iterator[float]],
+         optimizers: Sequence[str] | Mapping[str, Callable[..., Any]], lrs: Sequence[float],
+         seeds: int | Iterable[int] = 5, executor: Any = None, *,
+         load: Callable[[], Any] | None = None, draws: int | None = None,
+         search: Mapping[str, Any] | None = None, workers: int | None = None,
+         out: str | Path = "race") -> RaceResult:  # fmt: skip
+    """Train with every optimizer, every learning rate and every seed; return the results.
+
+    train(optimizer, seed, data): a function that binds the optimizer, takes all randomness from the
+        seed, and yields losses: the first at the start, the last one is the final loss. NaN, inf or
+        FloatingPointError ends a trial as diverged, which is a result; another exception ends the
+        race.
+    optimizers: names with hyperparameters, such as "sgd:momentum=0.9"; or a mapping from labels to
+        functions that make an optimizer from lr=….
+    lrs: a grid; or with draws=n (low, high), from which n values are drawn, evenly in log(lr).
+    seeds: how many, or which.
+    search: with draws, further hyperparameters: {"eps": (1e-10, 1e-4)} draws like lr, and
+        {"momentum": lambda rng: 1 - 10 ** rng.uniform(-3, 0)} calls the function. Optimizers that
+        have no such hyperparameter leave it out.
+    load(): returns the data. Each worker calls it once; trials cannot write into its arrays.
+    executor: "local" (or None), "processes", "dask", "mpi", the address "tcp://…" of a Dask
+        scheduler, or anything with submit. Other processes must be able to import the functions.
+    workers: how many race starts itself; by default as many as there are cores.
+    out: a folder. Each finished trial becomes a line of results.jsonl at once; times.jsonl has its
+        seconds and its worker. The same call goes on there, also after a SIGKILL, and repeats no
+        trial. If you change what `train` computes, give another folder.
+
+    Results do not depend on the executor, the number of workers or their order. On processors of
+    one kind they have the same bits: each trial uses one BLAS thread. Without threadpoolctl
+    "local" runs in a process of its own for this reason. A worker that dies costs its trial one
+    retry; then the trial is lost. The result names it, and the next call tries it again.
+    If the executor breaks, RuntimeError says so, and the next call goes on.
+
+    >>> import tempfile
+    >>> def bowl(optimizer, seed, data):
+    ...     w = Parameter(np.random.default_rng(seed).normal(size=3))
+    ...     optimizer.bind([w])
+    ...     for _ in range(20):
+    ...         w.grad = 2 * w.data
+    ...         optimizer.step()
+    ...         yield np.sum(w.data**2)
+    >>> from minigrad.optimizers import Adam, Parameter, SGD
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = race(bowl, {"SGD": SGD, "Adam": Adam}, [0.01, 0.3, 30.0], out=folder)
+    >>> result.best("SGD"), result.best("Adam")
+    ({'lr': 0.3}, {'lr': 0.3})
+
+    The protocol follows Schmidt et al. 2021 (arXiv 2007.01547).
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker imports this
+        raise RuntimeError('race: write the call below `if __name__ == "__main__":`')
+    by_name = {} if isinstance(optimizers, Mapping) else {
+        text: functools.partial(make_optimizer, text) for text in optimizers}  # fmt: skip
+    makers: Mapping[str, Callable[..., Any]] = by_name or optimizers  # type: ignore[assignment]
+    seeds = list(range(positive_int("race: seeds", seeds)) if np.ndim(seeds) == 0 else seeds)  # type: ignore[arg-type]
+    if not makers or not seeds or len({*seeds}) < len(seeds):
+        raise ValueError(f"race: optimizers and seeds, each once, are required; received {seeds}")
+    drawn = choices(lrs, draws, search or {})
+    result = RaceResult(describe(train), {k: legal(f, drawn) for k, f in makers.items()}, seeds)
+    rows = [row for label in makers for row in result.trials(label)]
+    folder = Path(out)
+    with ExitStack() as stack:
+        places = stack.enter_context(open_places(executor, workers, sum(map(len, rows))))
+        stack.enter_context(alone_in(folder))
+        read(folder / "results.jsonl", result)
+        todo = [trial for column in zip(*rows) for trial in column if trial not in result.losses]
+        call = functools.partial(run_trial, train, load, uuid.uuid4().hex)
+        bar = stack.enter_context(tqdm(total=len(todo), desc="race", unit="trial", disable=None))
+        for trial, outcome in run(call, makers, todo, places):
+            if outcome is None:
+                result.lost.append(trial)
+            else:
+                result.losses[trial] = outcome.pop("losses")
+                append(folder / "results.jsonl", as_line(result, trial))
+                append(folder / "times.jsonl", {"trial": trial} | outcome)
+                best = min(result.losses, key=lambda trial: result.losses[trial][-1])
+                bar.set_postfix_str(f"best {best[0]} {best[1]}: {result.losses[best][-1]:.4g}")
+            bar.update()
+    return result
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make the folder; refuse a second race in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        if POSIX:
+            try:
+                stack.enter_context(locked_folder(folder, alone=True))
+            except BlockingIOError as error:
+                raise RuntimeError(f"race: another race is writing into {folder}") from error
+        yield
+
+
+def make_optimizer(text: str, plugin: str | None = None, **hyper: Any) -> Any:
+    """Make the optimizer that "sgd:momentum=0.9" describes; plugin: a file that registers it."""
+    if plugin:
+        run_file(plugin)
+    name, _, options = text.partition(":")
+    try:
+        pairs = [option.split("=") for option in options.split(",") if option]
+        own = {key.strip(): literal_eval(value.strip()) for key, value in pairs}
+    except (ValueError, SyntaxError) as error:
+        raise ValueError(f"race: write sgd:momentum=0.9,nesterov=True, not {text!r}") from error
+    if own.keys() & hyper.keys():
+        raise ValueError(f"race: {text!r} sets what the race varies: {', '.join(hyper)}")
+    return get(name, **own, **hyper)
+
+
+def choices(lrs: Sequence[float], draws: int | None, search: Mapping[str, Any]) -> list[Hyper]:
+    """Return the grid, or the draws; a larger number of draws begins with the same ones."""
+    if np.ndim(lrs) != 1 or not len(lrs) or not all(0 < lr < math.inf for lr in lrs):
+        raise ValueError(f"race: lrs must be numbers above 0, received {lrs!r}")
+    if draws is None:
+        if search:
+            raise ValueError("race: search needs draws=n and lrs=(low, high)")
+        return [{"lr": float(lr)} for lr in sorted({*lrs})]
+    found: list[Hyper] = [{} for _ in range(positive_int("race: draws", draws))]
+    for number, hyper in enumerate(found):
+        rng = np.random.default_rng(number)
+        for name, limits in {"lr": tuple(lrs), **search}.items():
+            if not callable(limits) and not (len(limits) == 2 and 0 < limits[0] < limits[1]):
+                raise ValueError(f"race: {name} needs (low, high) above 0, received {limits!r}")
+            value = limits(rng) if callable(limits) else np.exp(rng.uniform(*np.log(limits)))
+            hyper[name] = value if isinstance(value, int) else float(value)
+    return sorted(found, key=lambda hyper: hyper["lr"])
+
+
+def legal(make: Callable[..., Any], drawn: list[Hyper]) -> list[Hyper]:
+    """Return the choices without what this optimizer does not have; raise if one is illegal."""
+    known = make(lr=drawn[0]["lr"]).defaults
+    found = [{name: x for name, x in hyper.items() if name in known} for hyper in drawn]
+    for hyper in found:
+        make(**hyper)
+    return found
+
+
+def describe(train: Any) -> str:
+    """Return a function's name, with the arguments that functools.partial has fixed."""
+    if isinstance(train, functools.partial):
+        fixed = [repr(x) for x in train.args] + [f"{k}={x!r}" for k, x in train.keywords.items()]
+        return f"{describe(train.func)}({', '.join(fixed)})"
+    return f"{train.__module__}.{train.__qualname__}"
+
+
+def as_line(result: RaceResult, trial: Trial) -> dict[str, Any]:
+    """Return a trial as plain values for JSON, which has no inf."""
+    finite = [x for x in result.losses[trial] if math.isfinite(x)]
+    diverged = len(finite) < len(result.losses[trial])
+    return {"train": result.train, "optimizer": trial[0], "hyper": json.loads(trial[1]),
+            "seed": trial[2], "losses": finite, "diverged": diverged}  # fmt: skip
+
+
+def append(path: Path, content: dict[str, Any]) -> None:
+    """Append a line of JSON; when this returns, it is on the disk."""
+    with open(path, "ab") as file:
+        file.write(json.dumps(content).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path, result: RaceResult) -> None:
+    """Read the trials of an earlier call; cut off half a line at the end."""
+    raw = path.read_bytes() if path.exists() else b""
+    whole = raw[: raw.rfind(b"\n") + 1]
+    for number, text in enumerate(whole.splitlines(), start=1):
+        try:
+            line = json.loads(text)
+            trial = line["optimizer"], json.dumps(line["hyper"]), line["seed"]
+            result.losses[trial] = line["losses"] + [math.inf] * line["diverged"]
+            train = line["train"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"race: {path}, line {number}, is damaged: {text!r:.60}") from error
+        if train != result.train:
+            how = "give another folder with out=…"
+            raise FileExistsError(f"race: {path} is of {train}, not of {result.train}; {how}")
+    if whole != raw:
+        os.truncate(path, len(whole))
+
+
+# ---- One trial, in a worker ----
+
+LOADED: dict[str, Any] = {}  # the data of the latest race in this process
+ONE_AT_A_TIME = threading.Lock()  # the BLAS threads and the seeds belong to the whole process
+
+
+def run_trial(train: Callable[..., Any], load: Callable[[], Any] | None, race_id: str,
+              make: Callable[..., Any], trial: Trial) -> dict[str, Any]:  # fmt: skip
+    """Run one training; return its losses, its seconds, and the worker."""
+    _, hyper, seed = trial
+    losses: list[float] = []
+    with ONE_AT_A_TIME, one_blas_thread(), np.errstate(all="ignore"):
+        if race_id not in LOADED:
+            LOADED.clear()
+            LOADED[race_id] = read_only(load()) if load else None
+        random.seed(seed)  # for code that takes its randomness from elsewhere
+        np.random.seed(seed % 2**32)
+        start = time.perf_counter()
+        try:
+            for loss in train(make(**json.loads(hyper)), seed, LOADED[race_id]):
+                losses.append(float(loss.item() if hasattr(loss, "item") else loss))
+                if not math.isfinite(losses[-1]):
+                    break
+        except (FloatingPointError, OverflowError):
+            losses.append(math.inf)
+        seconds = round(time.perf_counter() - start, 3)
+    if not losses:
+        raise ValueError("the training must yield at least one loss")
+    if not math.isfinite(losses[-1]):
+        losses[-1] = math.inf
+    return {"losses": losses, "seconds": seconds, "worker": f"{platform.node()}:{os.getpid()}"}
+
+
+def call_in_file(file: str, name: str, *args: Any) -> Any:
+    """Call a function of a Python file; unlike the function itself, this can be pickled."""
+    return getattr(run_file(file), name)(*args)
+
+
+def read_only(data: Any) -> Any:
+    """Return data with views of its arrays that cannot be written; looks into tuples and lists."""
+    if type(data) in (tuple, list):
+        return type(data)(map(read_only, data))
+    if isinstance(data, np.ndarray):
+        data = data.view()
+        data.flags.writeable = False
+    return data
