@@ -1,10 +1,36 @@
-"""Batches: a few rows at a time, in a new random order every epoch."""
+"""Batches: a few rows at a time, in a new random order every epoch; or one process's share."""
 
 from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
+
+
+@dataclass
+class Share:
+    """The rows start … stop − 1 of a batch of `rows`: those of one of several processes.
+
+    checksum: of the whole batch; equal in all processes. draws: of the last random generator that
+    drew for this batch, such as dropout's.
+    """
+
+    start: int
+    stop: int
+    rows: int
+    checksum: int
+    draws: int = 0
+
+    @classmethod
+    def of(cls, rank: int, ranks: int, rows: int, checksum: int) -> "Share":
+        return cls(rows * rank // ranks, rows * (rank + 1) // ranks, rows, checksum)
+
+
+# The share of the batch that a loop over `batches` is at, if it has one
+current_share: ContextVar[Share | None] = ContextVar("current_share", default=None)
 
 
 class batches:  # lower-case like `range`: an iterable with a length
@@ -14,8 +40,14 @@ class batches:  # lower-case like `range`: an iterable with a length
     the same orders. Shuffled batches are copies and may be changed; with `shuffle=False` they are
     views of x and y. With `y=None` a batch is x alone; with weights it is (x, y, weights).
 
-    Raises ValueError if x and y have different lengths or no rows, or `batch_size` is below 1;
-    TypeError if `batch_size` is not an integer, or if shuffling and `rng` is not a Generator.
+    rank, ranks: yield only this process's share of each batch: part `rank` of `ranks`. The whole
+    batch is the one of a single process, if all of them give the same data and seed. A batch with
+    fewer rows than ranks leaves some shares empty. minigrad.distributed uses the shares.
+    The attribute `rows` is the number of rows of the current batch, of all shares together.
+
+    Raises ValueError if x and y have different lengths or no rows, `batch_size` is below 1, or
+    `rank` is not in 0 … ranks − 1; TypeError if `batch_size` is not an integer, or if shuffling and
+    `rng` is not a Generator.
 
     >>> rng = np.random.default_rng(0)
     >>> for x, y in batches(np.arange(5), np.arange(5) ** 2, batch_size=2, rng=rng):
@@ -29,7 +61,8 @@ class batches:  # lower-case like `range`: an iterable with a length
 
     def __init__(self, x: npt.ArrayLike, y: npt.ArrayLike | None, batch_size: int,
                  rng: np.random.Generator | None = None, shuffle: bool = True,
-                 sample_weight: npt.ArrayLike | None = None):  # fmt: skip
+                 sample_weight: npt.ArrayLike | None = None,
+                 *, rank: int = 0, ranks: int = 1):  # fmt: skip
         arrays = (x, y, sample_weight)
         self.arrays = [np.asarray(array) for array in arrays if array is not None]
         shapes = [array.shape for array in self.arrays]
@@ -45,6 +78,9 @@ class batches:  # lower-case like `range`: an iterable with a length
         if shuffle and not isinstance(rng, np.random.Generator):
             advice = "pass rng=numpy.random.default_rng(seed) or shuffle=False"
             raise TypeError(f"batches: rng must be a Generator, not {rng!r}; {advice}")
+        if not 0 <= rank < ranks:
+            raise ValueError(f"batches: rank must be in 0 … ranks − 1, not {rank} of {ranks}")
+        self.rank, self.ranks, self.rows = rank, ranks, 0
         self.batch_size = int(batch_size)
         self.rng = rng if shuffle else None
 
@@ -54,10 +90,22 @@ class batches:  # lower-case like `range`: an iterable with a length
     def __iter__(self) -> Iterator[Any]:
         n = len(self.arrays[0])
         order = None if self.rng is None else self.rng.permutation(n)
+        samples = [array[:: n // 100 + 1].tobytes() for array in self.arrays if self.ranks > 1]
+        checksum = crc32(b"".join(samples))
         for start in range(0, n, self.batch_size):
-            rows = slice(start, start + self.batch_size)
+            self.rows = min(self.batch_size, n - start)
+            rows = slice(start, start + self.rows)
+            if self.ranks > 1:
+                chosen = str(rows).encode() if order is None else order[rows].data
+                checksum = crc32(chosen, checksum)
+                share = Share.of(self.rank, self.ranks, self.rows, checksum)
+                rows = slice(start + share.start, start + share.stop)
             if order is None:
                 batch = [array[rows] for array in self.arrays]
             else:
                 batch = [array.take(order[rows], axis=0) for array in self.arrays]
+            if self.ranks > 1:
+                current_share.set(share)
             yield tuple(batch) if len(batch) > 1 else batch[0]
+        if self.ranks > 1:
+            current_share.set(None)

@@ -5,6 +5,7 @@ loss and the accuracy of each epoch.
 
     python examples/mnist_mlp.py --optimizer adam --epochs 3
     python examples/mnist_mlp.py --plugin examples/optimizers/muon.py --optimizer muon
+    mpiexec -n 2 python examples/mnist_mlp.py --distributed
 """
 
 import argparse
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from minigrad import checkpoint, no_grad, optimizers, plotting
 from minigrad.datasets import batches, mnist
+from minigrad.distributed import DataParallel
 from minigrad.functional import cross_entropy
 from minigrad.layers import Dense
 from minigrad.losses import accuracy
@@ -42,15 +44,17 @@ def parse() -> tuple[argparse.Namespace, Any]:
     add("--seed", type=int, default=0, help="seed of parameters and batches (default: 0)")
     add("--compile", action="store_true", help="compile the optimizer's step (needs numba)")
     add("--threads", type=positive, help="threads of the matrix products (default: NumPy's own)")
+    add("--distributed", action="store_true", help="share each batch with mpiexec's processes")
     add("--checkpoint", metavar="DIR", help="save the training to DIR after each epoch")
     add("--resume", action="store_true", help="continue from the newest checkpoint, if any")
     add("--plot", type=picture_file, metavar="FILE", help="draw curves and digits to FILE")
     args = parser.parse_args()
     if args.resume and not args.checkpoint:
         parser.error("--resume needs --checkpoint DIR")
-    if args.threads:
-        limit_threads(parser, args.threads)
-    return args, make_optimizer(parser, args)
+    if args.threads or args.distributed:
+        limit_threads(parser, args.threads or 1)
+    optimizer = make_optimizer(parser, args)
+    return args, DataParallel(optimizer) if args.distributed else optimizer
 
 
 def flatten(images: np.ndarray) -> np.ndarray:
@@ -70,24 +74,22 @@ def draw(history: dict, model: Sequential, images: np.ndarray, labels: np.ndarra
     return figure
 
 
-def forward_and_backward(model: Sequential, x: np.ndarray, y: np.ndarray) -> tuple:
+def forward_and_backward(model: Sequential, x: np.ndarray, y: np.ndarray) -> list[float]:
     logits = model(x)
     loss = cross_entropy(logits, y)
     loss.backward()
-    return loss, logits
+    return [loss.item(), accuracy(logits, y)]
 
 
-def train_epoch(model: Sequential, optimizer: Any, data: batches, title: str) -> tuple:
+def train_epoch(model: Sequential, optimizer: Any, data: batches, title: str) -> list[float]:
     """Take one step for each batch; return the mean loss and the accuracy over all images."""
-    losses, hits, n = [], [], 0
-    for x, y in tqdm(data, desc=title, disable=None):
+    results, sizes = [], []
+    for x, y in tqdm(data, desc=title, disable=True if data.rank else None):
         closure = partial(forward_and_backward, model, flatten(x), y)
-        loss, logits = optimizer.step(closure)  # calls closure() first; SAM calls it twice
+        results.append(optimizer.step(closure))  # calls closure() first; SAM calls it twice
         optimizer.zero_grad()
-        losses.append(loss.item() * len(x))
-        hits.append(accuracy(logits, y) * len(x))
-        n += len(x)
-    return sum(losses) / n, sum(hits) / n
+        sizes.append(data.rows)
+    return np.average(results, axis=0, weights=sizes).tolist()
 
 
 def load_history(args: argparse.Namespace, options: dict, *training: Any) -> dict:
@@ -113,23 +115,29 @@ def main() -> None:
         [Dense(args.hidden, activation="relu", input_shape=(784,)), Dense(10)], seed=args.seed
     )
     optimizer.bind(model.named_parameters())
+    # which part of each batch is computed here: all of it, if there is no other process
+    part = {"rank": optimizer.rank, "ranks": optimizer.ranks} if args.distributed else {}
+    is_first = not part.get("rank")
     options = {name: vars(args)[name] for name in FIXED_OPTIONS}
     history = load_history(args, options, model, optimizer, rng)
     for epoch in range(len(history["loss"]), args.epochs):
         start, title = time.perf_counter(), f"epoch {epoch + 1}/{args.epochs}"
-        data = batches(images, labels, args.batch_size, rng)
+        data = batches(images, labels, args.batch_size, rng, **part)
         loss, train_accuracy = train_epoch(model, optimizer, data, title)
         with no_grad(), optimizer.evaluating():
             test_accuracy = accuracy(model(flatten(test_images)), test_labels)
         for name, number in zip(history, (loss, train_accuracy, test_accuracy)):
             history[name].append(number)
-        print(
-            f"{title}: loss {loss:.4f}, train accuracy {train_accuracy:.4f}, "
-            f"test accuracy {test_accuracy:.4f}, {time.perf_counter() - start:.1f} s"
-        )
+        if is_first:
+            print(
+                f"{title}: loss {loss:.4f}, train accuracy {train_accuracy:.4f}, "
+                f"test accuracy {test_accuracy:.4f}, {time.perf_counter() - start:.1f} s"
+            )
         if args.checkpoint:
             progress = {"epoch": epoch + 1, "history": history, "options": options}
             checkpoint.save(args.checkpoint, model, optimizer, rng, **progress)
+    if not is_first:
+        return
     print(f"test accuracy {history['val_accuracy'][-1]:.4f}")
     if args.plot:
         with optimizer.evaluating():

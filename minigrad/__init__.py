@@ -26,6 +26,7 @@ PyTorch:
 | `DataLoader(data, batch_size, shuffle)` | `batches(x, y, batch_size, rng)` |
 | `torch.manual_seed(0)` | `Sequential(…, seed=0)`, `net.seed(0)` |
 | `clip_grad_norm_` | `RMSprop(clip_global_norm=1.0)` |
+| `DistributedDataParallel(net)` | `minigrad.distributed.DataParallel(optimizer)` |
 | `torch.save(net.state_dict())` | `model.save_weights("w.npz")`: no pickle |
 """
 
@@ -43,14 +44,14 @@ from .autograd import (
 )
 from .second_order import minimize
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 
 __all__ = [
     "Primitive", "Tensor", "activations", "anomaly", "autograd", "callback_list", "callbacks",
-    "checkpoint",
-    "detect_anomaly", "functional", "grad", "gradcheck", "graph", "hessian",
-    "hessian_vector_product", "initializers", "jacobian", "keras", "largest_curvature", "layer",
-    "layer_state", "layers", "losses", "minimize", "model", "models", "no_grad", "normalization",
-    "plotting", "primitive", "recurrent", "regularizers", "saving", "second_order",
-    "trainer", "training_data", "training_state", "utils",
+    "checkpoint", "detect_anomaly", "distributed", "exchange", "functional", "grad", "gradcheck",
+    "graph", "hessian", "hessian_vector_product", "initializers", "jacobian", "keras",
+    "largest_curvature", "layer", "layer_state", "layers", "losses", "minimize", "model", "models",
+    "no_grad", "normalization", "plotting", "primitive", "race", "race_result", "race_workers",
+    "recurrent", "regularizers", "saving", "second_order", "trainer", "training_data",
+    "training_state", "utils",
 ]  # fmt: skip

@@ -111,6 +111,7 @@ def run_race(parser: Parser, argv: list[str]) -> int:
     add("--executor", default="local", help=about)
     add("--workers", type=int, help="workers to start (the number of cores)")
     add("--out", default="race", metavar="DIR", help="folder of the results; a race goes on (race)")
+    add("--plot", metavar="FILE", help="file of the picture (race.png in that folder)")
     args = parser.parse_args(argv)
 
     from functools import partial
@@ -136,12 +137,12 @@ def run_race(parser: Parser, argv: list[str]) -> int:
         search=dict(args.search), workers=args.workers, out=args.out,
     )  # fmt: skip
     print(result)
-    out = Path(args.out)
-    result.to_csv(out / "race.csv")
+    result.to_csv(Path(args.out) / "race.csv")
+    picture = args.plot or Path(args.out) / "race.png"
     try:
-        result.plot(out / "race.png")
+        result.plot(picture)
     except ImportError as error:
-        print(f"{out / 'race.png'} is not drawn: {error}", file=sys.stderr)
+        print(f"{picture} is not drawn: {error}", file=sys.stderr)
     return 1 if result.lost else 0
 
 

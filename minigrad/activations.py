@@ -3,12 +3,13 @@
 Each takes and returns tensors, or plain arrays, in float32 or float64.
 """
 
+from functools import partial
 from math import pi, sqrt
 
 import numpy as np
 
 from .autograd import primitive
-from .utils import TensorLike, TensorOrArray, as_float
+from .utils import TensorLike, TensorOrArray, as_float, draw_rows
 
 
 def gelu(x: TensorLike, approximate: str = "none") -> TensorOrArray:
@@ -101,7 +102,7 @@ def dropout(x: TensorLike, rate: float, rng: np.random.Generator) -> TensorOrArr
     """
     check_rate("dropout", rate)
     values = as_float(x)
-    keep = rng.random(values.shape, dtype=np.float32) >= rate
+    keep = draw_rows(partial(rng.random, dtype=np.float32), rng, values.shape) >= rate
     return values * (keep / np.asarray(1 - rate, values.dtype))
 
 

@@ -104,6 +104,8 @@ class CSVLogger(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         history = self.model.training_state.history
+        if not checkpoint.is_writer(self.model.optimizer):
+            return
         with checkpoint.atomic_write(self.path) as file:
             table = csv.writer(codecs.getwriter("utf-8")(file), delimiter=self.separator)
             table.writerow(["epoch", *history])

@@ -69,6 +69,8 @@ def save(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None,
             content["evaluation"] = model.state_dict()
     content["generators"] = [g.bit_generator.state for g in generators(model, rng)]
     file = checkpoint_path(path, progress.get("epoch", 0), progress.get("batch", 0))
+    if not is_writer(optimizer):
+        return file
     write(file, content | {"progress": progress})
     pattern = glob.escape(file.name) if file == Path(path) else PATTERN
     for surplus in sorted(file.parent.glob(pattern))[:-keep]:
@@ -78,6 +80,11 @@ def save(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None,
             for part in file.parent.glob(f"{pattern}.*.part"):  # of a killed process
                 part.unlink(missing_ok=True)
     return file
+
+
+def is_writer(optimizer: Any) -> bool:
+    """Return whether this process writes files: of the ranks of a training only rank 0 does."""
+    return getattr(optimizer, "rank", 0) == 0  # see minigrad.distributed
 
 
 def load(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None) -> dict[str, Any]:

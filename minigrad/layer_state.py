@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from .autograd import Tensor, primitive
+from .autograd import Tensor, no_grad, primitive
 from .autograd.conversion import unwrap
 from .initializers import new_rng
 from .utils import TensorOrArray, mismatches, user_frame
@@ -32,6 +32,13 @@ def set_var(variable: ContextVar, value: Any) -> Iterator[None]:
         yield
     finally:
         variable.reset(token)
+
+
+@contextmanager
+def inference_mode() -> Iterator[None]:
+    """Within this context, in this thread: no layer is in training mode, nothing is recorded."""
+    with set_var(training_mode, False), no_grad():
+        yield
 
 
 @primitive(lambda g, _out, _x: warn_of_inference(g))

@@ -14,7 +14,7 @@ from .initializers import Initializer, get_initializer
 from .layer import ACTIVATIONS, Dense, Layer, Output, Shape, get_activation
 from .normalization import BatchNormalization, LayerNormalization, Normalization
 from .recurrent import SimpleRNN
-from .utils import as_float, positive_int
+from .utils import as_float, draw_rows, positive_int
 
 __all__ = [
     "ACTIVATIONS", "Activation", "BatchNormalization", "Dense", "Dropout", "Embedding", "Flatten",
@@ -142,7 +142,8 @@ class GaussianNoise(Layer):
         if not self.training or not self.stddev:
             return self.warn_by_default(x) if self.stddev else x
         x = as_float(x)
-        return x + (self.stddev * self.rng.standard_normal(x.shape)).astype(x.dtype)
+        noise = draw_rows(self.rng.standard_normal, self.rng, x.shape)
+        return x + (self.stddev * noise).astype(x.dtype)
 
 
 class Embedding(Layer):

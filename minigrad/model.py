@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from . import checkpoint, losses, optimizers, saving
-from .autograd import Tensor, no_grad
+from .autograd import Tensor
 from .callback_list import CallbackList
 from .callbacks import Callback, Logs
 from .datasets import batches
 from .initializers import new_rng
 from .layer import Layer, unbuilt_layers
-from .layer_state import activity_penalties, set_var, training_mode
+from .layer_state import activity_penalties, inference_mode, set_var, training_mode
 from .losses import finish, measure
 from .trainer import History, Trainer
 from .training_data import Stream, check_batch, example_weights, is_stream, match_target, parts_of
@@ -28,13 +28,6 @@ from .utils import to_numbers
 Metrics: TypeAlias = Any  # a name or a function, or a list of them: see losses.get_metric
 Numbers: TypeAlias = Any  # a float, or with metrics a list of floats
 AnyOptimizer: TypeAlias = optimizers.Optimizer | optimizers.Wrapper
-
-
-@contextmanager
-def inference_mode() -> Iterator[None]:
-    """Within this context, in this thread: no layer is in training mode, nothing is recorded."""
-    with set_var(training_mode, False), no_grad():
-        yield
 
 
 class Model(Layer):
@@ -124,23 +117,26 @@ class Model(Layer):
 
     def train_step(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Any]:
         """Take a step with an optimizer that is bound; return loss and metrics before `finish`."""
-        passes = []
+        if (ranks := getattr(self.optimizer, "ranks", 1)) > 1:  # see minigrad.distributed
+            x, y, sample_weight = self.optimizer.share(x, y, sample_weight)
+        numbers: list[Any] = []
 
-        def closure() -> Tensor:
+        def closure() -> Any:
             with set_var(training_mode, True):
-                passes.append(self.loss_of(x, y, sample_weight))
-            passes[-1][0].backward()
-            return passes[-1][0]
+                loss, prediction, target = self.loss_of(x, y, sample_weight)
+            if not numbers:
+                metrics = measure(self.metrics, prediction, target, sample_weight)
+                numbers.extend([loss.item(), *metrics.values()])
+            loss.backward()
+            return loss if ranks == 1 else numbers
 
         try:
-            self.optimizer.step(closure)
+            result = self.optimizer.step(closure)
         finally:
             self.optimizer.zero_grad()
         if self.has_rules:
             self.apply_constraints()
-        loss, prediction, target = passes[0]
-        metrics = measure(self.metrics, prediction, target, sample_weight)
-        return {"loss": loss.item()} | metrics
+        return dict(zip(["loss", *self.metrics], numbers if ranks == 1 else result))
 
     def loss_of(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Tensor, Tensor, Any]:
         """Return the loss with all penalties, the prediction, and y in the prediction's shape."""
@@ -388,7 +384,8 @@ class Model(Layer):
         checkpoint.refuse_other_format(path)
         with self.evaluation_weights():
             state = self.state_dict()
-        checkpoint.write(Path(path), {"model": state})
+        if checkpoint.is_writer(self.optimizer):
+            checkpoint.write(Path(path), {"model": state})
 
     def load_weights(self, path: str | Path) -> None:
         """Load only the parameters, from a file of `save_weights` or `save`."""

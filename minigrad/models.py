@@ -9,8 +9,8 @@ import numpy as np
 from . import checkpoint, optimizers, saving
 from .autograd import Tensor
 from .layer import Layer
-from .layer_state import parameter_budget, set_var
-from .model import Model, inference_mode
+from .layer_state import inference_mode, parameter_budget, set_var
+from .model import Model
 from .trainer import History
 
 __all__ = ["History", "Model", "Sequential", "inference_mode", "load_model"]

@@ -5,6 +5,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from . import utils
 from .activations import layer_norm
 from .autograd import Tensor
 from .initializers import ones, zeros
@@ -130,6 +131,9 @@ class BatchNormalization(Layer):
         if not self.training and self.trainable:
             x = self.warn_by_default(x)
         elif self.trainable and len(x):
+            if utils.share_of_batch():
+                problem = "each rank would see the mean and variance of its own rows only"
+                raise RuntimeError(f"BatchNormalization: {problem}; use LayerNormalization")
             axes = tuple(range(x.ndim - 1))
             mean = np.mean(x, axis=axes)
             variance = np.mean(np.square(x - mean), axis=axes)

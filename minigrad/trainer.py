@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Sized
+from contextlib import nullcontext, redirect_stdout
 from itertools import islice
 from typing import Any
 
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from . import plotting
 from .callback_list import CallbackList
 from .callbacks import Logs
+from .checkpoint import is_writer
 from .losses import finish
 from .training_state import TrainingState
 
@@ -54,13 +56,16 @@ class Trainer:
                  validation: Callable[[], Iterable[Any]] | None, verbose: int | str):  # fmt: skip
         self.model, self.state, self.callbacks = model, state, callbacks
         self.make_batches, self.validation = make_batches, validation
+        self.prints = is_writer(model.optimizer)  # ranks other than 0 print nothing
+        verbose = verbose if self.prints else 0
         self.show_bar = verbose in (1, "auto") and sys.stderr.isatty()
         self.show_lines = bool(verbose) and not (self.show_bar and validation is None)
 
     def train(self, epochs: int) -> None:
         """Train until `epochs` epochs are complete or model.stop_training is set."""
         logs: Logs = {}
-        with self.callbacks.training():
+        output = nullcontext() if self.prints else redirect_stdout(None)
+        with self.callbacks.training(), output:
             self.callbacks("on_train_begin", {})
             while self.state.epoch < epochs and not self.model.stop_training:
                 title = f"epoch {self.state.epoch + 1}/{epochs}"

@@ -3,12 +3,13 @@
 import difflib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,22 @@ from .autograd.conversion import check_dtype, to_float_array, unwrap
 TensorLike: TypeAlias = Tensor | npt.ArrayLike
 TensorOrArray: TypeAlias = Any  # a Tensor if an argument is a Tensor, otherwise an array
 LIBRARIES = tuple(os.path.dirname(path) + os.sep for path in (__file__, np.__file__))
+
+
+def no_share() -> None:
+    """Return None: this process computes whole batches."""
+
+
+share_of_batch: Callable[[], Any] = no_share  # minigrad.distributed sets it: see datasets.batches
+
+
+def draw_rows(draw: Callable[..., Any], rng: np.random.Generator, shape: Any) -> np.ndarray:
+    """Return draw(shape); in one of several processes, its rows of the draw for the whole batch."""
+    share = share_of_batch()
+    if share is None or not shape or shape[0] != share.stop - share.start:
+        return draw(shape)
+    share.draws = crc32(str(rng.bit_generator.state).encode(), share.draws)
+    return draw((share.rows, *shape[1:]))[share.start : share.stop]
 
 
 def user_frame() -> tuple[Any, int]:

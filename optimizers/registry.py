@@ -103,6 +103,8 @@ def name_of(optimizer: Any) -> Any:
 
     Raises ValueError for an optimizer with several groups, or of a class that is not registered.
     """
+    if not getattr(optimizer, "is_saved", True):
+        return name_of(optimizer.inner)
     if len(optimizer.groups) > 1:
         raise ValueError(f"{optimizer!r} has groups of its own")
     names = {cls: name for name, cls in reversed(_registry.items())}

@@ -45,6 +45,7 @@ class Wrapper:
     """
 
     default_inner: ClassVar[str] = "adam"  # for `get` without `inner`
+    is_saved: ClassVar[bool] = True  # False: checkpoints hold the inner optimizer alone
     own_defaults: ClassVar[dict[str, Any]] = {}
     limits: ClassVar[dict[str, Any]] = {}  # name → (least, bound, whether the bound is legal)
 

@@ -12,7 +12,7 @@ from .. import saving
 from ..autograd import Tensor
 from ..functional import elu, softmax
 from ..initializers import zeros
-from ..model import inference_mode
+from ..layer_state import inference_mode
 from ..regularizers import rule_names
 from ..utils import lookup
 from . import activations, backend, constraints, initializers, regularizers

@@ -9,8 +9,8 @@ import numpy as np
 from .. import layers as native
 from .. import losses as native_losses
 from .. import saving
+from ..layer_state import inference_mode
 from ..model import Model as NativeModel
-from ..model import inference_mode
 from ..models import Sequential as NativeSequential
 from ..models import load_model
 from ..training_data import is_stream

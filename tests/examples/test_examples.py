@@ -16,6 +16,7 @@ import pytest
 from problems import PROBLEMS
 
 from minigrad import checkpoint
+from minigrad.__main__ import main as minigrad_command
 from minigrad.datasets import airfoil, mnist
 from minigrad.optimizers import registry
 
@@ -26,6 +27,7 @@ SHORT = {  # arguments for a short run of each example
     "airfoil": ["--epochs", "1"],
     "char_rnn": ["--epochs", "1", "--units", "8", "--sample", "5"],
     "conventions": ["--steps", "20"],
+    "grid_search": ["--epochs", "1", "--workers", "1"],
     "leaky_average": [],
     "linear_regression": ["--steps", "20", "--schedule"],
     "mnist_mlp": ["--epochs", "1", "--hidden", "16"],
@@ -84,7 +86,7 @@ def test_every_program_is_listed_here():
 
 
 @pytest.mark.slow
-@every_example
+@pytest.mark.parametrize("name", sorted(SHORT.keys() - {"grid_search"}))  # it draws nothing
 def test_output_is_the_same_without_matplotlib(name, run, monkeypatch, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     picture = tmp_path / "picture.png"
@@ -357,6 +359,23 @@ def test_conventions_differ_in_their_first_step(run):
         assert formula in out
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:training did not converge")
+def test_a_grid_search_on_dask_workers_gives_the_scores_of_one_process(run):
+    pytest.importorskip("distributed")
+    selection = pytest.importorskip("sklearn.model_selection")
+    from sklearn.datasets import load_digits
+
+    from minigrad.sklearn import MLPClassifier
+
+    out = run("grid_search", "--epochs", "2")
+    x, y = load_digits(return_X_y=True)
+    for solver, lr in ("sgd", 0.1), ("adam", 0.01):
+        model = MLPClassifier((32,), max_iter=2, learning_rate_init=lr, random_state=0)
+        scores = selection.cross_val_score(model.set_params(solver=solver), x / 16, y, cv=3)
+        assert f"{solver:10} {lr:6g}  {scores.mean():.4f} ± {scores.std():.4f}" in out
+
+
 def test_the_zoo_runs_all_plug_ins(run):
     out = run("zoo", "--steps", "2")
     plug_ins = {path.stem for path in (ROOT / "examples" / "optimizers").glob("*.py")}
@@ -403,11 +422,11 @@ def gallery():
     """Return the pictures that README.md shows, and the (command, picture) pairs it gives."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     return re.findall(r"(examples/gallery/\w+\.png)", text), re.findall(
-        r"`python (examples/\w+\.py [^`]*--plot (examples/gallery/\w+\.png))`", text
+        r"`\w+ ((?:examples/\w+\.py|race) [^`]*--plot (examples/gallery/\w+\.png))`", text
     )
 
 
-def test_each_picture_of_the_readme_is_small_and_has_a_command_that_parses(monkeypatch):
+def test_each_picture_of_the_readme_is_small_and_has_a_command_that_parses(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     shown, commands = gallery()
     assert 3 <= len({*shown}) == len(commands)
@@ -415,5 +434,10 @@ def test_each_picture_of_the_readme_is_small_and_has_a_command_that_parses(monke
         content = (ROOT / picture).read_bytes()
         assert content.startswith(b"\x89PNG") and len(content) < 60_000
         script, *args = shlex.split(command)
+        if script == "race":
+            with pytest.raises(SystemExit):
+                minigrad_command(["race", *args, "--workers", "0"])
+            assert "workers must be a positive integer" in capsys.readouterr().err
+            continue
         monkeypatch.setattr(sys, "argv", [script, *args])
         runpy.run_path(str(ROOT / script))["parse"]()
