@@ -52,8 +52,8 @@ def draw(optima: np.ndarray, runs: dict[str, np.ndarray]) -> object:
         weight_ax.plot(run[:, 0], label=name)
         lr_ax.plot(run[:, 1], label=name)
     lr_ax.set_yscale("log")
-    plotting.label(weight_ax, "", "w")
-    plotting.label(lr_ax, "step", "lr / (√v + ε)", legend="")
+    plotting.label(weight_ax, "", "weight w", "The optimum moves after half of the steps")
+    plotting.label(lr_ax, "step", "lr / (√v + ε)", "What multiplies the gradient", legend="")
     return figure
 
 

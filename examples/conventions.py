@@ -47,7 +47,7 @@ def draw(paths: dict[str, np.ndarray]) -> object:
     (ax,) = figure.axes
     for (name, path), dash in zip(paths.items(), ("-", "-", "--", "-", "-", "--")):
         ax.plot(path, dash, label=name)
-    plotting.label(ax, "step", "w (the minimum is at 0)")
+    plotting.label(ax, "step", "w (the minimum is at 0)", "RMSprop as six frameworks define it")
     return figure
 
 

@@ -45,7 +45,7 @@ def draw(gammas: list[float], steps: int) -> object:
     (ax,) = figure.axes
     for gamma in gammas:
         ax.plot(weights(gamma, steps), marker=".", label=f"γ = {gamma:g}")
-    plotting.label(ax, "age k of a gradient (steps)", "weight (1 − γ)·γᵏ")
+    plotting.label(ax, "age k of a gradient (steps)", "weight (1 − γ)·γᵏ", "What v remembers")
     return figure
 
 

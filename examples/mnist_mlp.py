@@ -68,9 +68,9 @@ def draw(history: dict, model: Sequential, images: np.ndarray, labels: np.ndarra
         predictions = np.argmax(model(flatten(images)).data, axis=1)
     shown = np.append(np.arange(24), np.flatnonzero(predictions != labels)[:6])
     figure = plotting.figure(1, 3, (10.5, 3.2))
-    plotting.epochs(history, figure.axes[:2])
+    plotting.epochs(history, figure.axes[:2], held_out="test")
     draw_images(figure.axes[2], images[shown], labels[shown], predictions[shown])
-    figure.axes[2].set_title("24 test digits, then 6 mistakes")
+    figure.axes[2].set_title("24 test digits; mistakes: guess ≠ label", fontsize=10)
     return figure
 
 

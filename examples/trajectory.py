@@ -89,13 +89,19 @@ def minimize(problem: Problem, start: tuple, steps: int, optimizer: str, **hyper
     return np.array(path)
 
 
+def in_words(text: str) -> str:
+    """Return "adagrad:lr=2.0,eps_in_sqrt=True" as "adagrad, lr 2.0, ε inside the root"."""
+    words = text.replace("eps_in_sqrt=True", "ε inside the root").replace("eps=", "ε=")
+    return words.replace(":", ", ").replace(",", ", ").replace("  ", " ").replace("=", " ")
+
+
 def draw(problem: Problem, paths: dict[str, np.ndarray]) -> object:
     figure = plotting.figure(size=(6.4, 4.8))
     (ax,) = figure.axes
     draw_contours(ax, problem, problem.view, problem.minima)
     for name, path in paths.items():
-        draw_path(ax, path, name)
-    plotting.label(ax, "x₁", "x₂", f"{problem.f.__name__}: start ○, end ■", legend="below")
+        draw_path(ax, path, in_words(name))
+    plotting.label(ax, "x₁", "x₂", f"{problem.f.__name__}: from ○ to ■", legend="below")
     return figure
 
 

@@ -76,18 +76,21 @@ def save(figure: Figure, path: str | Path) -> None:
         small.save(path, optimize=True)
 
 
-def epochs(history: Mapping[str, Sequence[float]], axes: Sequence[Any] = ()) -> Figure:
+def epochs(
+    history: Mapping[str, Sequence[float]], axes: Sequence[Any] = (), held_out: str = "validation"
+) -> Figure:
     """Plot each quantity per epoch, with its validation curve dashed; return the figure.
 
     history: lists by name, such as loss, val_loss, accuracy, as in `fit(…).history`.
     axes: one Axes for each quantity; by default those of a new figure.
+    held_out: what the legend calls the curves of val_….
     """
     names = [name for name in history if name != "lr" and not name.startswith("val_")]
     if not names:
         raise ValueError("plot: the history is empty, so there is nothing to plot; call fit first")
     panels: list[Any] = list(axes or figure(1, len(names)).axes)
     for ax, name in zip(panels, names):
-        for key, curve, dash in ((name, "training", "-"), (f"val_{name}", "validation", "--")):
+        for key, curve, dash in ((name, "training", "-"), (f"val_{name}", held_out, "--")):
             if values := history.get(key):
                 x = range(1, len(values) + 1)
                 ax.plot(x, values, dash, marker="o", markersize=4, label=curve)

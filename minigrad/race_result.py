@@ -101,6 +101,8 @@ class RaceResult:
             at = ", ".join(f"{name} {x:.4g}" for name, x in self.best(label).items())
             if diverged := int(np.isinf(self.final(label)).sum()):
                 at += f"; {diverged} trials diverged"
+            if count > 1 and self.best_index(label) in (0, count - 1):
+                at += "; the best lr is at the edge: try others beyond it"
             lines.append(f"{label:{width}}  {middle:.4g} ({low:.4g} … {high:.4g}) at {at}")
         for better, worse, d, half in self.differences():
             verdict = "larger than the seeds' spread" if d > half else "within it"
