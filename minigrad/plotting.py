@@ -122,7 +122,8 @@ def race(result: Any) -> Figure:
     label(by_time, "share of the training", "loss", "Each at its best configuration", legend="")
     label(by_budget, "number of configurations tried", "best final loss to expect", "Tuning budget")
     by_lr.set_xscale("log")
-    if all(loss > 0 for losses in result.losses.values() for loss in losses):
+    losses = [loss for run in result.losses.values() for loss in run if loss < inf]
+    if losses and min(losses) > 0 and result.start() < inf:
         for ax in made.axes:
             ax.set_yscale("log")
             ax.set_ylim(top=1.1 * result.start())

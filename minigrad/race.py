@@ -13,28 +13,36 @@ import multiprocessing
 import os
 import platform
 import random
+import re
 import threading
 import time
+import traceback
 import uuid
 from ast import literal_eval
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from .autograd import no_grad
-from .checkpoint import POSIX, locked_folder
+from .checkpoint import POSIX
 from .datasets import batches, mnist
 from .functional import cross_entropy
 from .layers import Dense
 from .models import Sequential
 from .optimizers import get
 from .race_result import Hyper, RaceResult, Trial
-from .race_workers import one_blas_thread, open_places, run
-from .utils import positive_int, run_file
+from .race_workers import MAIN_GUARD, TrialError, one_blas_thread, open_places, run
+from .utils import is_finite_number, lookup, positive_int, run_file
+
+if POSIX:
+    import fcntl
+
+BUSY: set[Path] = set()  # the folders that races of this process write into
 
 # ---- A training ----
 
@@ -94,8 +102,8 @@ def race(train: Callable[..., Iterator[float]],
     lrs: a grid; or with draws=n (low, high), from which n values are drawn, evenly in log(lr).
     seeds: how many, or which.
     search: with draws, further hyperparameters: {"eps": (1e-10, 1e-4)} draws like lr, and
-        {"momentum": lambda rng: 1 - 10 ** rng.uniform(-3, 0)} calls the function. Optimizers that
-        have no such hyperparameter leave it out.
+        {"rho": lambda rng: 1 - 10 ** rng.uniform(-3, 0)} calls the function. Optimizers that have
+        no such hyperparameter leave it out.
     load(): returns the data. Each worker calls it once; trials cannot write into its arrays.
     executor: "local" (or None), "processes", "dask", "mpi", the address "tcp://…" of a Dask
         scheduler, or anything with submit. Other processes must be able to import the functions.
@@ -107,8 +115,9 @@ def race(train: Callable[..., Iterator[float]],
     Results do not depend on the executor, the number of workers or their order. On processors of
     one kind they have the same bits: each trial uses one BLAS thread. Without threadpoolctl
     "local" runs in a process of its own for this reason. A worker that dies costs its trial one
-    retry; then the trial is lost. The result names it, and the next call tries it again.
-    If the executor breaks, RuntimeError says so, and the next call goes on.
+    retry, at the end and alone; then the trial is lost. The result names it, and the next call
+    tries it again. If the executor breaks, RuntimeError says so, and the next call goes on. After a
+    SIGKILL the workers of a pool of your own can live on: end them.
 
     >>> import tempfile
     >>> def bowl(optimizer, seed, data):
@@ -126,22 +135,24 @@ def race(train: Callable[..., Iterator[float]],
 
     The protocol follows Schmidt et al. 2021 (arXiv 2007.01547).
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker imports this
-        raise RuntimeError('race: write the call below `if __name__ == "__main__":`')
-    by_name = {} if isinstance(optimizers, Mapping) else {
-        text: functools.partial(make_optimizer, text) for text in optimizers}  # fmt: skip
-    makers: Mapping[str, Callable[..., Any]] = by_name or optimizers  # type: ignore[assignment]
-    seeds = list(range(positive_int("race: seeds", seeds)) if np.ndim(seeds) == 0 else seeds)  # type: ignore[arg-type]
-    if not makers or not seeds or len({*seeds}) < len(seeds):
-        raise ValueError(f"race: optimizers and seeds, each once, are required; received {seeds}")
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError(f"race: {MAIN_GUARD}")
+    makers = makers_of(optimizers)
+    seeds = seeds_of(seeds)
     drawn = choices(lrs, draws, search or {})
-    result = RaceResult(describe(train), {k: legal(f, drawn) for k, f in makers.items()}, seeds)
+    legal_choices = {label: legal(make, drawn) for label, make in makers.items()}
+    for name in search or {}:
+        if not any(name in hyper for rows in legal_choices.values() for hyper in rows):
+            known = {key: key for make in makers.values() for key in make().defaults}
+            lookup("hyperparameter in search", name, known)
+    result = RaceResult(describe(train), legal_choices, seeds)
     rows = [row for label in makers for row in result.trials(label)]
     folder = Path(out)
     with ExitStack() as stack:
         places = stack.enter_context(open_places(executor, workers, sum(map(len, rows))))
         stack.enter_context(alone_in(folder))
-        read(folder / "results.jsonl", result)
+        result.losses = read(folder / "results.jsonl", result.train, {t for r in rows for t in r})
+        cut_half_a_line(folder / "times.jsonl")
         todo = [trial for column in zip(*rows) for trial in column if trial not in result.losses]
         call = functools.partial(run_trial, train, load, uuid.uuid4().hex)
         bar = stack.enter_context(tqdm(total=len(todo), desc="race", unit="trial", disable=None))
@@ -162,19 +173,53 @@ def race(train: Callable[..., Iterator[float]],
 def alone_in(folder: Path) -> Iterator[None]:
     """Make the folder; refuse a second race in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        if POSIX:
-            try:
-                stack.enter_context(locked_folder(folder, alone=True))
-            except BlockingIOError as error:
-                raise RuntimeError(f"race: another race is writing into {folder}") from error
-        yield
+    problem = f"race: another race is writing into {folder}"
+    if folder.resolve() in BUSY:
+        raise RuntimeError(problem)
+    BUSY.add(folder.resolve())
+    try:
+        with open(folder / "lock", "w") as file:
+            if POSIX:
+                try:
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with this process
+                except (BlockingIOError, PermissionError) as error:
+                    raise RuntimeError(problem) from error
+            yield
+    finally:
+        BUSY.remove(folder.resolve())
+
+
+def makers_of(optimizers: Any) -> dict[str, Callable[..., Any]]:
+    """Return a function for each optimizer, which makes it from hyperparameters."""
+    if isinstance(optimizers, str):
+        optimizers = [optimizers]
+    if isinstance(optimizers, Mapping):
+        makers = dict(optimizers)
+    else:
+        texts = [*optimizers]
+        if not all(isinstance(text, str) for text in texts):
+            how = 'write names such as "sgd:momentum=0.9", or a mapping {"my label": SGD}'
+            raise TypeError(f"race: optimizers: {how}; received {texts!r:.80}")
+        makers = {text: functools.partial(make_optimizer, text) for text in texts}
+    if not makers:
+        raise ValueError("race: at least one optimizer is required")
+    return makers
+
+
+def seeds_of(seeds: Any) -> list[int]:
+    """Return the seeds, as integers of at least 0, each once."""
+    numbers = [*(range(positive_int("race: seeds", seeds)) if np.ndim(seeds) == 0
+                 and not isinstance(seeds, Iterable) else seeds)]  # fmt: skip
+    is_legal = [isinstance(n, int | np.integer) and n >= 0 for n in numbers]
+    if not numbers or not all(is_legal) or len({*numbers}) < len(numbers):
+        raise ValueError(f"race: different seeds, integers of at least 0, are required: {seeds!r}")
+    return [int(n) for n in numbers]
 
 
 def make_optimizer(text: str, plugin: str | None = None, **hyper: Any) -> Any:
     """Make the optimizer that "sgd:momentum=0.9" describes; plugin: a file that registers it."""
     if plugin:
-        run_file(plugin)
+        run_once(plugin)
     name, _, options = text.partition(":")
     try:
         pairs = [option.split("=") for option in options.split(",") if option]
@@ -187,21 +232,24 @@ def make_optimizer(text: str, plugin: str | None = None, **hyper: Any) -> Any:
 
 
 def choices(lrs: Sequence[float], draws: int | None, search: Mapping[str, Any]) -> list[Hyper]:
-    """Return the grid, or the draws; a larger number of draws begins with the same ones."""
-    if np.ndim(lrs) != 1 or not len(lrs) or not all(0 < lr < math.inf for lr in lrs):
-        raise ValueError(f"race: lrs must be numbers above 0, received {lrs!r}")
+    """Return the grid, or the draws; a larger number of draws contains the same ones."""
+    if np.ndim(lrs) != 1 or not all(map(is_finite_number, lrs)) or not np.all(np.array(lrs) > 0):
+        raise ValueError(f"race: lrs must be a list of numbers above 0, received {lrs!r}")
     if draws is None:
-        if search:
-            raise ValueError("race: search needs draws=n and lrs=(low, high)")
+        if search or not len(lrs):
+            raise ValueError("race: lrs is empty, or search lacks draws=n and lrs=(low, high)")
         return [{"lr": float(lr)} for lr in sorted({*lrs})]
+    if "lr" in search:
+        raise ValueError("race: give the range of lr by lrs=(low, high), not by search")
     found: list[Hyper] = [{} for _ in range(positive_int("race: draws", draws))]
     for number, hyper in enumerate(found):
         rng = np.random.default_rng(number)
         for name, limits in {"lr": tuple(lrs), **search}.items():
-            if not callable(limits) and not (len(limits) == 2 and 0 < limits[0] < limits[1]):
+            is_range = np.shape(limits) == (2,) and all(map(is_finite_number, limits))
+            if not callable(limits) and not (is_range and 0 < limits[0] < limits[1]):
                 raise ValueError(f"race: {name} needs (low, high) above 0, received {limits!r}")
             value = limits(rng) if callable(limits) else np.exp(rng.uniform(*np.log(limits)))
-            hyper[name] = value if isinstance(value, int) else float(value)
+            hyper[name] = value.item() if isinstance(value, np.generic) else value
     return sorted(found, key=lambda hyper: hyper["lr"])
 
 
@@ -214,12 +262,18 @@ def legal(make: Callable[..., Any], drawn: list[Hyper]) -> list[Hyper]:
     return found
 
 
-def describe(train: Any) -> str:
-    """Return a function's name, with the arguments that functools.partial has fixed."""
-    if isinstance(train, functools.partial):
-        fixed = [repr(x) for x in train.args] + [f"{k}={x!r}" for k, x in train.keywords.items()]
-        return f"{describe(train.func)}({', '.join(fixed)})"
-    return f"{train.__module__}.{train.__qualname__}"
+def describe(value: Any) -> str:
+    """Return a function's name, with the arguments that functools.partial has fixed.
+
+    The same call gives the same text in another process: it has no addresses.
+    """
+    if isinstance(value, functools.partial):
+        fixed = [*map(describe, value.args)]
+        fixed += [f"{name}={describe(x)}" for name, x in value.keywords.items()]
+        return f"{describe(value.func)}({', '.join(fixed)})"
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def as_line(result: RaceResult, trial: Trial) -> dict[str, Any]:
@@ -238,23 +292,31 @@ def append(path: Path, content: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def read(path: Path, result: RaceResult) -> None:
-    """Read the trials of an earlier call; cut off half a line at the end."""
+def cut_half_a_line(path: Path) -> bytes:
+    """Cut off what a killed race left behind the last line; return the rest."""
     raw = path.read_bytes() if path.exists() else b""
     whole = raw[: raw.rfind(b"\n") + 1]
-    for number, text in enumerate(whole.splitlines(), start=1):
+    if whole != raw:
+        os.truncate(path, len(whole))
+    return whole
+
+
+def read(path: Path, train: str, known: set[Trial]) -> dict[Trial, list[float]]:
+    """Return the losses of these trials from an earlier call; leave others aside."""
+    found = {}
+    for number, text in enumerate(cut_half_a_line(path).splitlines(), start=1):
         try:
             line = json.loads(text)
             trial = line["optimizer"], json.dumps(line["hyper"]), line["seed"]
-            result.losses[trial] = line["losses"] + [math.inf] * line["diverged"]
-            train = line["train"]
+            losses, other = line["losses"] + [math.inf] * line["diverged"], line["train"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"race: {path}, line {number}, is damaged: {text!r:.60}") from error
-        if train != result.train:
+        if other != train:
             how = "give another folder with out=…"
-            raise FileExistsError(f"race: {path} is of {train}, not of {result.train}; {how}")
-    if whole != raw:
-        os.truncate(path, len(whole))
+            raise FileExistsError(f"race: {path} is of {other}, not of {train}; {how}")
+        if trial in known:
+            found[trial] = losses
+    return found
 
 
 # ---- One trial, in a worker ----
@@ -267,36 +329,58 @@ def run_trial(train: Callable[..., Any], load: Callable[[], Any] | None, race_id
               make: Callable[..., Any], trial: Trial) -> dict[str, Any]:  # fmt: skip
     """Run one training; return its losses, its seconds, and the worker."""
     _, hyper, seed = trial
-    losses: list[float] = []
     with ONE_AT_A_TIME, one_blas_thread(), np.errstate(all="ignore"):
         if race_id not in LOADED:
             LOADED.clear()
             LOADED[race_id] = read_only(load()) if load else None
+        start, before = time.perf_counter(), (random.getstate(), np.random.get_state())
         random.seed(seed)  # for code that takes its randomness from elsewhere
         np.random.seed(seed % 2**32)
-        start = time.perf_counter()
         try:
-            for loss in train(make(**json.loads(hyper)), seed, LOADED[race_id]):
-                losses.append(float(loss.item() if hasattr(loss, "item") else loss))
-                if not math.isfinite(losses[-1]):
-                    break
-        except (FloatingPointError, OverflowError):
-            losses.append(math.inf)
+            losses = losses_of(train(make(**json.loads(hyper)), seed, LOADED[race_id]))
+        except Exception as error:  # a training can raise anything
+            lines = "".join(traceback.format_exception(error))
+            raise TrialError(f"{type(error).__name__}: {error}\n{lines}") from None
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
         seconds = round(time.perf_counter() - start, 3)
-    if not losses:
-        raise ValueError("the training must yield at least one loss")
-    if not math.isfinite(losses[-1]):
-        losses[-1] = math.inf
     return {"losses": losses, "seconds": seconds, "worker": f"{platform.node()}:{os.getpid()}"}
+
+
+def losses_of(training: Iterable[Any]) -> list[float]:
+    """Return the losses of a training; if it diverges, they end with inf."""
+    if not isinstance(training, Iterable):
+        how = "write `yield loss`, not `return loss`"
+        raise TypeError(f"a training must yield losses: {how}; received {training!r:.60}")
+    losses: list[float] = []
+    try:
+        for loss in training:
+            losses.append(float(loss.item() if hasattr(loss, "item") else loss))
+            if not math.isfinite(losses[-1]):
+                losses[-1] = math.inf
+                break
+    except (FloatingPointError, OverflowError):
+        losses.append(math.inf)
+    if not losses:
+        raise ValueError("a training must yield at least one loss")
+    return losses
+
+
+@functools.cache
+def run_once(file: str) -> ModuleType:
+    return run_file(file)
 
 
 def call_in_file(file: str, name: str, *args: Any) -> Any:
     """Call a function of a Python file; unlike the function itself, this can be pickled."""
-    return getattr(run_file(file), name)(*args)
+    return getattr(run_once(file), name)(*args)
 
 
 def read_only(data: Any) -> Any:
-    """Return data with views of its arrays that cannot be written; looks into tuples and lists."""
+    """Return data with views of its arrays that cannot be written, in tuples, lists, dicts too."""
+    if type(data) is dict:
+        return {key: read_only(item) for key, item in data.items()}
     if type(data) in (tuple, list):
         return type(data)(map(read_only, data))
     if isinstance(data, np.ndarray):

@@ -61,7 +61,7 @@ class RaceResult:
 
     def start(self) -> float:
         """Return the median of the first losses of all trials."""
-        return float(np.median([run[0] for run in self.losses.values()] or [math.inf]))
+        return float(np.median([run[0] for run in self.losses.values()] or [math.nan]))
 
     def expected_best(self, label: str) -> np.ndarray:
         """Return E[lowest median of n configurations] for n = 1, 2, …, N, drawn with replacement.
@@ -85,7 +85,8 @@ class RaceResult:
         """
         final = {label: self.final(label)[self.best_index(label)] for label in self.choices}
         found, n = [], len(self.seeds)
-        for a, b in itertools.combinations(sorted(final, key=lambda k: np.mean(final[k])), 2):
+        order = sorted(final, key=lambda label: np.nan_to_num(np.mean(final[label]), nan=math.inf))
+        for a, b in itertools.combinations(order, 2):
             if n > 1 and np.all(np.isfinite(final[a] + final[b])):
                 d = final[b] - final[a]
                 half = stdtrit(n - 1, 0.975) * d.std(ddof=1) / n**0.5
@@ -94,13 +95,15 @@ class RaceResult:
 
     def __str__(self) -> str:
         count, width = len(next(iter(self.choices.values()))), max(map(len, self.choices))
-        lines = [f"{self.train}, {count} configurations with {len(self.seeds)} seeds each"]
+        lines = [f"{self.train}; configurations: {count}, seeds of each: {len(self.seeds)}"]
         lines += [f"{'':{width}}  median of the final losses (quartiles) at the best configuration"]
         best = {label: self.quartiles(label)[self.best_index(label)] for label in self.choices}
-        for label, (low, middle, high) in sorted(best.items(), key=lambda item: item[1][1]):
+        order = sorted(best, key=lambda label: np.nan_to_num(best[label][1], nan=math.inf))
+        for label in order:
+            low, middle, high = best[label]
             at = ", ".join(f"{name} {x:.4g}" for name, x in self.best(label).items())
             if diverged := int(np.isinf(self.final(label)).sum()):
-                at += f"; {diverged} trials diverged"
+                at += f"; diverged: {diverged}"
             if count > 1 and self.best_index(label) in (0, count - 1):
                 at += "; the best lr is at the edge: try others beyond it"
             lines.append(f"{label:{width}}  {middle:.4g} ({low:.4g} … {high:.4g}) at {at}")

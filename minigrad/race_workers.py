@@ -5,12 +5,20 @@ In reading order: the loop over the trials, the places, one BLAS thread.
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)  # fmt: skip
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from importlib.util import find_spec
 from typing import Any
@@ -20,33 +28,61 @@ from .utils import positive_int
 
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
 INSTALL = 'pip install "minigrad[distributed]"'
+MAIN_GUARD = 'write the call below `if __name__ == "__main__":`, because workers import the file'
 
 
 def run(call: Callable[..., Any], makers: Mapping[str, Any], todo: Sequence[Trial],
         places: list[Any]) -> Iterator[tuple[Trial, dict[str, Any] | None]]:  # fmt: skip
-    """Yield each trial with its outcome, or None if it is lost. A place runs one at a time."""
-    waiting, deaths = deque(todo), Counter[Trial]()
-    running: dict[Future, tuple[Any, Trial]] = {}
-    while waiting or running:
-        while waiting and places:
-            place, trial = places.pop(), waiting.popleft()
-            running[place.submit(call, makers[trial[0]], trial)] = place, trial
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            place, trial = running.pop(future)
-            places.append(place)
-            error = future.exception()
-            died = isinstance(place, Worker) and isinstance(error, BrokenExecutor)
-            deaths[trial] += died
-            if died and deaths[trial] == 1:
-                waiting.append(trial)
-            elif died or type(error).__name__ == "KilledWorker":  # Dask has retried it
-                yield trial, None
-            elif error:
-                problem = f"the trial {trial} raised {type(error).__name__}: {error}"
+    """Yield each trial with its outcome, or None if it is lost. A place runs one at a time.
+
+    If a worker dies, its trial runs again at the end, alone: another one may be the cause.
+    """
+    waiting, suspects = deque(todo), deque[Trial]()
+    running: dict[Future, tuple[Any, Trial, bool]] = {}
+    try:
+        while waiting or suspects or running:
+            is_alone = not waiting and not running
+            ready = suspects if is_alone else waiting
+            while places and ready and not (is_alone and running):
+                place, trial = places.pop(), ready.popleft()
+                running[place.submit(call, makers[trial[0]], trial)] = place, trial, is_alone
+            failed = None
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                place, trial, was_alone = running.pop(future)
+                places.append(place)
+                error = error_of(future)
+                if error is None:
+                    yield trial, future.result()
+                elif not is_death(place, error):
+                    failed = trial, error
+                elif was_alone:
+                    yield trial, None
+                else:
+                    suspects.append(trial)
+            if failed:
+                trial, error = failed
+                kind = "" if isinstance(error, TrialError) else f"{type(error).__name__}: "
                 how = "the finished trials are saved, and the same call goes on"
-                raise RuntimeError(f"race: {problem}; {how}") from error
-            else:
-                yield trial, future.result()
+                raise RuntimeError(f"race: {how}; the trial {trial}: {kind}{error}") from error
+    finally:
+        for future in running:
+            future.cancel()
+
+
+class TrialError(Exception):
+    """What a training raised, as a text: not every exception can travel to another process."""
+
+
+def error_of(future: Future) -> BaseException | None:
+    try:
+        return future.exception()
+    except CancelledError as error:  # the scheduler is gone
+        return error
+
+
+def is_death(place: Any, error: BaseException) -> bool:
+    own = isinstance(place, Worker) and isinstance(error, BrokenExecutor)
+    return own or type(error).__name__ == "KilledWorker"  # Dask's
 
 
 class Here:
@@ -68,21 +104,33 @@ class Worker:
     pid = 0
 
     def submit(self, call: Callable[..., Any], *args: Any) -> Future:
+        try:
+            pickled = pickle.dumps((call, args))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            how = "define the functions at the top of a file, so that a process can import them"
+            problem = f"{how}, or install threadpoolctl for the executor 'local' ({error})"
+            raise TypeError(f"race: {problem}") from error
         if self.pool:
             with suppress(BrokenExecutor):
-                return self.pool.submit(call, *args)
-        spawn = multiprocessing.get_context("spawn")
-        self.pool = ProcessPoolExecutor(1, spawn, start_worker)
+                return self.pool.submit(call_pickled, pickled)
+        self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), start_worker)
         try:
             self.pid = self.pool.submit(os.getpid).result()
         except BrokenExecutor as error:
-            raise RuntimeError("race: a worker process ended at its start") from error
-        return self.pool.submit(call, *args)
+            problem = f"a worker process ended at its start, see above; {MAIN_GUARD}"
+            raise RuntimeError(f"race: {problem}") from error
+        return self.pool.submit(call_pickled, pickled)
 
     def close(self) -> None:
         for child in multiprocessing.active_children():
             if child.pid == self.pid:
                 child.terminate()
+
+
+def call_pickled(pickled: bytes) -> Any:
+    """Call the function: if it cannot be imported here, that is an error like others."""
+    call, args = pickle.loads(pickled)
+    return call(*args)
 
 
 def start_worker() -> None:
@@ -99,7 +147,8 @@ def end_with_parent() -> None:
 @contextmanager
 def open_places(executor: Any, workers: int | None, trials: int) -> Iterator[list[Any]]:
     """Yield the places of an executor: as many trials run at once."""
-    count = min(positive_int("race: workers", workers or os.cpu_count()), max(trials, 1))
+    count = cores() if workers is None else positive_int("race: workers", workers)
+    count = min(count, max(trials, 1))
     package = "mpi4py" if executor == "mpi" else "distributed"
     if executor in ("mpi", "dask") and not find_spec(package):
         raise ImportError(f"race: the executor {executor!r} needs {package}: {INSTALL}")
@@ -107,23 +156,37 @@ def open_places(executor: Any, workers: int | None, trials: int) -> Iterator[lis
         if not isinstance(executor, str | None):
             if not hasattr(executor, "submit"):
                 raise TypeError(f"race: an executor needs submit; received {executor!r}")
-            yield [executor] * trials
+            yield [executor] * max(trials, 1)
         elif executor == "mpi":
             from mpi4py import MPI
             from mpi4py.futures import MPIPoolExecutor
 
-            if MPI.COMM_WORLD.size < 2 or "mpi4py.futures" not in sys.orig_argv:
+            world = MPI.COMM_WORLD
+            if world.size < 2 or "mpi4py.futures" not in sys.orig_argv:
                 how = "mpiexec -n 3 python -m mpi4py.futures PROGRAM"
                 raise RuntimeError(f"race: for two workers under MPI, start it with {how}")
+            if world.rank:
+                raise RuntimeError(f"race: {MAIN_GUARD}")
+            count = world.size - 1 if workers is None else count
             yield [stack.enter_context(MPIPoolExecutor(count))] * count
         elif executor == "dask" or str(executor).startswith("tcp://"):
+            import dask
             from distributed import Client, LocalCluster
 
-            own = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None}
-            cluster = executor if executor != "dask" else stack.enter_context(LocalCluster(**own))
+            cluster = executor
+            if executor == "dask":  # race itself runs a trial again if its worker has died
+                stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
+                own = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None}
+                try:
+                    cluster = stack.enter_context(LocalCluster(**own))
+                except RuntimeError as error:
+                    raise RuntimeError(f"race: Dask cannot start; {MAIN_GUARD}") from error
             client = stack.enter_context(Client(cluster))
-            yield [client.get_executor(pure=False)] * sum(client.nthreads().values())
-        elif executor in (None, "local") and find_spec("threadpoolctl"):
+            places = [client.get_executor(pure=False)] * sum(client.nthreads().values())
+            if not places:
+                raise RuntimeError(f"race: the scheduler {executor} has no workers; start some")
+            yield places
+        elif executor in (None, "local") and (find_spec("threadpoolctl") or has_one_thread()):
             yield [Here()]
         elif executor in (None, "local", "processes"):
             places = [Worker() for _ in range(count if executor == "processes" else 1)]
@@ -134,6 +197,13 @@ def open_places(executor: Any, workers: int | None, trials: int) -> Iterator[lis
         else:
             known = "local, processes, dask, mpi, tcp://HOST:PORT, or an object with submit"
             raise ValueError(f"race: an executor is one of {known}; received {executor!r}")
+
+
+def cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextmanager
@@ -150,13 +220,17 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def has_one_thread() -> bool:
+    return any(os.environ.get(name) == "1" for name in ONE_THREAD)
+
+
 def one_blas_thread() -> AbstractContextManager[Any]:
     """Let matrix products use one thread: another number of threads gives other bits."""
     if find_spec("threadpoolctl"):
         from threadpoolctl import threadpool_limits
 
         return threadpool_limits(1)
-    if all(os.environ.get(name) != "1" for name in ONE_THREAD):
+    if not has_one_thread():
         how = f"{INSTALL}, or set OPENBLAS_NUM_THREADS=1 before Python starts"
         raise ImportError(f"one BLAS thread a trial needs threadpoolctl: {how}")
     return nullcontext()
