@@ -90,22 +90,31 @@ class batches:  # lower-case like `range`: an iterable with a length
     def __iter__(self) -> Iterator[Any]:
         n = len(self.arrays[0])
         order = None if self.rng is None else self.rng.permutation(n)
-        samples = [array[:: n // 100 + 1].tobytes() for array in self.arrays if self.ranks > 1]
-        checksum = crc32(b"".join(samples))
+        shares, before = self.shares(order), current_share.get()
+        try:
+            for start in range(0, n, self.batch_size):
+                self.rows = min(self.batch_size, n - start)
+                rows = slice(start, start + self.rows)
+                if self.ranks > 1:
+                    share = next(shares)
+                    rows = slice(start + share.start, start + share.stop)
+                if order is None:
+                    batch = [array[rows] for array in self.arrays]
+                else:
+                    batch = [array.take(order[rows], axis=0) for array in self.arrays]
+                if self.ranks > 1:
+                    current_share.set(share)
+                yield tuple(batch) if len(batch) > 1 else batch[0]
+        finally:
+            if self.ranks > 1:
+                current_share.set(before)
+
+    def shares(self, order: np.ndarray | None) -> Iterator[Share]:
+        """Yield this process's share of each batch."""
+        n, arrays = len(self.arrays[0]), [a for a in self.arrays if not a.dtype.hasobject]
+        checksum = crc32(b"".join(array[:: n // 100 + 1].tobytes() for array in arrays))
         for start in range(0, n, self.batch_size):
-            self.rows = min(self.batch_size, n - start)
-            rows = slice(start, start + self.rows)
-            if self.ranks > 1:
-                chosen = str(rows).encode() if order is None else order[rows].data
-                checksum = crc32(chosen, checksum)
-                share = Share.of(self.rank, self.ranks, self.rows, checksum)
-                rows = slice(start + share.start, start + share.stop)
-            if order is None:
-                batch = [array[rows] for array in self.arrays]
-            else:
-                batch = [array.take(order[rows], axis=0) for array in self.arrays]
-            if self.ranks > 1:
-                current_share.set(share)
-            yield tuple(batch) if len(batch) > 1 else batch[0]
-        if self.ranks > 1:
-            current_share.set(None)
+            stop = min(start + self.batch_size, n)
+            chosen = f"{start}".encode() if order is None else order[start:stop].data
+            checksum = crc32(chosen, checksum)
+            yield Share.of(self.rank, self.ranks, stop - start, checksum)

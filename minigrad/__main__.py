@@ -4,9 +4,12 @@ One function a subcommand. Exit status: 0 all checks passed, 1 a check failed or
 is lost, 2 the command could not run.
 """
 
+import json
+import os
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from pkgutil import resolve_name
 from traceback import extract_tb, print_exc
@@ -95,7 +98,7 @@ def run_race(parser: Parser, argv: list[str]) -> int:
     add = parser.add_argument
     add("--optimizers", nargs="+", default=names, metavar="NAME:HYPER=X,…", help=" ".join(names))
     about = "learning rates (nine from 1e-4 to 1); with --draws the lowest and the highest"
-    add("--lrs", nargs="+", type=float, default=grid, metavar="LR", help=about)
+    add("--lrs", nargs="+", type=float, metavar="LR", help=about)
     add("--draws", type=int, help="draw so many configurations at random, evenly in log(lr)")
     about = "with --draws: draw another hyperparameter, too, evenly in its logarithm"
     add("--search", nargs="+", type=search_range, default=[], metavar="NAME=LOW:HIGH", help=about)
@@ -124,16 +127,18 @@ def run_race(parser: Parser, argv: list[str]) -> int:
         hidden=positive_int("--hidden", args.hidden),
         batch_size=positive_int("--batch-size", args.batch_size),
     )  # fmt: skip
+    file, _, name = (args.train or "").rpartition(":")
+    if (args.train or args.load) and not file.endswith(".py"):
+        parser.error("write --train FILE.py:NAME; --load names another function of this file")
     if args.train:
-        find_function(args.train)
-        file, _, name = args.train.rpartition(":")
-        train = partial(race.call_in_file, file, name)
-        load = partial(race.call_in_file, file, args.load) if args.load else None
-    if args.load:
-        find_function(f"{file if args.train else ''}:{args.load}")
+        for function in filter(None, (name, args.load)):
+            find_function(f"{file}:{function}")
+        call = partial(partial, race.call_in_file, str(Path(file).resolve()))
+        train, load = call(name), call(args.load) if args.load else None
+    lrs = args.lrs or ([grid[0], grid[-1]] if args.draws else grid)
     makers = {text: partial(race.make_optimizer, text, args.plugin) for text in args.optimizers}
     result = race.race(
-        train, makers, args.lrs, args.seeds, args.executor, load=load, draws=args.draws,
+        train, makers, lrs, args.seeds, args.executor, load=load, draws=args.draws,
         search=dict(args.search), workers=args.workers, out=args.out,
     )  # fmt: skip
     print(result)
@@ -146,7 +151,76 @@ def run_race(parser: Parser, argv: list[str]) -> int:
     return 1 if result.lost else 0
 
 
-COMMANDS = {"gradcheck": run_gradcheck, "conformance": run_conformance, "race": run_race}
+def run_grade(parser: Parser, argv: list[str]) -> int:
+    """Grade submissions of an optimizer: points, and what is wrong in a sentence."""
+    from .optimizers.tools.grade import (
+        MEGABYTES,
+        SECONDS,
+        Report,
+        check_arguments,
+        grade,
+        skeleton,
+    )  # fmt: skip
+    from .optimizers.tools.task_rules import TASKS
+
+    parser.epilog = (
+        "Each submission runs in a process of its own with limits, so that an endless loop or a "
+        "crash is a finding and does not end the grader. This is no sandbox: it does not stop a "
+        "program that means harm. Run submissions of strangers in a container."
+    )
+    add = parser.add_argument
+    add("files", nargs="*", metavar="FILE.py", help="submissions")
+    add("--task", choices=TASKS, required=True, help="the function that a submission defines")
+    about = "a student's number, which draws the switches of the rule; name: that in the file name"
+    add("--variant", metavar="ID", help=about)
+    add("--skeleton", action="store_true", help="print the file that a student fills in")
+    about = "write Gradescope's results.json; for several submissions a folder, one file for each"
+    add("--json", type=Path, metavar="PATH", help=about)
+    add("--seconds", type=float, default=SECONDS, help=f"time of a submission ({SECONDS})")
+    about = f"memory of a submission in MB, on Linux ({MEGABYTES})"
+    add("--memory", type=int, default=MEGABYTES, help=about)
+    add("--jobs", type=int, default=os.cpu_count(), help="submissions at once (number of cores)")
+    args = parser.parse_args(argv)
+
+    check_arguments(args.task, args.variant, args.seconds, args.memory)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")  # the equations have letters of many alphabets
+    if args.skeleton:
+        print(skeleton(args.task, args.variant), end="")
+        return 0
+    if not args.files:
+        parser.error("write the files to grade, or --skeleton")
+    if missing := [file for file in args.files if not Path(file).is_file()]:
+        parser.error(f"there is no file {', '.join(missing)}")
+    results = dict.fromkeys(args.files, args.json)
+    if args.json and len(args.files) > 1:
+        args.json.mkdir(parents=True, exist_ok=True)
+        results = {file: args.json / f"{Path(file).stem}.json" for file in args.files}
+    if args.json and len({*results.values()}) < len(args.files):
+        parser.error("--json: two files have the same name; rename one, or grade them apart")
+    if args.json and not (args.json.is_dir() or args.json.parent.is_dir()):
+        parser.error(f"--json: there is no folder {args.json.parent}")
+
+    def grade_one(file: str) -> Report:
+        variant = Path(file).stem if args.variant == "name" else args.variant
+        try:
+            return grade(file, args.task, variant, seconds=args.seconds, megabytes=args.memory)
+        except Exception as error:  # a submission must not end the grading of the others
+            problem = f"It cannot be graded: {type(error).__name__}: {error}"
+            return Report(file, args.task, [("graded", 0, 1)], [problem])
+
+    with ThreadPoolExecutor(positive_int("--jobs", args.jobs)) as pool:
+        reports = list(pool.map(grade_one, results))
+    for report in reports:
+        print(report)
+        if path := results[report.file]:
+            path.write_text(json.dumps(report.as_gradescope(), indent=2), encoding="utf-8")
+    return 0 if all(report.points == report.most_points for report in reports) else 1
+
+
+COMMANDS = {
+    "gradcheck": run_gradcheck, "conformance": run_conformance, "race": run_race, "grade": run_grade
+}  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:

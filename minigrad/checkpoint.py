@@ -68,9 +68,9 @@ def save(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None,
         with optimizer.evaluating():
             content["evaluation"] = model.state_dict()
     content["generators"] = [g.bit_generator.state for g in generators(model, rng)]
-    file = checkpoint_path(path, progress.get("epoch", 0), progress.get("batch", 0))
     if not is_writer(optimizer):
-        return file
+        return Path(path)
+    file = checkpoint_path(path, progress.get("epoch", 0), progress.get("batch", 0))
     write(file, content | {"progress": progress})
     pattern = glob.escape(file.name) if file == Path(path) else PATTERN
     for surplus in sorted(file.parent.glob(pattern))[:-keep]:

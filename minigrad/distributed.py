@@ -45,6 +45,7 @@ from .optimizers.evaluation import mark_as_changed
 from .optimizers.parameters import Params, checksum, collect_groups
 from .optimizers.state import to_plain
 
+STEP, START, STATE, END = 0, 1, 2, 1000  # what the ranks meet for
 COMPARE_EVERY = 100  # steps
 utils.share_of_batch = current_share.get  # dropout asks for it
 
@@ -85,10 +86,12 @@ class DataParallel(Wrapper):
     def __init__(self, inner: Optimizer | Wrapper, /, *, shard: bool = False,
                  deterministic: bool = False, comm: Any = None):  # fmt: skip
         super().__init__(inner)  # type: ignore[arg-type]
-        comm = comm or all_processes()
+        comm = all_processes() if comm is None else comm
         vars(self).update(comm=comm, rank=comm.rank, ranks=comm.size, deterministic=deterministic,
                           shard=shard and comm.size > 1, parameters={}, flat_weights=None,
                           buffer=None, numbers=None, exchanges=0)  # fmt: skip
+        if self.ranks > 1:
+            guard(self)
         if shard:
             require_elementwise(inner)
         if bound := inner.parameters:
@@ -101,7 +104,8 @@ class DataParallel(Wrapper):
         """Take parameters to train, with the weights of rank 0: see Optimizer.bind."""
         collected = collect_groups("DataParallel", params)
         given = {id(p) for members, _ in collected for p in members.values()}
-        if given != {*map(id, self.parameters.values())}:
+        is_new = given != {*map(id, self.parameters.values())}
+        if is_new or any(own for _, own in collected):
             if self.parameters:
                 raise RuntimeError(f"{self!r} already has parameters; make a new optimizer")
             self.connect([{**own, "params": [*members.items()]} for members, own in collected])
@@ -132,30 +136,35 @@ class DataParallel(Wrapper):
             how = "batches(…, rank=optimizer.rank, ranks=optimizer.ranks)"
             raise RuntimeError(f"{self!r}: each step needs a batch from a loop over {how}")
         rows, own = share.stop - share.start, vars(self)
-        if rows:
-            own["numbers"] = Numbers(closure() if closure else [])
-            if share.draws and share.rows < self.ranks:  # empty shares draw nothing
-                required = "with dropout a batch needs at least one row for each rank"
-                raise RuntimeError(f"{self!r}: {required}; received {share.rows} rows")
-        elif not self.numbers:
-            raise RuntimeError(f"{self!r}: the first batch has fewer rows than there are ranks")
-        numbers = self.numbers.flat * rows if rows else np.zeros_like(self.numbers.flat)
-        if self.buffer is None or self.buffer.count != len(numbers):
-            own["buffer"] = Buffer(self, len(numbers))
-        ended, present, sums = self.buffer.add_up(rows / share.rows, numbers)
-        if ended:
-            raise RuntimeError(f"{self!r}: a rank has ended before the others")
+        numbers = Numbers(closure() if closure else None) if rows else None
+        if share.draws and share.rows < self.ranks:  # empty shares draw nothing
+            required = "with dropout a batch needs at least one row for each rank"
+            raise RuntimeError(f"{self!r}: {required}; received {share.rows} rows")
+        facts = self.facts(share)
         if self.exchanges % COMPARE_EVERY == 0:
-            self.compare(self.facts(share))
+            self.meet(STEP)
+            some = next(filter(None, self.comm.allgather(numbers)))  # of a rank that has rows
+            own["numbers"] = numbers or some
+            self.compare(facts | self.facts_of_weights() | {"closure": self.numbers.shapes})
+        flat = numbers.flat * rows if numbers else 0 * self.numbers.flat
+        code = crc32(str(facts).encode()) % 256  # equal on all ranks: (Σc)² = k·Σc²
+        flat = np.array([*flat, code, code**2])
+        if self.buffer is None or self.buffer.count != len(flat):
+            own["buffer"] = Buffer(self, len(flat))
+        met, present, sums = self.buffer.add_up(rows / share.rows, flat)
+        self.require_all(STEP, met)
+        if sums[-2] ** 2 != self.ranks * sums[-1]:
+            self.compare(facts)
         own["exchanges"] += 1
         if self.shard and self.inner.on_nonfinite != "ignore":
             is_finite = np.isfinite(l2_norm(self.buffer.own))
             if self.comm.allreduce(int(is_finite)) < self.ranks:
-                self.buffer.own.fill(np.nan)  # so that all ranks find it
+                self.buffer.own.fill(np.nan)  # so that all ranks find it,
+                present = [1.0] * len(present)  # also one whose part has no gradient
         for parameter, g, weight in zip(self.inner.parameters.values(), self.buffer.sums, present):
             g = g.copy() if self.inner.needs_closure else g  # it may keep the first of several
             parameter.grad = g if weight else None
-        return self.numbers.restored(sums / share.rows)
+        return self.numbers.restored(sums[:-2] / share.rows)
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to None."""
@@ -168,21 +177,21 @@ class DataParallel(Wrapper):
         """Check that the ranks agree, send rank 0's weights to all, bind the inner optimizer."""
         named = {name: p for group in groups for name, p in group["params"]}
         if self.ranks > 1:
+            self.meet(START)
             versions = platform.python_version(), np.__version__, __version__
             shapes = [(name, p.data.shape, p.data.dtype.str) for name, p in named.items()]
             self.compare({
                 "the versions of Python, NumPy, minigrad": versions, "the parameters": shapes,
-                "the optimizer": described(self.inner),
                 "shard, deterministic": (self.shard, self.deterministic),
-            })  # fmt: skip
-            if len({p.data.dtype for p in named.values()}) > 1:
-                raise TypeError(f"{self!r}: all parameters must have one dtype")
+            } | described(self.inner))  # fmt: skip
+            if len(dtypes := {p.data.dtype.name for p in named.values()}) > 1:
+                required = "all parameters must have one dtype"
+                raise TypeError(f"{self!r}: {required}; received {', '.join(sorted(dtypes))}")
             for parameter in named.values():
                 w = np.ascontiguousarray(parameter.data)
                 self.comm.Bcast(w)
                 parameter.data[...] = w
                 mark_as_changed(parameter)
-            TRAINING[:] = [self]
         vars(self)["parameters"] = named
         if self.shard:
             groups = self.own_parts(groups)
@@ -215,6 +224,7 @@ class DataParallel(Wrapper):
         state = self.inner.state_dict()
         if not self.shard:
             return state
+        self.meet(STATE)
         every = self.comm.allgather(state)
         for key in {key: None for other in every for key in other["slots"]}:
             name = key.rpartition("/")[0]
@@ -241,10 +251,16 @@ class DataParallel(Wrapper):
         self.inner.load_state_dict(state)
 
     def share(self, *batch: Any) -> list[Any]:
-        """Return this rank's rows of a batch that all ranks have, as in `fit`; None stays None."""
+        """Return this rank's rows of a batch that all ranks have, as in `fit`; None stays None.
+
+        share() without a batch ends the share.
+        """
+        if not batch:
+            current_share.set(None)
+            return []
         arrays = [np.asarray(unwrap(array)) for array in batch if array is not None]
         n = len(arrays[0])
-        sample = b"".join(array[:: n // 10 + 1].tobytes() for array in arrays)
+        sample = b"".join(a[:: n // 10 + 1].tobytes() for a in arrays if not a.dtype.hasobject)
         share = Share.of(self.rank, self.ranks, n, crc32(sample))
         current_share.set(share)
         return [None if array is None else array[share.start : share.stop] for array in batch]
@@ -253,22 +269,44 @@ class DataParallel(Wrapper):
 
     def facts(self, share: Share) -> dict[str, Any]:
         """Return what all ranks must agree on in a step."""
-        groups = [{k: to_plain(x) for k, x in group.data.items()} for group in self.inner.groups]
-        return {
+        return described(self.inner) | {
             "the rows of the batch (data, order or seed)": (share.rows, share.checksum),
             "the random numbers of dropout": share.rows < self.ranks or share.draws,
-            "the hyperparameters": (described(self.inner), groups),
             "the number of steps": self.inner.steps,
-            "the weights": [checksum(p.data) for p in self.parameters.values()],
         }
+
+    def facts_of_weights(self) -> dict[str, Any]:
+        return {f"the weights of {n}": checksum(p.data) for n, p in self.parameters.items()}
+
+    def agree(self, facts: dict[str, Any]) -> None:
+        """Raise RuntimeError on all ranks if they differ in one of these facts; `fit` asks it."""
+        self.meet(START)
+        self.compare(facts)
+
+    def meet(self, what: int) -> None:
+        """Wait for all ranks; raise RuntimeError if one of them has come for something else."""
+        if self.buffer:
+            met = self.buffer.add_up(0.0, np.zeros(self.buffer.count), what)[0]
+        else:
+            met = sum(self.comm.allgather(what))
+        self.require_all(what, met)
+
+    def require_all(self, what: int, met: float) -> None:
+        if what == END or met == what * self.ranks:
+            return
+        problem = "some ranks take a step, others start a training or call state_dict()"
+        if met >= END:
+            problem = "a rank has ended before the others"
+        raise RuntimeError(f"{self!r}: {problem}; all ranks must do the same")
 
     def compare(self, facts: dict[str, Any]) -> None:
         """Raise RuntimeError on all ranks if they differ in one of these facts."""
         every = self.comm.allgather({name: str(value) for name, value in facts.items()})
-        for name, first in every[0].items():
-            for rank, other in enumerate(every):
-                if other[name] != first:
-                    values = f"rank 0 has {first:.300}, rank {rank} has {other[name]:.300}"
+        for rank, other in enumerate(every):
+            for name in every[0] | other:
+                first, own = every[0].get(name), other.get(name)
+                if first != own:
+                    values = f"rank 0 has {first:.300}, rank {rank} has {own:.300}"
                     how = "give all ranks the same program, data, seeds and options"
                     problem = f"{self!r}: the ranks differ in {name}: {values}; {how}"
                     raise RuntimeError(problem)
@@ -291,10 +329,15 @@ def all_processes() -> Any:
     if started > comm.size:
         problem = f"mpiexec has started {started} processes, but mpi4py sees {comm.size}"
         raise RuntimeError(f"DataParallel: {problem}; use the mpiexec of the MPI of mpi4py")
-    if comm.size > 1 and getattr(sys.excepthook, "func", None) is not end_all:
-        atexit.register(leave)
-        sys.excepthook = partial(end_all, comm, sys.excepthook)
     return comm
+
+
+def guard(parallel: DataParallel) -> None:
+    """Let an uncaught error on this rank, and the end of this rank, end the others."""
+    TRAINING[:] = [parallel]
+    if getattr(sys.excepthook, "func", None) is not end_all:
+        atexit.register(leave)
+        sys.excepthook = partial(end_all, parallel.comm, sys.excepthook)
 
 
 def end_all(comm: Any, show: Callable[..., Any], kind: type, error: BaseException, tb: Any) -> None:
@@ -304,21 +347,27 @@ def end_all(comm: Any, show: Callable[..., Any], kind: type, error: BaseExceptio
     sys.stdout.flush()
     sys.stderr.flush()
     time.sleep(0.5)  # mpiexec has to pass it on
+    atexit.unregister(leave)  # Abort would call it
     comm.Abort(1)
 
 
 def leave() -> None:
-    """At the end of this process, tell ranks that wait for its gradients."""
+    """At the end of this process, tell the ranks that wait for it."""
     for parallel in TRAINING:
-        if parallel.buffer:
-            parallel.buffer.add_up(0.0, np.zeros(parallel.buffer.count), ended=True)
+        parallel.meet(END)
 
 
-def described(optimizer: Any) -> str:
-    """Return an optimizer's classes and hyperparameters; unlike repr, without addresses."""
-    hyper = {name: to_plain(x) for name, x in optimizer.raw_hyperparameters().items()}
-    inside = f" {described(optimizer.inner)}" if isinstance(optimizer, Wrapper) else f" {hyper}"
-    return type(optimizer).__name__ + inside
+def described(optimizer: Any) -> dict[str, Any]:
+    """Return an optimizer's class and hyperparameters; unlike repr, without addresses."""
+    if isinstance(optimizer, Wrapper):
+        who = type(optimizer).__name__
+        own = {f"{who}.{k}": to_plain(vars(optimizer)[k]) for k in optimizer.own_defaults}
+        return own | {f"the optimizer in {who}": ""} | described(optimizer.inner)
+    facts: dict[str, Any] = {"the optimizer": type(optimizer).__name__}
+    facts |= {f"its {k}": to_plain(x) for k, x in optimizer.raw_hyperparameters().items()}
+    for i, group in enumerate(optimizer.groups):
+        facts |= {f"{k} of group {i}": to_plain(x) for k, x in group.data.items()}
+    return facts
 
 
 def require_elementwise(optimizer: Any, bound: bool = False) -> None:

@@ -35,7 +35,7 @@ class Buffer:
     """The array that the ranks add up in a step: the gradients, then a tail of numbers.
 
     With shard=True it has a row for each rank: gradients of its part of the weights, and a tail.
-    tail: how many ranks have ended, the weight of each gradient that exists, closure's numbers.
+    tail: what the ranks meet for, the weight of each gradient that exists, closure's numbers.
     """
 
     def __init__(self, parallel: Any, count: int):
@@ -75,24 +75,25 @@ class Buffer:
         return found
 
     @np.errstate(all="ignore")  # the optimizer looks for NaN and inf
-    def add_up(self, weight: float, numbers: np.ndarray, ended: bool = False) -> tuple:
+    def add_up(self, weight: float, numbers: np.ndarray, what: int = 0) -> tuple:
         """Add up the weighted gradients and numbers of all ranks; return the parts of the tail."""
         parameters = [*self.parallel.parameters.values()]
         gradients = [parameter.grad if weight else None for parameter in parameters]
-        for parameter, g, pieces in zip(parameters, gradients, self.pieces):
-            required = parameter.data.shape, parameter.data.dtype
-            if g is not None and (g.shape, g.dtype) != required:
-                raise ValueError(f"DataParallel: a gradient must be {required}, not {g!r:.60}")
+        for name, g, pieces in zip(self.parallel.parameters, gradients, self.pieces):
+            w = self.parallel.parameters[name].data
+            if g is not None and (g.shape, g.dtype) != (w.shape, w.dtype):
+                required = f"the gradient of {name!r} must be {w.dtype} of shape {w.shape}"
+                raise ValueError(f"DataParallel: {required}; received {g.dtype} {g.shape}")
             for elements, out in pieces:
                 if g is None:
                     out.fill(0)
                 else:
                     np.multiply(g.reshape(-1)[elements], weight, out=out)
         has_gradient = [weight * (g is not None) for g in gradients]
-        self.tails[...] = [ended, *has_gradient, *numbers]
+        self.tails[...] = [what, *has_gradient, *numbers]
         self.exchange()
-        ended, *others = self.sum_of_tails.astype(float)
-        return ended, others[: len(parameters)], np.array(others[len(parameters) :])
+        met, *others = self.sum_of_tails.astype(float)
+        return met, others[: len(parameters)], np.array(others[len(parameters) :])
 
     def exchange(self) -> None:
         comm, shard = self.parallel.comm, self.parallel.shard

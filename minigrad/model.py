@@ -134,6 +134,8 @@ class Model(Layer):
             result = self.optimizer.step(closure)
         finally:
             self.optimizer.zero_grad()
+            if ranks > 1:
+                self.optimizer.share()
         if self.has_rules:
             self.apply_constraints()
         return dict(zip(["loss", *self.metrics], numbers if ranks == 1 else result))

@@ -1,8 +1,9 @@
 """The training loop: epochs, batches, callbacks, progress bar and history."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Sized
-from contextlib import nullcontext, redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from itertools import islice
 from typing import Any
 
@@ -64,9 +65,14 @@ class Trainer:
     def train(self, epochs: int) -> None:
         """Train until `epochs` epochs are complete or model.stop_training is set."""
         logs: Logs = {}
-        output = nullcontext() if self.prints else redirect_stdout(None)
-        with self.callbacks.training(), output:
+        with open(os.devnull, "w") as nothing, ExitStack() as stack:
+            if not self.prints:
+                stack.enter_context(redirect_stdout(nothing))
+            stack.enter_context(self.callbacks.training())
             self.callbacks("on_train_begin", {})
+            if getattr(self.model.optimizer, "ranks", 1) > 1:  # see minigrad.distributed
+                facts = {"the data": self.state.data, "the seed": self.state.seed}
+                self.model.optimizer.agree(facts | {"the number of epochs": epochs})
             while self.state.epoch < epochs and not self.model.stop_training:
                 title = f"epoch {self.state.epoch + 1}/{epochs}"
                 if self.train_epoch(title):

@@ -32,10 +32,13 @@ share_of_batch: Callable[[], Any] = no_share  # minigrad.distributed sets it: se
 def draw_rows(draw: Callable[..., Any], rng: np.random.Generator, shape: Any) -> np.ndarray:
     """Return draw(shape); in one of several processes, its rows of the draw for the whole batch."""
     share = share_of_batch()
-    if share is None or not shape or shape[0] != share.stop - share.start:
+    if share is None or not shape:
         return draw(shape)
     share.draws = crc32(str(rng.bit_generator.state).encode(), share.draws)
-    return draw((share.rows, *shape[1:]))[share.start : share.stop]
+    each, rest = divmod(shape[0], max(share.stop - share.start, 1))  # a row can be several here
+    if rest or not each:
+        return draw(shape)
+    return draw((each * share.rows, *shape[1:]))[each * share.start : each * share.stop]
 
 
 def user_frame() -> tuple[Any, int]:

@@ -146,6 +146,8 @@ class Wrapper:
             raise TypeError(f"{who} needs an optimizer to hold, received {inner!r:.60}; {how}")
         vars(self).update(inner=inner, own_slots={}, own_step=None)
         held = inner
+        if getattr(type(self), "needs_closure", False) and not getattr(inner, "is_saved", True):
+            raise ValueError(f"{who} cannot hold {inner!r}: write {type(inner).__name__}({who}(…))")
         while isinstance(held, Wrapper):
             if type(held).__name__ == who:  # their states would have the same names
                 raise ValueError(f"{who}: {inner!r} holds a {who} already")

@@ -1,0 +1,4 @@
+# task: sgd
+# right
+
+sgd = lambda g, slots: 1 * g
