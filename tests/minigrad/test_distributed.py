@@ -22,6 +22,7 @@ from ranks import BOTH, CASES, COMPILED, FITS, ODD, ODD_CALLBACKS, PLUGINS, vari
 
 from minigrad import checkpoint, optimizers
 from minigrad.distributed import DataParallel
+from minigrad.optimizers import registry
 from minigrad.models import load_model
 from minigrad.optimizers import EMA, SGD, Adam, Parameter
 from minigrad.utils import run_file
@@ -35,6 +36,11 @@ ALONE = SimpleNamespace(rank=0, size=1)  # a communicator
 
 
 # ---- Without MPI: what is refused ----
+
+
+@pytest.fixture(autouse=True)
+def plug_ins_are_forgotten(monkeypatch):
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
 
 
 def test_without_mpi4py_an_error_names_the_extra(monkeypatch):

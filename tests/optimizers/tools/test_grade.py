@@ -89,19 +89,23 @@ def directions(rule, part="float64"):
 
 
 def diagnosis(rule, wrong):
-    """Return what explains a rule with a mistake, and what has the same numbers."""
+    """Return what explains a rule with a mistake; None if it changes nothing in this variant."""
     parts = [(calls_of(rule, part), directions(wrong, part)) for part in PARTS]
     right = [directions(rule, part) for part in PARTS]
     if all(agree(one, found) for one, (_, found) in zip(right, parts)):
-        return None  # the mistake changes nothing in this variant
-    equal = [
+        return None
+    return diagnose(rule, parts)
+
+
+def equal_mistakes(rule, wrong):
+    """Return the entries of the table that compute the same numbers."""
+    return [
         mistake.text for mistake in MISTAKES
         if rule.task in mistake.tasks and all(
-            agree(directions(replace(rule, **mistake.changes), part), found)
-            for part, (_, found) in zip(PARTS, parts)
+            agree(directions(replace(rule, **mistake.changes), part), directions(wrong, part))
+            for part in PARTS
         )
     ]  # fmt: skip
-    return diagnose(rule, parts), equal
 
 
 def says(text, sentence):
@@ -116,10 +120,13 @@ def test_each_entry_of_the_table_finds_itself(task):
     for text, tasks, changes in MISTAKES:
         for switches in (VARIANTS[task][0], VARIANTS[task][-1]):  # they differ in every switch
             rule = Rule(task, **switches)
-            if task not in tasks or (found := diagnosis(rule, replace(rule, **changes))) is None:
+            wrong = replace(rule, **changes)
+            if task not in tasks or (sentences := diagnosis(rule, wrong)) is None:
                 continue
             applied += 1
-            sentences, equal = found
+            if len(sentences) == 1 and says(text, sentences[0]):
+                continue
+            equal = equal_mistakes(rule, wrong)
             if len(sentences) != 1 or not any(says(other, sentences[0]) for other in equal):
                 unnamed.append((text, switches, sentences))
     assert not unnamed
@@ -129,7 +136,7 @@ def test_each_entry_of_the_table_finds_itself(task):
 @case("task", [task for task in TASKS if task != "sgd"])
 def test_two_mistakes_are_both_named(task):
     rule = make_rule(task)
-    sentences, _ = diagnosis(rule, replace(rule, scale=-1.0, shared=True))
+    sentences = diagnosis(rule, replace(rule, scale=-1.0, shared=True))
     assert len(sentences) == 2
     assert "sign is wrong" in " ".join(sentences) and "share one state" in " ".join(sentences)
 
@@ -146,7 +153,7 @@ def test_infinite_directions_explain_nothing():
 def test_one_number_in_the_code_is_found(value):
     rule = make_rule("rmsprop")
     wrong = replace(rule, hyper=lambda h: h | {value: TASKS["rmsprop"][value]})
-    (sentence,), _ = diagnosis(rule, wrong)
+    (sentence,) = diagnosis(rule, wrong)
     assert sentence.endswith(f"is written in the code. Use the argument {value}.")
 
 
