@@ -22,9 +22,8 @@ from ranks import BOTH, CASES, COMPILED, FITS, ODD, ODD_CALLBACKS, PLUGINS, vari
 
 from minigrad import checkpoint, optimizers
 from minigrad.distributed import DataParallel
-from minigrad.optimizers import registry
 from minigrad.models import load_model
-from minigrad.optimizers import EMA, SGD, Adam, Parameter
+from minigrad.optimizers import EMA, SGD, Adam, Parameter, registry
 from minigrad.utils import run_file
 
 mpi = pytest.mark.skipif(
