@@ -1,0 +1,143 @@
+"""Lesson 5: six frameworks put ε in different places, and call all of it RMSprop."""
+
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="medium", app_title="5 · Where ε stands")
+
+with app.setup:
+    import marimo as mo
+    import numpy as np
+
+    from minigrad import Tensor, plotting
+    from minigrad.optimizers import RMSprop
+
+
+@app.cell(hide_code=True)
+def _():
+    mo.md("""
+    # 5 · Where ε stands
+
+    **Question.** Why does the same RMSprop move in one framework and stand still in another?
+
+    RMSprop divides by the root of `v`. A small number `ε` prevents a division by 0. In the code it
+    is `eps`. Some frameworks add it to the root, others add it to `v`, inside the root:
+
+        u = g / (√v + ε)      ε outside
+        u = g / √(v + ε)      ε inside
+
+    `v` has the size of `g²`. So `ε` outside must be small beside `g`, and `ε` inside must be small
+    beside `g²`. Inside, `ε` acts like `√ε` outside: 1e-8 inside acts like 1e-4 outside.
+
+    `tf1` differs in one more thing: its `v` starts at 1. For a small `g` its first steps are short.
+
+    In the picture, the slope `g` is the same everywhere, and `w` should go down by about `lr` in
+    each step. How small may `g` be, until `ε` stops the optimizer?
+    """)
+    return
+
+
+@app.cell
+def _():
+    lr, rho = 0.01, 0.9
+    changes = {}  # for exercise 2, such as {"keras": {"eps": 1e-7}}
+
+    def make(framework, w):
+        """Return RMSprop as the framework defines it, but with our lr and rho."""
+        hyper = {"lr": lr, "rho": rho} | changes.get(framework, {})
+        return RMSprop.as_in(framework, [("w", w)], **hyper)
+
+    def walk(framework, g, steps=60):
+        """Return w at the start and after each step: (steps + 1,)."""
+        w = Tensor(np.zeros(1), requires_grad=True)
+        optimizer = make(framework, w)
+        path = [0.0]
+        for _ in range(steps):
+            loss = np.sum(g * w)  # its gradient is g
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            path.append(w.data[0])
+        return np.array(path)
+
+    return lr, make, walk
+
+
+@app.cell(hide_code=True)
+def _():
+    g = mo.ui.slider(
+        steps=[1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1],
+        value=1e-5,
+        label="size of the gradient g",
+        show_value=True,
+    )
+    mo.vstack([g])
+    return (g,)
+
+
+@app.cell(hide_code=True)
+def _(g, lr, walk):
+    def draw(paths):
+        figure = plotting.figure(1, 2, (8.6, 3.6))
+        first, way = figure.axes
+        for (name, path), dash in zip(paths.items(), ("-", "-", "--", "-", "-", "--")):
+            step = (path[0] - path[1]) / lr
+            bar = first.barh(name, step)
+            first.bar_label(bar, [f"{step:.3g}"], padding=3, color=plotting.INK)
+            way.plot(path, dash, label=name)
+        first.set(xscale="log", xlim=(1e-10, 1e4))
+        first.set_xticks([1e-9, 1e-6, 1e-3, 1, 1e3], ["1e-9", "1e-6", "0.001", "1", "1000"])
+        first.minorticks_off()
+        first.invert_yaxis()
+        plotting.label(first, "length of the first step / lr", "", "The first step", legend="")
+        way.set_ylim(-0.85, 0.05)
+        plotting.label(way, "step", "w", "60 steps down a slope", legend="lower left")
+        return figure
+
+    draw({name: walk(name, g.value) for name in RMSprop.conventions})
+    return
+
+
+@app.cell(hide_code=True)
+def _():
+    mo.md("""
+    These are the six rules. `explain()` runs the code of the optimizer and returns its equations.
+    Its last line names the frameworks whose rule has this form; their `ε` can differ.
+    """)
+    return
+
+
+@app.cell
+def _(make):
+    rules = {name: make(name, Tensor(np.zeros(1))).explain() for name in RMSprop.conventions}
+    mo.plain_text("\n\n".join(f"{name}: {rule}" for name, rule in rules.items()))
+    return
+
+
+@app.cell(hide_code=True)
+def _():
+    mo.md("""
+    ## Exercises
+
+    1. Move the slider. What is the smallest `g` for which the first step of `keras` is longer than
+       `0.1·lr`? What is it for `torch`?
+    2. For `g = 1e-5`, the first step of `torch` is `3.15·lr` long. Choose another `eps` for
+       `keras`, in `changes`, so that its first step is as long, up to 1 percent.
+    3. (harder) Someone ran RMSprop with `lr=0.01`, and noted `w` and the gradients:
+
+            w = [1.0, 0.9990004996253122, 0.9970053816910289, 0.9980026876173181,
+                 0.9950232771954959, 0.9940299508397502]
+            gradients = [1e-4, 2e-4, -1e-4, 3e-4, 1e-4]
+
+        In a new cell, import `identify` from `minigrad.optimizers`, and print
+        `identify(w, gradients, lr=0.01)[0]`. Copy all digits of `w`. Which of the six frameworks
+        was it?
+
+    To change the code, open this page with `marimo edit`.
+    Solutions: `examples/course/solutions/05_where_epsilon_stands.py`
+    """)
+    return
+
+
+if __name__ == "__main__":
+    app.run()

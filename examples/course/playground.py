@@ -1,0 +1,148 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
+"""Choose a surface and optimizers, move their sliders, and look at one step under the microscope.
+
+    marimo run examples/course/playground.py
+
+microscope.py, in the same folder, computes the runs and draws the pictures.
+"""
+
+import marimo
+
+app = marimo.App(width="medium", app_title="minigrad: the optimizer playground")
+
+with app.setup:
+    import marimo as mo
+    import microscope
+    from microscope import CHOICES, MOST_STEPS, PROBLEMS
+
+
+@app.cell(hide_code=True)
+def _():
+    mo.md("""
+    # The optimizer playground
+
+    Each optimizer starts at ○ and looks for the minimum ★. Move a slider: the pictures follow.
+    Below the pictures, the microscope shows one step of one optimizer, with every number in it.
+    """)
+    return
+
+
+@app.cell(hide_code=True)
+def _():
+    surface = mo.ui.dropdown([*PROBLEMS], value="quadratic")
+    first_chosen = ["sgd", "sgd with momentum", "rmsprop", "adam"]
+    chosen = mo.ui.multiselect([*CHOICES], value=first_chosen, max_selections=6)
+    steps = mo.ui.slider(1, MOST_STEPS, value=30, show_value=True)
+    parts = {"surface": surface, "two to six optimizers": chosen, "steps of each": steps}
+    mo.Html(
+        microscope.side_by_side(
+            [f"<div>{words}</div>{part.text}" for words, part in parts.items()], least="15rem"
+        )
+    )
+    return chosen, steps, surface
+
+
+@app.cell(hide_code=True)
+def _(surface):
+    # Each surface begins with learning rates that suit it. All optimizers have sliders from the
+    # start, so that a slider keeps its value while you choose other optimizers.
+    def sliders_of(choice):
+        first = microscope.first_values(surface.value, choice)
+        return mo.ui.dictionary(
+            {
+                name: mo.ui.slider(
+                    steps=microscope.slider_steps(choice, name),
+                    value=value,
+                    label=name,
+                    show_value=True,
+                )
+                for name, value in first.items()
+            }
+        )
+
+    sliders = mo.ui.dictionary({choice: sliders_of(choice) for choice in CHOICES})
+    return (sliders,)
+
+
+@app.cell(hide_code=True)
+def _(chosen, sliders):
+    mo.stop(len(chosen.value) < 2, mo.callout("Choose two to six optimizers.", kind="warn"))
+    mo.Html(
+        microscope.side_by_side(
+            [
+                microscope.name_with_color(i, choice)
+                + "".join(slider.text for slider in sliders[choice].elements.values())
+                for i, choice in enumerate(chosen.value)
+            ],
+            least="15rem",
+        )
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(chosen, sliders, steps, surface):
+    mo.stop(len(chosen.value) < 2)
+    settings = {choice: tuple(sliders.value[choice].items()) for choice in chosen.value}
+    runs = {
+        choice: microscope.first_steps(
+            microscope.run_choice(surface.value, choice, settings[choice]), steps.value
+        )
+        for choice in chosen.value
+    }
+    return runs, settings
+
+
+@app.cell(hide_code=True)
+def _(runs, step, surface):
+    mo.Html(microscope.pictures(surface.value, runs, step.value))
+    return
+
+
+@app.cell(hide_code=True)
+def _(chosen):
+    mo.stop(len(chosen.value) < 2)
+    looked_at = mo.ui.dropdown(
+        chosen.value,
+        value="rmsprop" if "rmsprop" in chosen.value else chosen.value[0],
+        label="optimizer",
+    )
+    return (looked_at,)
+
+
+@app.cell(hide_code=True)
+def _(looked_at, step):
+    mo.vstack(
+        [
+            mo.md("## The step microscope"),
+            mo.hstack([looked_at, step], justify="start", align="end", wrap=True, gap=1.5),
+        ]
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _():
+    step = mo.ui.slider(1, MOST_STEPS, value=3, label="step ◇", show_value=True)
+    return (step,)
+
+
+@app.cell(hide_code=True)
+def _(looked_at, runs, settings, step, surface):
+    mo.Html(
+        microscope.view(
+            surface.value,
+            looked_at.value,
+            settings[looked_at.value],
+            runs[looked_at.value],
+            step.value,
+        )
+    )
+    return
+
+
+if __name__ == "__main__":
+    app.run()
