@@ -31,7 +31,7 @@ DECADES = [m * 10.0**e for e in range(-4, 1) for m in (1, 1.5, 2, 3, 4, 5, 6, 8)
 LRS = [float(f"{lr:.2g}") for lr in [*DECADES, 10.0]]
 SHARES = [0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999]
 FIRST_LR = {  # surface: learning rates to begin with, of SGD and of rules that scale the gradient
-    "quadratic": (0.3, 0.4), "booth": (0.02, 0.5), "rosenbrock": (0.0005, 0.05),
+    "quadratic": (0.3, 0.4), "booth": (0.02, 0.5), "rosenbrock": (0.0005, 0.1),
     "beale": (0.01, 0.1), "himmelblau": (0.01, 0.2), "rastrigin": (0.001, 0.1),
 }  # fmt: skip
 
@@ -158,7 +158,7 @@ def panel(x: str, y: str, title: str) -> tuple[Any, Any]:
     figure.set_layout_engine("none")
     figure.set_dpi(DPI)
     (ax,) = figure.axes
-    ax.set_position((0.14, 0.14, 0.83, 0.76))
+    ax.set_position((0.18, 0.14, 0.79, 0.76))
     ax.set(xlabel=x, ylabel=y)
     ax.set_title(title, y=1.02)  # without y, matplotlib measures every text to find a place
     ax.locator_params(nbins=5)
@@ -200,8 +200,10 @@ def draw_losses(runs: Mapping[str, Run], step: int) -> Any:
             mark_chosen(ax, (at, one.losses[at]))
     ax.axvline(step, color=plotting.INK, linewidth=0.7)
     ax.set_yscale("log")
-    ax.yaxis.set_major_formatter(lambda y, _: f"1e{round(np.log10(y))}")  # 10ⁿ as a formula is slow
-    ax.yaxis.set_major_locator(LogLocator(numticks=6))
+    low, high = ax.get_ylim()
+    is_narrow = high < 100 * low  # so that there may be a single power of 10
+    ax.yaxis.set_major_formatter("{x:g}")  # matplotlib sets its own, 10ⁿ, as a formula: slow
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if is_narrow else (1,), numticks=6))
     ax.yaxis.set_minor_locator(NullLocator())
     return figure
 
