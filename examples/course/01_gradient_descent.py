@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """Lesson 1: gradient descent finds the line through noisy points."""
 
 import marimo
@@ -70,7 +74,7 @@ def _():
 @app.cell(hide_code=True)
 def _(X, best, descend, lr, start, x, y):
     def draw(w, losses):
-        figure = plotting.figure(1, 2, (8.6, 3.6))
+        figure = plotting.figure(2, 1, (6.4, 6.0))
         line, curve = figure.axes
         line.plot(x, y, "o", markersize=3, color=plotting.INK, alpha=0.7, label="points")
         lines = {"at the start": start, f"after {len(losses)} steps": w, "least squares": best}
@@ -113,7 +117,7 @@ def _():
         0.05 and compare. What does the distance depend on?
 
     To change the code, open this page with `marimo edit`.
-    Solutions: `examples/course/solutions/01_gradient_descent.py`
+    Solutions: `solutions/01_gradient_descent.py`
     """)
     return
 

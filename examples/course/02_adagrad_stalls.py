@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """Lesson 2: AdaGrad adds up all squared gradients, so its steps become too small."""
 
 import marimo
@@ -66,7 +70,7 @@ def _():
 @app.cell(hide_code=True)
 def _(jump):
     def draw(c, w, effective_lr):
-        figure = plotting.figure(1, 2, (8.6, 3.6))
+        figure = plotting.figure(2, 1, (6.4, 6.0))
         weight, rate = figure.axes
         weight.plot(c, "--", color=plotting.INK, label="minimum")
         weight.plot(w, label=f"AdaGrad: w = {w[-1]:.2f} at the end")
@@ -100,7 +104,7 @@ def _():
        `rho=0.9` takes the same steps. With which `lr`?
 
     To change the code, open this page with `marimo edit`.
-    Solutions: `examples/course/solutions/02_adagrad_stalls.py`
+    Solutions: `solutions/02_adagrad_stalls.py`
     """)
     return
 

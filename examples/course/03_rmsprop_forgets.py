@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """Lesson 3: RMSprop averages the squared gradients and forgets old ones."""
 
 import marimo
@@ -77,7 +81,7 @@ def _(directions, rho):
 @app.cell(hide_code=True)
 def _(adagrad, rho, u):
     def draw(rho, u):
-        figure = plotting.figure(1, 2, (8.6, 3.6))
+        figure = plotting.figure(2, 1, (6.4, 6.0))
         weights, steps = figure.axes
         k = np.arange(40)
         share = (1 - rho) * rho**k
@@ -116,7 +120,7 @@ def _():
        `rho=0.9`, `eps=1e-6` and `eps_in_sqrt=True`. A textbook ends at −0.010599, 0.000000. Do you?
 
     To change the code, open this page with `marimo edit`.
-    Solutions: `examples/course/solutions/03_rmsprop_forgets.py`
+    Solutions: `solutions/03_rmsprop_forgets.py`
     """)
     return
 

@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """Lesson 4: momentum keeps the direction; Adam is momentum with the step sizes of RMSprop."""
 
 import marimo
@@ -122,7 +126,7 @@ def _():
        the same as Adam's? `help(RMSprop)` lists them.
 
     To change the code, open this page with `marimo edit`.
-    Solutions: `examples/course/solutions/04_momentum_and_adam.py`
+    Solutions: `solutions/04_momentum_and_adam.py`
     """)
     return
 

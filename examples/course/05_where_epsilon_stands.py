@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """Lesson 5: six frameworks put ε in different places, and call all of it RMSprop."""
 
 import marimo
@@ -6,6 +10,8 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="5 · Where ε stands")
 
 with app.setup:
+    from html import escape
+
     import marimo as mo
     import numpy as np
 
@@ -78,7 +84,7 @@ def _():
 @app.cell(hide_code=True)
 def _(g, lr, walk):
     def draw(paths):
-        figure = plotting.figure(1, 2, (8.6, 3.6))
+        figure = plotting.figure(2, 1, (6.4, 6.0))
         first, way = figure.axes
         for (name, path), dash in zip(paths.items(), ("-", "-", "--", "-", "-", "--")):
             step = (path[0] - path[1]) / lr
@@ -110,7 +116,8 @@ def _():
 @app.cell
 def _(make):
     rules = {name: make(name, Tensor(np.zeros(1))).explain() for name in RMSprop.conventions}
-    mo.plain_text("\n\n".join(f"{name}: {rule}" for name, rule in rules.items()))
+    text = escape("\n\n".join(f"{name}: {rule}" for name, rule in rules.items()))
+    mo.Html(f"<pre style='white-space: pre-wrap'>{text}</pre>")
     return
 
 
@@ -134,7 +141,7 @@ def _():
         was it?
 
     To change the code, open this page with `marimo edit`.
-    Solutions: `examples/course/solutions/05_where_epsilon_stands.py`
+    Solutions: `solutions/05_where_epsilon_stands.py`
     """)
     return
 

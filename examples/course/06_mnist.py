@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """Lesson 6: train a network on handwritten digits, from the images to the test accuracy."""
 
 import marimo
@@ -91,7 +95,7 @@ def _(rates):
 @app.cell(hide_code=True)
 def _(lr, runs, test_images, test_labels):
     def draw(rate):
-        figure = plotting.figure(1, 2, (8.6, 3.6))
+        figure = plotting.figure(2, 1, (6.4, 6.0))
         curves, digits = figure.axes
         for other, (losses, answers) in runs.items():
             mean = np.convolve(losses, np.ones(20) / 20, "valid")  # of 20 steps: less noise
@@ -138,7 +142,7 @@ def _():
        `CosineDecay(lr, steps)` from `minigrad.optimizers.schedules` takes the place of `lr`.
 
     To change the code, open this page with `marimo edit`.
-    Solutions: `examples/course/solutions/06_mnist.py`
+    Solutions: `solutions/06_mnist.py`
     """)
     return
 

@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """Lesson 7: write an optimizer, see its path, and let the grader find the mistakes."""
 
 import marimo
@@ -7,6 +11,7 @@ app = marimo.App(width="medium", app_title="7 · An optimizer of your own")
 
 with app.setup:
     import tempfile
+    from html import escape
     from inspect import cleandoc
     from pathlib import Path
 
@@ -72,7 +77,7 @@ def _(editor, source, task, variant):
         file.write_text(code, encoding="utf-8")
         report = grade(file, task, variant)  # runs it in a process of its own
     report.file = "your function"
-    mo.plain_text(str(report))
+    mo.Html(f"<pre style='white-space: pre-wrap'>{escape(str(report))}</pre>")
     return code, report
 
 
@@ -143,7 +148,7 @@ def _():
     3. (harder) Write Adam: `task, variant = "adam", None`. It needs two things in `slots`.
 
     To change the code, open this page with `marimo edit`.
-    Solutions: `examples/course/solutions/07_your_own_optimizer.py`
+    Solutions: `solutions/07_your_own_optimizer.py`
     """)
     return
 

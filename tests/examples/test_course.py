@@ -40,7 +40,7 @@ def test_a_lesson_has_one_question_one_slider_one_picture_and_three_exercises(le
     assert len(re.findall(r"\*\*Question\.\*\* .*\?$", text, re.MULTILINE)) == 1
     exercises = text[text.index("## Exercises", text.index("**Question.**")) :]
     assert re.findall(r"^ +(\d)\. ", exercises, re.MULTILINE) == ["1", "2", "3"]
-    assert f"Solutions: `examples/course/solutions/{lesson.name}`" in exercises
+    assert f"Solutions: `solutions/{lesson.name}`" in exercises
 
 
 @pytest.mark.slow
