@@ -7,6 +7,7 @@ In reading order: a training, the race, one trial. race_workers.py says where tr
 """
 
 import functools
+import inspect
 import json
 import math
 import multiprocessing
@@ -14,6 +15,7 @@ import os
 import platform
 import random
 import re
+import sys
 import threading
 import time
 import traceback
@@ -24,6 +26,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from tqdm import tqdm
@@ -35,7 +38,7 @@ from .functional import cross_entropy
 from .layers import Dense
 from .models import Sequential
 from .optimizers import get
-from .race_result import Hyper, RaceResult, Trial
+from .race_result import Hyper, RaceResult, Trial, append, as_line, cut_half_a_line, read
 from .race_workers import MAIN_GUARD, TrialError, one_blas_thread, open_places, run
 from .utils import is_finite_number, lookup, positive_int, run_file
 
@@ -110,7 +113,7 @@ def race(train: Callable[..., Iterator[float]],
     workers: how many race starts itself; by default as many as there are cores.
     out: a folder. Each finished trial becomes a line of results.jsonl at once; times.jsonl has its
         seconds and its worker. The same call goes on there, also after a SIGKILL, and repeats no
-        trial. If you change what `train` computes, give another folder.
+        trial. If the code of `train` has changed, FileExistsError asks for another folder.
 
     Results do not depend on the executor, the number of workers or their order. On processors of
     one kind they have the same bits: each trial uses one BLAS thread. Without threadpoolctl
@@ -145,16 +148,19 @@ def race(train: Callable[..., Iterator[float]],
         if not any(name in hyper for rows in legal_choices.values() for hyper in rows):
             known = {key: key for make in makers.values() for key in make().defaults}
             lookup("hyperparameter in search", name, known)
-    result = RaceResult(describe(train), legal_choices, seeds)
+    result = RaceResult(describe(train), legal_choices, seeds, code=code_of(train))
     rows = [row for label in makers for row in result.trials(label)]
     folder = Path(out)
     with ExitStack() as stack:
         places = stack.enter_context(open_places(executor, workers, sum(map(len, rows))))
         stack.enter_context(alone_in(folder))
-        result.losses = read(folder / "results.jsonl", result.train, {t for r in rows for t in r})
+        result.losses = read(folder / "results.jsonl", result, {t for r in rows for t in r})
         cut_half_a_line(folder / "times.jsonl")
         todo = [trial for column in zip(*rows) for trial in column if trial not in result.losses]
         call = functools.partial(run_trial, train, load, uuid.uuid4().hex)
+        if result.losses:
+            done, every = len(result.losses), sum(map(len, rows))
+            print(f"race: {done} of {every} trials are finished in {folder}", file=sys.stderr)
         bar = stack.enter_context(tqdm(total=len(todo), desc="race", unit="trial", disable=None))
         for trial, outcome in run(call, makers, todo, places):
             if outcome is None:
@@ -219,7 +225,7 @@ def seeds_of(seeds: Any) -> list[int]:
 def make_optimizer(text: str, plugin: str | None = None, **hyper: Any) -> Any:
     """Make the optimizer that "sgd:momentum=0.9" describes; plugin: a file that registers it."""
     if plugin:
-        run_once(plugin)
+        run_once(plugin, crc32(Path(plugin).read_bytes()) if Path(plugin).is_file() else 0)
     name, _, options = text.partition(":")
     try:
         pairs = [option.split("=") for option in options.split(",") if option]
@@ -267,6 +273,8 @@ def describe(value: Any) -> str:
 
     The same call gives the same text in another process: it has no addresses.
     """
+    if isinstance(value, functools.partial) and value.func is call_in_file:
+        return f"{Path(value.args[0]).name}:{value.args[1]}"
     if isinstance(value, functools.partial):
         fixed = [*map(describe, value.args)]
         fixed += [f"{name}={describe(x)}" for name, x in value.keywords.items()]
@@ -276,47 +284,16 @@ def describe(value: Any) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
-def as_line(result: RaceResult, trial: Trial) -> dict[str, Any]:
-    """Return a trial as plain values for JSON, which has no inf."""
-    finite = [x for x in result.losses[trial] if math.isfinite(x)]
-    diverged = len(finite) < len(result.losses[trial])
-    return {"train": result.train, "optimizer": trial[0], "hyper": json.loads(trial[1]),
-            "seed": trial[2], "losses": finite, "diverged": diverged}  # fmt: skip
-
-
-def append(path: Path, content: dict[str, Any]) -> None:
-    """Append a line of JSON; when this returns, it is on the disk."""
-    with open(path, "ab") as file:
-        file.write(json.dumps(content).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def cut_half_a_line(path: Path) -> bytes:
-    """Cut off what a killed race left behind the last line; return the rest."""
-    raw = path.read_bytes() if path.exists() else b""
-    whole = raw[: raw.rfind(b"\n") + 1]
-    if whole != raw:
-        os.truncate(path, len(whole))
-    return whole
-
-
-def read(path: Path, train: str, known: set[Trial]) -> dict[Trial, list[float]]:
-    """Return the losses of these trials from an earlier call; leave others aside."""
-    found = {}
-    for number, text in enumerate(cut_half_a_line(path).splitlines(), start=1):
-        try:
-            line = json.loads(text)
-            trial = line["optimizer"], json.dumps(line["hyper"]), line["seed"]
-            losses, other = line["losses"] + [math.inf] * line["diverged"], line["train"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"race: {path}, line {number}, is damaged: {text!r:.60}") from error
-        if other != train:
-            how = "give another folder with out=…"
-            raise FileExistsError(f"race: {path} is of {other}, not of {train}; {how}")
-        if trial in known:
-            found[trial] = losses
-    return found
+def code_of(train: Any) -> int:
+    """Return a checksum of a training's code; 0 if it has none to read."""
+    while isinstance(train, functools.partial):
+        if train.func is call_in_file:
+            return crc32(Path(train.args[0]).read_bytes())
+        train = train.func
+    try:
+        return crc32(inspect.getsource(train).encode())
+    except (OSError, TypeError):
+        return 0
 
 
 # ---- One trial, in a worker ----
@@ -368,13 +345,13 @@ def losses_of(training: Iterable[Any]) -> list[float]:
 
 
 @functools.cache
-def run_once(file: str) -> ModuleType:
+def run_once(file: str, checksum: int) -> ModuleType:
     return run_file(file)
 
 
 def call_in_file(file: str, name: str, *args: Any) -> Any:
     """Call a function of a Python file; unlike the function itself, this can be pickled."""
-    return getattr(run_once(file), name)(*args)
+    return getattr(run_once(file, crc32(Path(file).read_bytes())), name)(*args)
 
 
 def read_only(data: Any) -> Any:

@@ -1,9 +1,10 @@
-"""What a race found: a table, a CSV file, the curves of the picture. In order of difficulty."""
+"""What a race found: a table, a CSV file, the curves of the picture; the file of its trials."""
 
 import csv
 import itertools
 import json
 import math
+import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ class RaceResult:
     seeds: list[int]
     losses: dict[Trial, list[float]] = field(default_factory=dict, repr=False)
     lost: list[Trial] = field(default_factory=list)
+    code: int = 0  # a checksum of the training's code
 
     def trials(self, label: str) -> list[list[Trial]]:
         """Return the trials of an optimizer: a list for each configuration, one for each seed."""
@@ -107,9 +109,13 @@ class RaceResult:
             if count > 1 and self.best_index(label) in (0, count - 1):
                 at += "; the best lr is at the edge: try others beyond it"
             lines.append(f"{label:{width}}  {middle:.4g} ({low:.4g} … {high:.4g}) at {at}")
-        for better, worse, d, half in self.differences():
-            verdict = "larger than the seeds' spread" if d > half else "within it"
-            lines.append(f"{better} before {worse}: {d:.2g} ± {half:.2g}, {verdict}")
+        pairs = self.differences()
+        lines += ["mean differences, with half of their 95 % intervals over the seeds:"] * bool(
+            pairs
+        )
+        for better, worse, d, half in pairs:
+            verdict = "clear" if d > half else "not clear with these seeds"
+            lines.append(f"{better} below {worse}: {d:.2g} ± {half:.2g}, {verdict}")
         lines += [f"lost, because its worker died twice: {trial}" for trial in self.lost]
         return "\n".join(lines)
 
@@ -139,3 +145,54 @@ def quartiles(x: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings(action="ignore"):  # a row of NaN has the quartiles NaN
         low, high = np.nanquantile(x, [0.25, 0.75], axis=-1, method="inverted_cdf")
         return np.stack([low, np.nanmedian(x, axis=-1), high], axis=-1)
+
+
+# ---- The file of results ----
+
+
+def as_line(result: RaceResult, trial: Trial) -> dict[str, Any]:
+    """Return a trial as plain values for JSON, which has no inf."""
+    finite = [x for x in result.losses[trial] if math.isfinite(x)]
+    diverged = len(finite) < len(result.losses[trial])
+    return {"train": result.train, "code": result.code, "optimizer": trial[0],
+            "hyper": json.loads(trial[1]), "seed": trial[2], "losses": finite,
+            "diverged": diverged}  # fmt: skip
+
+
+def append(path: Path, content: dict[str, Any]) -> None:
+    """Append a line of JSON; when this returns, it is on the disk."""
+    with open(path, "ab") as file:
+        file.write(json.dumps(content).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def cut_half_a_line(path: Path) -> bytes:
+    """Cut off what a killed race left behind the last line; return the rest."""
+    raw = path.read_bytes() if path.exists() else b""
+    whole = raw[: raw.rfind(b"\n") + 1]
+    if whole != raw:
+        os.truncate(path, len(whole))
+    return whole
+
+
+def read(path: Path, result: RaceResult, known: set[Trial]) -> dict[Trial, list[float]]:
+    """Return the losses of these trials from an earlier call; leave others aside."""
+    found = {}
+    for number, text in enumerate(cut_half_a_line(path).splitlines(), start=1):
+        try:
+            line = json.loads(text)
+            trial = line["optimizer"], json.dumps(line["hyper"]), line["seed"]
+            losses = line["losses"] + [math.inf] * line["diverged"]
+            other, code = line["train"], line["code"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"race: {path}, line {number}, is damaged: {text!r:.60}") from error
+        how = "give another folder with out=…"
+        if other != result.train:
+            raise FileExistsError(f"race: {path} is of {other}, not of {result.train}; {how}")
+        if code != result.code:
+            problem = f"the code of {other} has changed since the trials in {path}"
+            raise FileExistsError(f"race: {problem}; {how}")
+        if trial in known:
+            found[trial] = losses
+    return found

@@ -116,7 +116,7 @@ def _():
         Set `lr` to 0.1 and `steps` to 1000. How far from least squares does it end? Set `lr` to
         0.05 and compare. What does the distance depend on?
 
-    To change the code, open this page with `marimo edit`.
+    To change the code, open this page with `marimo edit`. If it shows no picture, press ▶ there.
     Solutions: `solutions/01_gradient_descent.py`
     """)
     return

@@ -103,7 +103,7 @@ def _():
        Restore the loss, and set the slider to 500. Does AdaGrad follow now? RMSprop with
        `rho=0.9` takes the same steps. With which `lr`?
 
-    To change the code, open this page with `marimo edit`.
+    To change the code, open this page with `marimo edit`. If it shows no picture, press ▶ there.
     Solutions: `solutions/02_adagrad_stalls.py`
     """)
     return

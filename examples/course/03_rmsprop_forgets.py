@@ -85,7 +85,7 @@ def _(adagrad, rho, u):
         weights, steps = figure.axes
         k = np.arange(40)
         share = (1 - rho) * rho**k
-        text = f"sum of all bars: {sum(share):.3f}"
+        text = f"sum of these 40: {sum(share):.3f}; of all: 1"
         weights.vlines(k, 0, share, plotting.COLORS[0], linewidth=4.5, label=text)
         title = "The weight of an old g² in v"
         plotting.label(weights, "age k of the gradient, in steps", "(1 − ρ)·ρᵏ", title)
@@ -119,7 +119,7 @@ def _():
        `Tensor(np.array([-5.0, -2.0]), requires_grad=True)`. Take 20 steps of RMSprop with `lr=0.4`,
        `rho=0.9`, `eps=1e-6` and `eps_in_sqrt=True`. A textbook ends at −0.010599, 0.000000. Do you?
 
-    To change the code, open this page with `marimo edit`.
+    To change the code, open this page with `marimo edit`. If it shows no picture, press ▶ there.
     Solutions: `solutions/03_rmsprop_forgets.py`
     """)
     return

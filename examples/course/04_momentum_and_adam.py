@@ -125,7 +125,7 @@ def _():
        `"RMSprop": path(lambda w: RMSprop(w, lr=lr, …))` to `paths`. Which arguments make its path
        the same as Adam's? `help(RMSprop)` lists them.
 
-    To change the code, open this page with `marimo edit`.
+    To change the code, open this page with `marimo edit`. If it shows no picture, press ▶ there.
     Solutions: `solutions/04_momentum_and_adam.py`
     """)
     return

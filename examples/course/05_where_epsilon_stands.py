@@ -35,10 +35,12 @@ def _():
     `v` has the size of `g²`. So `ε` outside must be small beside `g`, and `ε` inside must be small
     beside `g²`. Inside, `ε` acts like `√ε` outside: 1e-8 inside acts like 1e-4 outside.
 
+    The six are PyTorch, Keras 3 and 2, optax, the book Dive into Deep Learning, and TensorFlow 1.
     `tf1` differs in one more thing: its `v` starts at 1. For a small `g` its first steps are short.
 
     In the picture, the slope `g` is the same everywhere, and `w` should go down by about `lr` in
-    each step. How small may `g` be, until `ε` stops the optimizer?
+    each step. The first step is longer, about `3.16·lr`, because `v` starts at 0 (lesson 3). How
+    small may `g` be, until `ε` stops the optimizer?
     """)
     return
 
@@ -88,8 +90,8 @@ def _(g, lr, walk):
         first, way = figure.axes
         for (name, path), dash in zip(paths.items(), ("-", "-", "--", "-", "-", "--")):
             step = (path[0] - path[1]) / lr
-            bar = first.barh(name, step)
-            first.bar_label(bar, [f"{step:.3g}"], padding=3, color=plotting.INK)
+            first.plot(step, name, "o")
+            first.annotate(f"{step:.3g}", (step, name), (8, -3), textcoords="offset points")
             way.plot(path, dash, label=name)
         first.set(xscale="log", xlim=(1e-10, 1e4))
         first.set_xticks([1e-9, 1e-6, 1e-3, 1, 1e3], ["1e-9", "1e-6", "0.001", "1", "1000"])
@@ -140,7 +142,7 @@ def _():
         `identify(w, gradients, lr=0.01)[0]`. Copy all digits of `w`. Which of the six frameworks
         was it?
 
-    To change the code, open this page with `marimo edit`.
+    To change the code, open this page with `marimo edit`. If it shows no picture, press ▶ there.
     Solutions: `solutions/05_where_epsilon_stands.py`
     """)
     return

@@ -141,7 +141,7 @@ def _():
        more images, more hidden units, and a learning rate that falls during the training:
        `CosineDecay(lr, steps)` from `minigrad.optimizers.schedules` takes the place of `lr`.
 
-    To change the code, open this page with `marimo edit`.
+    To change the code, open this page with `marimo edit`. If it shows no picture, press ▶ there.
     Solutions: `solutions/06_mnist.py`
     """)
     return

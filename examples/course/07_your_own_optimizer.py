@@ -20,7 +20,7 @@ with app.setup:
 
     from minigrad import Tensor, plotting
     from minigrad.optimizers import get, register
-    from minigrad.optimizers.tools.grade import grade, skeleton
+    from minigrad.optimizers.tools.grade import Report, grade, skeleton
 
 
 @app.cell(hide_code=True)
@@ -71,12 +71,13 @@ def _(source):
 
 @app.cell(hide_code=True)
 def _(editor, source, task, variant):
-    code = editor.value or source  # before the first press there is no value
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"{task}.py"
-        file.write_text(code, encoding="utf-8")
-        report = grade(file, task, variant)  # runs it in a process of its own
-    report.file = "your function"
+    code, report = editor.value or source, "The grader waits: press Grade."
+    if editor.value:  # before the first press there is none
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"{task}.py"
+            file.write_text(code, encoding="utf-8")
+            report = grade(file, task, variant)  # runs it in a process of its own
+        report.file = "your function"
     mo.Html(f"<pre style='white-space: pre-wrap'>{escape(str(report))}</pre>")
     return code, report
 
@@ -100,7 +101,7 @@ def _(code, report, task):
         return np.array(points)
 
     rules = {f"minigrad's {task}": task}
-    if report.scores[0][1]:  # it ran to its end and returned arrays
+    if isinstance(report, Report) and report.scores[0][1]:  # it ran and returned arrays
         namespace = {"__name__": "submission"}
         exec(code, namespace)
         rules["yours"] = register("yours", override=True)(namespace[task])
@@ -144,10 +145,11 @@ def _():
     1. Mend the function. The grader should give it all points, and the two paths should be one.
     2. Get a rule of your own: in the cell above the box, write `task, variant = "rmsprop", "7"`, or
        another number. The box then shows the equations of your variant. Fill in the function. (The
-       picture still compares with the usual rule, so the paths may differ.)
+       picture still compares with the usual rule, so the paths may differ.) Press **Grade** here
+       for the command that the box names.
     3. (harder) Write Adam: `task, variant = "adam", None`. It needs two things in `slots`.
 
-    To change the code, open this page with `marimo edit`.
+    To change the code, open this page with `marimo edit`. If it shows no picture, press ▶ there.
     Solutions: `solutions/07_your_own_optimizer.py`
     """)
     return

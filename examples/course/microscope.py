@@ -176,12 +176,12 @@ def draw_paths(surface: str, runs: Mapping[str, Run], step: int) -> Any:
     ax.plot(*np.transpose(problem.minima), "*", color=plotting.INK, ms=10, zorder=3)
     left, right, bottom, top = problem.view
     far = 10 * max(right - left, top - bottom)  # a point far outside is too far for matplotlib
-    for name, one in runs.items():
+    for i, (name, one) in enumerate(runs.items()):
         is_near = np.abs(one.path).max(axis=1) < far
         draw_path(ax, one.path[is_near], name)
         at = min(step, one.steps)
         if is_near[at]:
-            mark_chosen(ax, one.path[at])
+            mark_chosen(ax, one.path[at], i)
     ax.set(xlim=(left, right), ylim=(bottom, top))
     return figure
 
@@ -192,12 +192,12 @@ def draw_losses(runs: Mapping[str, Run], step: int) -> Any:
 
     figure, ax = panel("step", "loss", f"the loss; ◇ is after step {step}")
     start = next(iter(runs.values())).losses[0]
-    for name, one in runs.items():
+    for i, (name, one) in enumerate(runs.items()):
         is_drawn = (one.losses > 0) & (one.losses < 1e6 * start)  # others have no place here
         ax.plot(np.where(is_drawn, one.losses, np.nan), linewidth=1.2, label=name)
         at = min(step, one.steps)
         if is_drawn[at]:
-            mark_chosen(ax, (at, one.losses[at]))
+            mark_chosen(ax, (at, one.losses[at]), i)
     ax.axvline(step, color=plotting.INK, linewidth=0.7)
     ax.set_yscale("log")
     low, high = ax.get_ylim()
@@ -208,8 +208,10 @@ def draw_losses(runs: Mapping[str, Run], step: int) -> Any:
     return figure
 
 
-def mark_chosen(ax: Any, xy: Any) -> None:
-    ax.plot(*xy, "D", color=plotting.INK, mfc="none", mew=1.5, ms=8)
+def mark_chosen(ax: Any, xy: Any, number: int) -> None:
+    """Draw ◇ in the colour of the optimizer with this number."""
+    color = plotting.COLORS[number % len(plotting.COLORS)]
+    ax.plot(*xy, "D", color=color, mfc="none", mew=1.5, ms=8)
 
 
 def picture(figure: Any, words: str) -> str:

@@ -135,6 +135,7 @@ class Report:
     task: str
     scores: list[tuple[str, int, int]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    variant: str | None = None
 
     @property
     def points(self) -> int:
@@ -145,7 +146,8 @@ class Report:
         return sum(most for *_, most in self.scores)
 
     def __str__(self) -> str:
-        lines = [f"{self.file}, {self.task}: {self.points} of {self.most_points} points"]
+        what = self.task + (f", variant {self.variant}" if self.variant else "")
+        lines = [f"{self.file}, {what}: {self.points} of {self.most_points} points"]
         lines += [f"  {points}/{most}  {name}" for name, points, most in self.scores]
         return "\n".join(lines + [f"  {problem}" for problem in self.problems])
 
@@ -182,7 +184,7 @@ def grade(file: str | Path, task: str, variant: str | None = None, *, seconds: f
     tests = tests_of(rule)
     parts = {part: calls_of(rule, part) for test in tests for part in test.parts}
     us, problems = run_apart(file, task, parts, seconds, megabytes)
-    report = Report(str(file), task, problems=problems)
+    report = Report(str(file), task, problems=problems, variant=variant)
     report.scores.append(
         ("u has the shape and dtype of g; g does not change", 1 - bool(problems), 1)
     )
