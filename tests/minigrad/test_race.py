@@ -329,7 +329,7 @@ def test_a_training_whose_code_has_changed_needs_another_folder(compete, tmp_pat
     for loss in 1.0, 2.0:
         file.write_text(f"def train(optimizer, seed, data):\n    yield {loss}\n")
         assert [*compete(train, out=f"race {loss}").losses.values()] == [[loss]]
-    with pytest.raises(FileExistsError, match="the code of .*train has changed"):
+    with pytest.raises(FileExistsError, match=r"the code of .*train has changed"):
         compete(train, out="race 1.0")
 
 
