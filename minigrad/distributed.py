@@ -19,8 +19,9 @@ computing takes as long as communication at
     rows of a rank = (8·P / bytes a second) / (21 µs) = 124 on 10 Gbit/s, 12 on 100 Gbit/s
 
 for many ranks; a whole batch of 124·k and 12·k rows. P cancels out, so it is about the same for
-larger dense networks. Within one computer, two ranks exchange these 3.3 MB in .25 ms. The step of
-the optimizer does not shrink with k, except with shard=True: then each rank does 1/k of it.
+larger dense networks. Within one computer, two ranks added these 1.6 MB in .25 ms when their cores
+were near each other, and in .7 ms when they were not. The step of the optimizer does not shrink
+with k, except with shard=True: then each rank does 1/k of it.
 """
 
 import atexit
