@@ -61,8 +61,8 @@ def lines_of(folder):
 
 
 def outcomes(lines):
-    """Return what each trial has found, whatever the name of the training."""
-    return [json.loads(line) | {"train": ""} for line in lines]
+    """Return what each trial has found, whatever the name and the code of the training."""
+    return [json.loads(line) | {"train": "", "code": 0} for line in lines]
 
 
 def main(training, executor, folder):
