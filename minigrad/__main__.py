@@ -160,14 +160,7 @@ def run_race(parser: Parser, argv: list[str]) -> int:
 
 def run_grade(parser: Parser, argv: list[str]) -> int:
     """Grade submissions of an optimizer: points, and what is wrong in a sentence."""
-    from .optimizers.tools.grade import (
-        MEGABYTES,
-        SECONDS,
-        Report,
-        check_arguments,
-        grade,
-        skeleton,
-    )  # fmt: skip
+    from .optimizers.tools.grade import MEGABYTES, SECONDS, Report, check_arguments, grade, skeleton
     from .optimizers.tools.task_rules import TASKS
 
     parser.epilog = (
@@ -201,11 +194,11 @@ def run_grade(parser: Parser, argv: list[str]) -> int:
         parser.error(f"there is no file {', '.join(missing)}")
     results = dict.fromkeys(args.files, args.json)
     if args.json and len(args.files) > 1:
-        args.json.mkdir(parents=True, exist_ok=True)
         results = {file: args.json / f"{Path(file).stem}.json" for file in args.files}
-    if args.json and len({*results.values()}) < len(args.files):
-        parser.error("--json: two files have the same name; rename one, or grade them apart")
-    if args.json and not (args.json.is_dir() or args.json.parent.is_dir()):
+        if len({*results.values()}) < len(args.files):
+            parser.error("--json: two files have the same name; rename one, or grade them apart")
+        args.json.mkdir(parents=True, exist_ok=True)
+    elif args.json and not args.json.parent.is_dir():
         parser.error(f"--json: there is no folder {args.json.parent}")
 
     def grade_one(file: str) -> Report:

@@ -86,7 +86,7 @@ class DataParallel(Wrapper):
 
     def __init__(self, inner: Optimizer | Wrapper, /, *, shard: bool = False,
                  deterministic: bool = False, comm: Any = None):  # fmt: skip
-        super().__init__(inner)  # type: ignore[arg-type]
+        super().__init__(inner)
         comm = all_processes() if comm is None else comm
         vars(self).update(comm=comm, rank=comm.rank, ranks=comm.size, deterministic=deterministic,
                           shard=shard and comm.size > 1, parameters={}, flat_weights=None,

@@ -9,7 +9,7 @@ from .autograd.conversion import unwrap
 
 
 class Numbers:
-    """What a closure returns, a number or a list of numbers, as one array; and the way back."""
+    """The numbers that a closure returns, as one array; `restored` gives them their form again."""
 
     def __init__(self, result: Any):
         self.is_list = isinstance(result, list | tuple)
@@ -49,11 +49,8 @@ class Buffer:
         self.received = np.zeros_like(self.array) if parallel.deterministic else None
         if parallel.shard:
             self.rows, self.tails = self.array[:, :width], self.array[:, width:]
-            self.own, self.sum_of_tails, shapes = (
-                self.part[:width],
-                self.part[width:],
-                [(-1,)] * len(arrays),
-            )
+            self.own, self.sum_of_tails = self.part[:width], self.part[width:]
+            shapes: list[Any] = [(-1,) for _ in arrays]
         else:
             flat = self.array.reshape(1, -1)
             self.rows, self.tails, rank = flat[:, :n], flat[:, n : n + tail], 0

@@ -214,8 +214,9 @@ def makers_of(optimizers: Any) -> dict[str, Callable[..., Any]]:
 
 def seeds_of(seeds: Any) -> list[int]:
     """Return the seeds, as integers of at least 0, each once."""
-    numbers = [*(range(positive_int("race: seeds", seeds)) if np.ndim(seeds) == 0
-                 and not isinstance(seeds, Iterable) else seeds)]  # fmt: skip
+    if not isinstance(seeds, Iterable):
+        seeds = range(positive_int("race: seeds", seeds))
+    numbers = [*seeds]
     is_legal = [isinstance(n, int | np.integer) and n >= 0 for n in numbers]
     if not numbers or not all(is_legal) or len({*numbers}) < len(numbers):
         raise ValueError(f"race: different seeds, integers of at least 0, are required: {seeds!r}")
@@ -225,7 +226,7 @@ def seeds_of(seeds: Any) -> list[int]:
 def make_optimizer(text: str, plugin: str | None = None, **hyper: Any) -> Any:
     """Make the optimizer that "sgd:momentum=0.9" describes; plugin: a file that registers it."""
     if plugin:
-        run_once(plugin, crc32(Path(plugin).read_bytes()) if Path(plugin).is_file() else 0)
+        run_once(plugin)
     name, _, options = text.partition(":")
     try:
         pairs = [option.split("=") for option in options.split(",") if option]
@@ -344,14 +345,19 @@ def losses_of(training: Iterable[Any]) -> list[float]:
     return losses
 
 
+def run_once(file: str) -> ModuleType:
+    """Run a Python file; in this process, run it again only if it has changed."""
+    return run_version(file, crc32(Path(file).read_bytes()) if Path(file).is_file() else 0)
+
+
 @functools.cache
-def run_once(file: str, checksum: int) -> ModuleType:
+def run_version(file: str, checksum: int) -> ModuleType:
     return run_file(file)
 
 
 def call_in_file(file: str, name: str, *args: Any) -> Any:
     """Call a function of a Python file; unlike the function itself, this can be pickled."""
-    return getattr(run_once(file, crc32(Path(file).read_bytes())), name)(*args)
+    return getattr(run_once(file), name)(*args)
 
 
 def read_only(data: Any) -> Any:

@@ -140,7 +140,8 @@ def start_worker() -> None:
 
 
 def end_with_parent() -> None:
-    multiprocessing.parent_process().join()  # type: ignore[union-attr]
+    if parent := multiprocessing.parent_process():
+        parent.join()
     os._exit(1)
 
 

@@ -139,7 +139,7 @@ class Wrapper:
         for name in cls.own_defaults:
             setattr(cls, name, property(partial(own_value, name=name)))
 
-    def __init__(self, inner: Optimizer | Self, /, **hyper: Any) -> None:
+    def __init__(self, inner: "Optimizer | Wrapper", /, **hyper: Any) -> None:
         who = type(self).__name__
         if not isinstance(inner, Optimizer | Wrapper):
             how = f"write {who}(Adam(lr=0.001)), or optimizers.get(name, inner='adam', lr=0.001)"

@@ -210,8 +210,7 @@ def draw_losses(runs: Mapping[str, Run], step: int) -> Any:
 
 def mark_chosen(ax: Any, xy: Any, number: int) -> None:
     """Draw ◇ in the colour of the optimizer with this number."""
-    color = plotting.COLORS[number % len(plotting.COLORS)]
-    ax.plot(*xy, "D", color=color, mfc="none", mew=1.5, ms=8)
+    ax.plot(*xy, "D", color=plotting.COLORS[number], mfc="none", mew=1.5, ms=8)
 
 
 def picture(figure: Any, words: str) -> str:

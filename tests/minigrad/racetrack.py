@@ -35,7 +35,7 @@ def bowl(optimizer, seed, data, steps=5, pause=0.0):
 
 
 def deadly(optimizer, seed, data, tries, deaths):
-    """Kill the own process in one configuration so many times; tries: a file that counts."""
+    """Kill this process in one configuration, `deaths` times; tries: a file that counts them."""
     if optimizer.lr == 0.1 and seed == 1:
         with open(tries, "ab") as file:
             file.write(b"x")
