@@ -333,6 +333,18 @@ def test_a_training_whose_code_has_changed_needs_another_folder(compete, tmp_pat
         compete(train, out="race 1.0")
 
 
+def test_trials_of_other_calls_stay_in_the_file_and_out_of_the_result(compete, tmp_path):
+    assert len(compete(lrs=(0.1, 0.2)).losses) == 2
+    assert {json.loads(trial[1])["lr"] for trial in compete(lrs=(0.1,)).losses} == {0.1}
+    assert len((tmp_path / "race" / "results.jsonl").read_text().splitlines()) == 2
+
+
+def test_the_random_numbers_of_the_caller_go_on(compete):
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    compete()
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+
+
 def test_a_second_race_in_the_folder_is_refused(compete, tmp_path):
     with racing.alone_in(tmp_path / "race"), pytest.raises(RuntimeError, match="another race"):
         compete()
@@ -412,6 +424,7 @@ def test_a_lost_trial_is_an_exit_status_of_1(final, status, files, monkeypatch):
     ("--plugin no.py", "there is no file no.py"), ("--lrs -1", "lrs must be a list of numbers"),
     ("--optimizers sgd:eps=1", "no hyperparameter 'eps'"), ("--seeds 0", "seeds must be"),
     ("--epochs 0", "--epochs must be"), ("--search eps=1", "invalid search_range value: 'eps=1'"),
+    ("--train user.py:train --epochs 3", "leave out --epochs"),
     ("--executor nope", "one of local, processes, dask"), ("--workers -1", "workers must be"),
 ])  # fmt: skip
 def test_a_mistake_is_one_sentence(words, sentence, files, capsys):

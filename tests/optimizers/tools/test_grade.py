@@ -216,6 +216,10 @@ def body(line):
     return "import os, sys, time\n" + RIGHT.replace("    v = slots", f"    {line}\n    v = slots")
 
 
+def test_a_gradient_that_is_changed_in_place_is_found(grade_code):
+    assert "changes g in place" in grade_code(body("g *= 1.5")).problems[0]
+
+
 THREAD = "import threading, time\nthreading.Thread(target=time.sleep, args=(99,)).start()\n"
 IGNORE = """\
 import signal
@@ -423,6 +427,17 @@ def test_one_submission_does_not_cost_the_others_their_report(capsys, tmp_path):
     good.write_text(RIGHT, encoding="utf-8")
     assert main(["grade", str(bad), str(good), "--task", "rmsprop"]) == 1
     assert "good.py, rmsprop: 12 of 12 points" in capsys.readouterr().out
+
+
+def test_the_number_in_a_file_s_name_is_the_variant(capsys, tmp_path):
+    numbered, other = tmp_path / "rmsprop_7 (1).py", tmp_path / "homework.py"
+    for file in numbered, other:
+        file.write_text(skeleton("rmsprop", "7"), encoding="utf-8")
+    arguments = ["grade", str(numbered), str(other), "--task", "rmsprop", "--variant", "name"]
+    assert main(arguments) == 1
+    printed = capsys.readouterr().out
+    assert "rmsprop_7 (1).py, rmsprop, variant 7: 0 of" in printed
+    assert "its name has no student's number" in printed
 
 
 def test_the_command_prints_a_skeleton(capsys):
