@@ -340,6 +340,8 @@ def test_trials_of_other_calls_stay_in_the_file_and_out_of_the_result(compete, t
 
 
 def test_the_random_numbers_of_the_caller_go_on(compete):
+    random.seed(12345)
+    np.random.seed(12345)
     before = random.getstate(), np.random.get_state()[1].tolist()
     compete()
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before
