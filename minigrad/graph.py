@@ -78,26 +78,17 @@ def call_recorded(function: Callable, calls: Calls) -> Any:
 
 def draw(result: Tensor, names: dict[int, str], calls: Calls, templates: dict[str, str]) -> str:
     """Write a box for each operation and each input array, oldest first; then the arrows."""
-    boxes: dict[str, list[str]] = {"": []}  # by layer; "" is for those outside of all layers
+    boxes: dict[str, list[str]] = {"": []}  # by frame; "" is for those outside of all layers
     numbers: dict[int, int] = {}  # of the boxes
     arrows = []
     for out in computed_tensors(result) or [result]:
         operands = [x for x in out.node.operands if hasattr(x, "shape")] if out.node else []
         for x in (*operands, out):
-            if box_key(x) in numbers:
-                continue
-            i = numbers[box_key(x)] = len(numbers)
-            node, frame = getattr(x, "node", None), ""
-            if node:
-                part, title = "operation", node.primitive.name.strip("<>")  # a tag in Mermaid
-                around = [layer for layer, node_orders in calls if node.order in node_orders]
-                if around:  # the innermost layer is the first
-                    frame = f"{names[id(around[0])]} {type(around[0]).__name__}"
-            else:
-                kind = "leaf" if getattr(x, "requires_grad", False) else "constant"
-                part, title = "array", names.get(id(x), kind)
-            box = templates[part].format(i=i, title=title, type=f"{x.shape} {x.dtype}")
-            boxes.setdefault(frame, []).append(box)
+            if box_key(x) not in numbers:
+                i = numbers[box_key(x)] = len(numbers)
+                part, title, frame = describe(x, names, calls)
+                box = templates[part].format(i=i, title=title, type=f"{x.shape} {x.dtype}")
+                boxes.setdefault(frame, []).append(box)
         arrows += [(numbers[box_key(x)], numbers[box_key(out)]) for x in operands]
 
     lines = [templates["head"], *boxes.pop("")]
@@ -105,6 +96,17 @@ def draw(result: Tensor, names: dict[int, str], calls: Calls, templates: dict[st
         lines += [templates["frame"].format(k=k, layer=frame), *members, templates["end of frame"]]
     lines += [templates["arrow"].format(start=start, end=end) for start, end in sorted(arrows)]
     return "\n".join(lines) + templates["foot"]
+
+
+def describe(x: Any, names: dict[int, str], calls: Calls) -> tuple[str, str, str]:
+    """Return what x's box is, "operation" or "array", its title, and the frame around it."""
+    node = getattr(x, "node", None)
+    if node is None:
+        kind = "leaf" if getattr(x, "requires_grad", False) else "constant"
+        return "array", names.get(id(x), kind), ""
+    layers = [layer for layer, node_orders in calls if node.order in node_orders]  # inner first
+    frame = f"{names[id(layers[0])]} {type(layers[0]).__name__}" if layers else ""
+    return "operation", node.primitive.name.strip("<>"), frame  # <…> would be a tag in Mermaid
 
 
 def box_key(x: Any) -> int:

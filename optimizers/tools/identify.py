@@ -1,31 +1,23 @@
 """Identify an optimizer from its steps: search for the rule, the switches and the numbers.
 
-In reading order: identify, the optimizers it tries, the trajectory, the search for the numbers.
+In reading order: identify, the search over all candidates, and the candidates of an optimizer.
+candidate.py finds the numbers of one candidate.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from itertools import chain, product
+from collections.abc import Callable, Iterable, Sequence
+from itertools import product
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from ..clipping import clip_by_global_norm
-from ..hyperparameters import LIMITS
 from ..optimizer import Optimizer
 from ..registry import available, find
-from .explain import inactive_switches, same_rule
+from .candidate import SHARED, Candidate, Hyper, Match, Trajectory
+from .explain import inactive_switches
 
-INITIAL = {
-    "lr": 1e-2, "momentum": 0.8, "dampening": 0.2, "weight_decay": 0.05, "lr_decay": 0.03,
-    "initial_accumulator": 0.3, "eps_root": 1e-6, "eps": 1e-7, "momentum_decay": 0.02,
-    "clip_value": 1.0, "clip_norm": 1.0, "clip_global_norm": 1.0,
-}  # fmt: skip
 UNKNOWN: Any = object()  # stands for a number that least squares determines
 DECAYS = [{}, dict(weight_decay=UNKNOWN), dict(weight_decay=UNKNOWN, decoupled_weight_decay=True)]
 MOMENTA = [
@@ -34,38 +26,16 @@ MOMENTA = [
     dict(momentum=UNKNOWN, lr_in_momentum=True, nesterov=True),
 ]  # fmt: skip
 CLIPS = (None, "clip_value", "clip_norm", "clip_global_norm")
-COARSE_GOAL = 1e3  # a goal in units of the tolerance; a closer fit to the first steps would overfit
-FRACTIONS = {name for name, (_, upper, _) in LIMITS.items() if upper == 1}
-SHARED = {field.name for field in fields(Optimizer)}  # hyperparameters of every optimizer
+INITIAL = {
+    "lr": 1e-2, "momentum": 0.8, "dampening": 0.2, "weight_decay": 0.05, "lr_decay": 0.03,
+    "initial_accumulator": 0.3, "eps_root": 1e-6, "eps": 1e-7, "momentum_decay": 0.02,
+    "clip_value": 1.0, "clip_norm": 1.0, "clip_global_norm": 1.0,
+}  # fmt: skip
 
-Hyper = dict[str, Any]
-Spec = tuple[type[Optimizer], Hyper, Hyper]
+Spec = tuple[type[Optimizer], Hyper, Hyper]  # class, switches, initial values of the numbers
+Errors = dict[str, BaseException]  # what optimizers raised, by the optimizer's name
 ArraySequence = Iterable[npt.ArrayLike | Sequence[npt.ArrayLike]]
 LearningRate = float | Sequence[float] | Callable[[int], float] | None
-
-
-@dataclass(frozen=True)
-class Match:
-    """An optimizer that can have made the steps: optimizer_class(params, lr=…, **hyper).
-
-    deviation: the largest relative deviation of a weight.
-    first_mismatch: the first step that it does not reproduce; None if it reproduces all.
-    undetermined: the hyperparameters that can have another value on these data.
-    conventions: the frameworks that have this rule.
-    """
-
-    optimizer_class: type[Optimizer]
-    hyper: dict[str, Any]
-    deviation: float
-    first_mismatch: int | None
-    undetermined: tuple[str, ...]
-    conventions: tuple[str, ...]
-
-    def __str__(self) -> str:
-        hyper = ", ".join(f"{k}={v!r}" for k, v in self.hyper.items())
-        text = f"{self.optimizer_class.__name__}({hyper}): deviation {self.deviation:.1e}"
-        text += f", first mismatch at step {self.first_mismatch}" if self.first_mismatch else ""
-        return text + "; undetermined: " * bool(self.undetermined) + ", ".join(self.undetermined)
 
 
 def identify(
@@ -84,63 +54,65 @@ def identify(
     >>> print(identify([1.0, 0.9], [1.0], lr=0.1)[0])
     SGD(): deviation 0.0e+00
     """
-    trajectory = _Trajectory(thetas, gradients, lr)
-    fixed: Hyper = {"maximize": True} if trajectory.ascends else {}
-    tried: list[_Candidate] = []
-    omitted: dict[str, BaseException] = {}
-    for clip in CLIPS[: 3 if len(trajectory.start) == 1 else 4]:
-        unknown = ([clip] if clip else []) + (["lr"] if lr is None else [])
-        common_hyper = fixed | dict.fromkeys(unknown, UNKNOWN)
-        specs: list[Spec] = []
-        for cls in map(find, available()):
-            if issubclass(cls, Optimizer) and cls.step is Optimizer.step:
-                with _noting_errors(cls.__name__, omitted):
-                    specs += [*_candidate_specs(cls, common_hyper)]
-        for spec in sorted(specs, key=lambda spec: len(spec[2])):
-            if (name := spec[0].__name__) in omitted:
-                continue
-            with _noting_errors(name, omitted):
-                candidate = _Candidate(trajectory, *spec)
-                if not any(
-                    c.first_mismatch is None and c.is_simpler_than(candidate) for c in tried
-                ):
-                    candidate.search()
-                    tried.append(candidate)
-        tried = [c for c in tried if c.cls.__name__ not in omitted]
-        found = [c for c in tried if c.first_mismatch is None and not c.has_degenerate_number()]
-        if found:
-            break
-    else:
-        found = sorted(tried, key=lambda c: (-(c.first_mismatch or 0), c.distance))[:20]
-        for candidate in found:
-            with _noting_errors(candidate.cls.__name__, omitted):
-                candidate.fit_longest_prefix()
-    matches = []
-    for candidate in found:
-        with _noting_errors(candidate.cls.__name__, omitted):
-            matches.append(candidate.to_match())
-    if omitted:
-        problems = [f"{who} ({type(e).__name__}: {e})" for who, e in omitted.items()]
+    errors: Errors = {}
+    candidates = _search(Trajectory(thetas, gradients, lr), errors)
+    matches = [_attempt(c.cls, errors, c.to_match) for c in candidates]
+    if errors:
+        problems = [f"{who} ({type(e).__name__}: {e})" for who, e in errors.items()]
         warnings.warn(f"identify omits {', '.join(problems)}", stacklevel=2)
 
     def rank(m: Match) -> tuple[float, ...]:
         return -(m.first_mismatch or 0), len(m.hyper), len(m.undetermined), m.deviation
 
-    return sorted((m for m in matches if m.optimizer_class.__name__ not in omitted), key=rank)
+    return sorted((m for m in matches if m and m.optimizer_class.__name__ not in errors), key=rank)
 
 
-@contextmanager
-def _noting_errors(who: str, omitted: dict[str, BaseException]) -> Iterator[None]:
-    """Note an exception of an optimizer, which must not spoil the others; do nothing after it."""
+def _search(trajectory: Trajectory, errors: Errors) -> list[Candidate]:
+    """Return the candidates that reproduce all steps; without any, the twenty nearest."""
+    tried: list[Candidate] = []
+    one_parameter = len(trajectory.start) == 1  # then clip_global_norm is the same as clip_norm
+    for clip in CLIPS[:3] if one_parameter else CLIPS:
+        for spec in _all_specs(trajectory, clip, errors):
+            candidate = _attempt(spec[0], errors, Candidate, trajectory, *spec)
+            if candidate and not any(c.makes_superfluous(candidate) for c in tried):
+                _attempt(spec[0], errors, candidate.search)
+                tried.append(candidate)
+        tried = [c for c in tried if c.cls.__name__ not in errors]
+        found = [c for c in tried if c.first_mismatch is None and not c.has_degenerate_number()]
+        if found:
+            return found
+    nearest = sorted(tried, key=lambda c: (-(c.first_mismatch or 0), c.distance))[:20]
+    for candidate in nearest:
+        _attempt(candidate.cls, errors, candidate.fit_longest_prefix)
+    return nearest
+
+
+def _attempt(cls: type, errors: Errors, function: Callable, *args: Any) -> Any:
+    """Return function(*args), or None if this optimizer raises an exception or has raised one."""
+    if cls.__name__ in errors:
+        return None
     try:
-        yield
-    except (Exception, SystemExit) as error:
-        omitted.setdefault(who, error)
+        return function(*args)
+    except (Exception, SystemExit) as error:  # one broken optimizer must not spoil the others
+        errors[cls.__name__] = error
+        return None
 
 
-def _candidate_specs(cls: type[Optimizer], common_hyper: Hyper) -> Iterator[Spec]:
-    """Yield (class, switches, initial values of the unknown numbers) for every candidate."""
-    clipped = any(name.startswith("clip") for name in common_hyper)
+def _all_specs(trajectory: Trajectory, clip: str | None, errors: Errors) -> list[Spec]:
+    """Return the candidates of all optimizers with this way of clipping, fewest numbers first."""
+    common = {"maximize": True} if trajectory.ascends else {}
+    common |= {clip: UNKNOWN} if clip else {}
+    common |= {} if trajectory.lrs else {"lr": UNKNOWN}
+    specs: list[Spec] = []
+    for cls in map(find, available()):
+        if issubclass(cls, Optimizer) and cls.step is Optimizer.step:
+            specs += _attempt(cls, errors, _specs, cls, common) or []
+    return sorted(specs, key=lambda spec: len(spec[2]))
+
+
+def _specs(cls: type[Optimizer], common: Hyper) -> list[Spec]:
+    """Return the candidates of one optimizer: its rule's variants × decays × momenta."""
+    clipped = any(name.startswith("clip") for name in common)
     decays = DECAYS[2:] if cls.defaults["weight_decay"] else DECAYS[: 1 if clipped else None]
     momenta = MOMENTA[:1] if "beta1" in cls.defaults else MOMENTA
     named = {*cls.required_hyperparameters["direction"]}
@@ -148,15 +120,17 @@ def _candidate_specs(cls: type[Optimizer], common_hyper: Hyper) -> Iterator[Spec
         decays = [decay for decay in DECAYS if decay.keys() <= named]
     if "momentum" in named:
         momenta = [momentum for momentum in MOMENTA if momentum.keys() <= named]
+    specs = []
     for rule, decay, momentum in product(_rule_variants(cls), decays, momenta):
-        chosen = rule | decay | momentum | common_hyper
+        chosen = rule | decay | momentum | common
         switches = {k: v for k, v in chosen.items() if v is not UNKNOWN}
         names = [k for k, v in chosen.items() if v is UNKNOWN]
         numbers = {k: INITIAL.get(k, cls.defaults[k] or 0.1) for k in names}
         h = cls.defaults | {"weight_decay": 0.0} | switches | numbers
-        unused = any(switches.get(name) for name in inactive_switches(h))
-        if not unused and not any(cls.contradictions(h).values()):
-            yield cls, switches, numbers
+        has_effect = not any(switches.get(name) for name in inactive_switches(h))
+        if has_effect and not any(cls.contradictions(h).values()):
+            specs.append((cls, switches, numbers))
+    return specs
 
 
 def _rule_variants(cls: type[Optimizer]) -> list[Hyper]:
@@ -170,230 +144,3 @@ def _rule_variants(cls: type[Optimizer]) -> list[Hyper]:
     choices |= {k: [v] for k, v in own.items() if not isinstance(v, float)}  # least squares: floats
     choices |= {k: [False, True] for k, v in own.items() if isinstance(v, bool)}
     return known + [dict(zip(own, values)) for values in product(*choices.values())]
-
-
-class _Trajectory:
-    """The data to explain: weights, gradients, learning rates, and the tolerance of each weight."""
-
-    def __init__(self, thetas: Iterable[Any], gradients: Iterable[Any], lr: Any) -> None:
-        weights = [_as_arrays(theta) for theta in thetas]
-        self.gradients = [[a.astype(float) for a in _as_arrays(g)] for g in gradients]
-        for a in chain(*self.gradients):
-            a.setflags(write=False)  # a rule that writes into g would change those of the others
-        self.gradients = [[a[...] for a in g] for g in self.gradients]  # a view stays read-only
-        shapes = {tuple(a.shape for a in arrays) for arrays in weights + self.gradients}
-        self.steps = len(self.gradients)
-        if len(weights) != self.steps + 1 or len(shapes) != 1 or not self.steps:
-            received = f"{len(weights)} and {self.steps}, of shapes {sorted(shapes)}"
-            rule = "T + 1 thetas and T gradients, all of one shape"
-            raise ValueError(f"identify needs {rule}; received {received}")
-        self.lrs = None if lr is None else _lr_per_step(lr, self.steps)
-        self.start = [w.astype(float) for w in weights[0]]
-        theta, g = _flatten(weights), _flatten(self.gradients)
-        eps = np.finfo(theta.dtype if theta.dtype.kind == "f" else float).eps
-        theta = theta.astype(float)
-        if not (np.isfinite(theta).all() and np.isfinite(g).all()):
-            raise ValueError("identify needs finite thetas and gradients; received an inf or NaN")
-        if (theta[1:] == theta[:-1]).all():
-            raise ValueError("identify needs thetas that move; received equal ones")
-        self.target = theta[1:]
-        moved = np.diff(theta, axis=0)
-        # Rounding changes some units in the last place of θ, and a little of each step.
-        self.tolerance = 8 * eps * np.abs(self.target) + 0.1 * eps**0.5 * np.abs(moved) + 1e-300
-        self.ascends = np.sign(g[0] * moved[0]).sum() > 0
-        self.first_steps: dict[Any, tuple[Hyper, float]] = {}  # least squares, cached
-
-
-class _Candidate:
-    """An optimizer with its switches set, and the search for the numbers that match the data."""
-
-    def __init__(self, trajectory: _Trajectory, cls: Any, switches: Hyper, numbers: Hyper) -> None:
-        self.trajectory, self.cls, self.switches = trajectory, cls, switches
-        self.initial = self.numbers = numbers
-        self.constants = cls.defaults | {"weight_decay": 0.0} | switches
-        self.optimizer = cls()
-        if "direction" in cls.methods_with_w:  # direction must not write into w
-            rule = self.optimizer.direction
-            vars(self.optimizer)["direction"] = lambda g, slots, *, w, **h: rule(
-                g, slots, w=np.broadcast_to(w, w.shape), **h
-            )
-        self.first_mismatch: int | None = None
-
-    def is_simpler_than(self, other: _Candidate) -> bool:
-        """Return whether the other is this rule with more numbers, or has three more numbers."""
-        same = self.cls.direction is other.cls.direction
-        contained = same and self.numbers.keys() < other.numbers.keys()
-        return contained or len(self.numbers) + 3 <= len(other.numbers)
-
-    def residuals(self, numbers: Hyper, steps: int) -> np.ndarray:
-        """Return (θ − target) / tolerance after each step; within ±1 both are equal."""
-        optimizer, trajectory, h = self.optimizer, self.trajectory, self.constants | numbers
-        weights = [w.copy() for w in trajectory.start]
-        slots = [optimizer.init_slots(w, h) for w in weights]
-        theta = np.empty((steps, trajectory.target.shape[1]))
-        with np.errstate(all="ignore"):
-            for t, gradients in enumerate(trajectory.gradients[:steps]):
-                h["t"] = t + 1
-                h["lr"] = trajectory.lrs[t] if trajectory.lrs else h["lr"]
-                if h["clip_global_norm"]:
-                    gradients, _ = clip_by_global_norm(gradients, h["clip_global_norm"])
-                for w, g, s in zip(weights, gradients, slots):
-                    optimizer.update(w, optimizer.clip(g, h), s, h)
-                theta[t] = np.concatenate([w.ravel() for w in weights])
-            r = (theta - trajectory.target[:steps]) / trajectory.tolerance[:steps]
-        return np.fmin(np.fmax(r, -1e60), 1e60)  # also replaces NaN
-
-    def least_squares(
-        self, numbers: Hyper, steps: int, goal: float = 1.0, names: Any = None, patience: int = 25
-    ) -> tuple[Hyper, float]:
-        """Return numbers, the named or all optimized, and max |r| (Levenberg, Marquardt)."""
-        names = [*numbers] if names is None else names
-
-        def numbers_at(z: np.ndarray) -> Hyper:
-            return numbers | {n: _from_unbounded(n, x) for n, x in zip(names, z.tolist())}
-
-        def residuals(z: np.ndarray) -> np.ndarray:
-            return self.residuals(numbers_at(z), steps).ravel()
-
-        def derivative(z: np.ndarray, unit: np.ndarray) -> np.ndarray:
-            for d in (0.01, 0.3):  # 1 % of a number; 30 % if rounding hides the effect of 1 %
-                change = residuals(z + d * unit) - residuals(z - d * unit)
-                if np.abs(change).max() > 30:
-                    break
-            return change / (2 * d)
-
-        units = np.eye(len(names))
-        z = np.array([_to_unbounded(name, numbers[name]) for name in names])
-        for unit in units:  # start from the best of seven distant values
-            trials = [z + d * unit for d in (0, 1, -1, 2.5, -2.5, 5, -5)]
-            z = min(trials, key=lambda z: np.log1p(residuals(z) ** 2).sum())
-        r, damping, stalls = residuals(z), 1e-3, 0
-        while names and stalls < patience and np.abs(r).max() > goal:
-            jacobian = np.stack([derivative(z, unit) for unit in units], axis=1)
-            scale = np.linalg.norm(jacobian, axis=0) + 1e-300
-            jacobian /= scale
-            square = jacobian.T @ jacobian + (damping + 1e-12) * units
-            move = np.linalg.solve(square, -jacobian.T @ r) / scale
-            z_new = np.clip(z + np.clip(move, -3, 3), -30, 30)
-            r_new = residuals(z_new)
-            ratio = np.linalg.norm(r_new) / np.linalg.norm(r)
-            stalls += int(ratio > 0.9)
-            damping *= 0.1 if ratio < 1 else 10
-            if ratio < 1:
-                z, r = z_new, r_new
-        return numbers_at(z), np.abs(r).max()
-
-    def search(self) -> None:
-        """Match the first step, then two steps, then all; most candidates fail at the first."""
-        steps = self.trajectory.steps
-        known, worst = self.match_first_step()
-        self.numbers = self.numbers | {k: v for k, v in known.items() if k in self.numbers}
-        self.distance, self.after_first_step = (0, worst), self.numbers
-        for stage, goal, limit in ((min(2, steps), COARSE_GOAL, 1e2), (steps, 1.0, 1e4)):
-            if worst < limit * COARSE_GOAL:  # a candidate worse than that hardly ever matches
-                self.numbers, worst = self.least_squares(self.numbers, stage, goal)
-                self.distance = -stage, worst
-        if worst > 1 and self.distance[0] == -steps:  # the stages can miss the minimum
-            direct = self.least_squares(self.initial, steps)
-            self.numbers, worst = min((self.numbers, worst), direct, key=lambda pair: pair[1])
-        if worst < 1e2 * COARSE_GOAL:  # near enough that rounded numbers can match
-            self.round_numbers()
-        self.find_first_mismatch()
-
-    def match_first_step(self) -> tuple[Hyper, float]:
-        """Match the first step, once for all candidates that differ only in later steps."""
-        later = {"momentum", "dampening", "lr_in_momentum"}
-        switches = sorted((k, v) for k, v in self.switches.items() if v and k not in later)
-        key = (self.cls.direction, *switches, *sorted(self.numbers.keys() - later))
-        cache = self.trajectory.first_steps
-        if key not in cache:
-            cache[key] = self.least_squares(self.numbers, 1, COARSE_GOAL, patience=8)
-        return cache[key]
-
-    def find_first_mismatch(self) -> None:
-        """Find the first step that the numbers do not reproduce."""
-        wrong = np.abs(self.residuals(self.numbers, self.trajectory.steps)).max(axis=1) > 1
-        self.first_mismatch = int(wrong.argmax()) + 1 if wrong.any() else None
-
-    def fit_longest_prefix(self) -> None:
-        """Reproduce as many steps from the first as possible."""
-        for steps in range(self.trajectory.steps - 1, 0, -1):
-            self.numbers, worst = self.least_squares(self.after_first_step, steps)
-            if worst <= 1:
-                break
-        self.find_first_mismatch()
-
-    def has_degenerate_number(self) -> bool:
-        """Return whether a number went to the end of [0, 1], where a simpler rule is the same."""
-        return any(k in FRACTIONS and not 1e-5 < x < 1 - 1e-5 for k, x in self.numbers.items())
-
-    def round_numbers(self) -> None:
-        """Give each number the fewest digits with which the others can still match the data.
-
-        People choose 0.9. Least squares ends at 0.8999999998, and the other numbers compensate.
-        """
-        names = [*self.numbers]
-        for name in [*names, *names]:  # the second attempt has the other numbers rounded
-            if name not in names:
-                continue
-            others = [n for n in names if n != name]
-            for digits in range(1, 8):
-                rounded = float(f"{self.numbers[name]:.{digits}g}")
-                if 0 < rounded < LIMITS.get(name, (0, np.inf))[1]:
-                    trial, steps = self.numbers | {name: rounded}, self.trajectory.steps
-                    trial, worst = self.least_squares(trial, steps, names=others, patience=8)
-                    if worst <= 1:
-                        self.numbers, names = trial, others
-                        break
-
-    def is_undetermined(self, name: str, numbers: Hyper) -> bool:
-        """Return whether another value matches as well, after the other numbers adapt to it."""
-        moved = _from_unbounded(name, _to_unbounded(name, numbers[name]) + 1)
-        trial, others = numbers | {name: moved}, [n for n in numbers if n != name]
-        return bool(self.least_squares(trial, self.trajectory.steps, names=others)[1] <= 1)
-
-    def to_match(self) -> Match:
-        trajectory, h = self.trajectory, self.constants | self.numbers
-        undetermined: list[str] = []
-        if self.first_mismatch is None:
-            own = {k: v for k, v in h.items() if k not in SHARED and type(v) is float and v}
-            numbers = own | self.numbers
-            undetermined = [name for name in numbers if self.is_undetermined(name, numbers)]
-        error = np.abs(self.residuals(self.numbers, trajectory.steps) * trajectory.tolerance)
-        deviation = float(np.max(error / np.maximum(np.abs(trajectory.target), 1e-300)))
-        hyper = {k: v for k, v in h.items() if v != self.cls.defaults[k]}
-        same = tuple(same_rule(self.cls, h))
-        return Match(self.cls, hyper, deviation, self.first_mismatch, tuple(undetermined), same)
-
-
-def _as_arrays(theta: Any) -> list[np.ndarray]:
-    """Return the arrays of the parameters, from one array or a list of arrays."""
-    several = isinstance(theta, list | tuple) and any(np.ndim(part) for part in theta)
-    return [np.asarray(part) for part in (theta if several else [theta])]
-
-
-def _flatten(path: list[list[np.ndarray]]) -> np.ndarray:
-    """Return one row for each step, with all elements of all parameters."""
-    return np.stack([np.concatenate([a.ravel() for a in arrays]) for arrays in path])
-
-
-def _lr_per_step(lr: Any, steps: int) -> list[float]:
-    rates = np.asarray([lr(t) for t in range(steps)] if callable(lr) else lr)
-    numbers = rates.dtype.kind in "fiu" and rates.shape in ((), (steps,))
-    if not (numbers and np.isfinite(rates).all() and (rates >= 0).all()):
-        rule = f"an lr that is finite and not negative, or one for each of the {steps} steps"
-        raise ValueError(f"identify needs {rule}, or a schedule, or None; received {lr!r}")
-    return np.broadcast_to(rates, steps).tolist()
-
-
-def _to_unbounded(name: str, x: float) -> float:
-    """Return logit x for a fraction, log x for another number: least squares needs no bounds."""
-    if name in FRACTIONS:
-        x = min(max(x, 1e-13), 1 - 1e-13)
-        return float(np.log(x / (1 - x)))
-    return float(np.log(max(x, 1e-30)))
-
-
-def _from_unbounded(name: str, z: float) -> float:
-    z = min(max(z, -30.0), 30.0)
-    return float(1 / (1 + np.exp(-z)) if name in FRACTIONS else np.exp(z))
