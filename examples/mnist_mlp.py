@@ -82,11 +82,15 @@ def forward_and_backward(model: Sequential, x: np.ndarray, y: np.ndarray) -> lis
 
 
 def train_epoch(model: Sequential, optimizer: Any, data: batches, title: str) -> list[float]:
-    """Take one step for each batch; return the mean loss and the accuracy over all images."""
+    """Take one step for each batch: forward pass, backward pass, update. Return the epoch's means.
+
+    The means are those of the loss and the accuracy over all images. Most optimizers need only
+    `step()` after the backward pass; SAM needs two passes, so each gets the function instead.
+    """
     results, sizes = [], []
     for x, y in tqdm(data, desc=title, disable=True if data.rank else None):
         closure = partial(forward_and_backward, model, flatten(x), y)
-        results.append(optimizer.step(closure))  # calls closure() first; SAM calls it twice
+        results.append(optimizer.step(closure))  # runs closure(), then changes the weights
         optimizer.zero_grad()
         sizes.append(data.rows)
     return np.average(results, axis=0, weights=sizes).tolist()
@@ -126,7 +130,8 @@ def main() -> None:
         loss, train_accuracy = train_epoch(model, optimizer, data, title)
         with no_grad(), optimizer.evaluating():
             test_accuracy = accuracy(model(flatten(test_images)), test_labels)
-        for name, number in zip(history, (loss, train_accuracy, test_accuracy)):
+        new = {"loss": loss, "accuracy": train_accuracy, "val_accuracy": test_accuracy}
+        for name, number in new.items():
             history[name].append(number)
         if is_first:
             print(

@@ -66,8 +66,8 @@ class Layer(LayerState):
 
     def __init__(self, input_shape: int | Shape | None = None, **rules: Any):
         if input_shape is not None:
-            who, shape = f"{type(self).__name__}: each number of input_shape", np.ravel(input_shape)
-            self.input_shape = tuple(positive_int(who, n) for n in shape.tolist())
+            who = f"{type(self).__name__}: each number of input_shape"
+            self.input_shape = tuple(positive_int(who, n) for n in np.ravel(input_shape).tolist())
         if rules:
             self.rules = parameter_rules(type(self).__name__, self.parameter_names, rules)
 
@@ -87,6 +87,7 @@ class Layer(LayerState):
         return self.note_activity(out) if self.rules else out
 
     def __getattr__(self, name: str) -> Any:
+        """Make the parameters if the input shape is known: layer.kernel exists before a call."""
         if hasattr(type(self), name):  # a property that failed: show its own error
             return object.__getattribute__(self, name)
         if not name.startswith("_") and self.build_where_shape_is_known():
@@ -99,7 +100,7 @@ class Layer(LayerState):
 
     def build_once(self, input_shape: Shape) -> None:
         self.make_rng()
-        self.built = True  # so that a missing attribute in build does not build again
+        self.built = True  # before build: if build reads a missing attribute, do not build again
         try:
             self.build(input_shape)
         except BaseException:
@@ -124,12 +125,12 @@ class Layer(LayerState):
     def named_parameters(self) -> list[tuple[str, Tensor]]:
         """Return (name, parameter) pairs with names like `layers.0.kernel`, each parameter once."""
         fixed = [layer.named_tensors() for layer in self.sublayers() if not layer.trainable]
-        ids = {id(x) for tensors in fixed for x in tensors.values()}
-        every = self.named_tensors().items()
-        return [(name, x) for name, x in every if x.requires_grad and id(x) not in ids]
+        fixed_ids = {id(x) for tensors in fixed for x in tensors.values()}
+        tensors = self.named_tensors().items()
+        return [(name, x) for name, x in tensors if x.requires_grad and id(x) not in fixed_ids]
 
     def named_tensors(self) -> dict[str, Tensor]:
-        """Return all tensors by name: the parameters and the constants."""
+        """Build the layers whose shape is known; return all tensors by name, also constants."""
         if not all(layer.built for layer in self.sublayers()):
             self.make_rng()
             for layer in self.sublayers():
@@ -188,6 +189,7 @@ class Dense(Layer):
         if not input_shape:
             required = f"Dense({self.units}): input of shape (batch, features) is required"
             raise ValueError(f"{required}; pass a single example as x[None]")
+        # make_parameter: Tensor(initializer(shape, self.rng), requires_grad=True)
         self.kernel = self.make_parameter(self.kernel_initializer, (input_shape[-1], self.units))
         if self.use_bias:
             self.bias = self.make_parameter(self.bias_initializer, (self.units,))

@@ -1,10 +1,13 @@
-"""Formulas that several rules share: a moving average, a root with ε, and the flush to 0."""
+"""Formulas that several rules share: a moving average, a root with ε, the flush to 0.
+
+KERAS holds the switches that all optimizers of Keras share.
+"""
 
 from collections.abc import Iterable
 
 import numpy as np
 
-KERAS = dict(lr_in_momentum=True, decoupled_weight_decay=True)  # true of all Keras optimizers
+KERAS = dict(lr_in_momentum=True, decoupled_weight_decay=True)
 
 
 def ema(mean: np.ndarray, x: np.ndarray, rho: float) -> np.ndarray:
@@ -20,7 +23,7 @@ def root(v: np.ndarray, eps: float, eps_in_sqrt: bool) -> np.ndarray:
 
 
 def flush_subnormals(arrays: Iterable[np.ndarray]) -> None:
-    """Flush subnormals to 0; they slow arithmetic.
+    """Set subnormals, numbers below 1e-38 in float32, to 0: they slow arithmetic.
 
     Leave float16 alone: there 1e-5 is subnormal, but still a useful number.
     """

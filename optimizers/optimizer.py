@@ -23,20 +23,20 @@ from .parameters import Group, Params, check_arrays, checksum, collect_groups, d
 from .state import load_state_dict, state_dict
 from .tools.explain import explain
 
-FLUSH_EVERY = 64  # updates
+FLUSH_EVERY = 64  # updates; then numbers too small for full precision become 0
 Slots = dict[str, np.ndarray]
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 @dataclass(kw_only=True, repr=False, eq=False)
 class Optimizer:
-    """The stages of a step: clip g, maximize, L2, u = direction, momentum, lr, decay, w ← w − lr·u.
+    """A step: clip g, maximize, L2, u = direction(g), momentum, times lr, decay, w ← w − lr·u.
 
     A subclass declares its hyperparameters as annotated fields and defines `direction`; it defines
     `init` if it keeps state. It automatically becomes a keyword-only dataclass. Both methods name
-    the hyperparameters that they need as keyword parameters. `direction` can also name t, the
-    number of this parameter's updates, which starts at 1, and w. If it names weight_decay or
-    momentum, it does this stage itself, and the base class omits it.
+    the hyperparameters that they need as keywords: direction(self, g, slots, *, rho, eps).
+    `direction` can also name w and t, the number of this parameter's updates, which starts at 1.
+    If it names weight_decay or momentum, it does this stage itself; the base class omits it.
 
     params              parameters with .data and .grad, (name, parameter) pairs, or groups
     lr                  the learning rate
@@ -44,7 +44,7 @@ class Optimizer:
     maximize            g ← −g
     weight_decay = λ    g ← g + λ·w (L2), or with decoupled_weight_decay w ← w − lr·λ·w
     momentum = μ        b ← μ·b + u,  u ← b, or with nesterov u ← u + μ·b
-    lr_in_momentum      b ← μ·b + lr·u,  w ← w − b: a new lr leaves the old steps in b as they are
+    lr_in_momentum      b ← μ·b + lr·u,  w ← w − b: b keeps the lr of each old step
     dampening = τ       b ← μ·b + (1 − τ)·u, but b = u in the first update, as in PyTorch
     on_nonfinite        "raise", "skip" (the whole step) or "ignore" a gradient with inf or NaN
 
@@ -106,7 +106,7 @@ class Optimizer:
         """Update parameters that have gradients; leave others and their state unchanged.
 
         closure: a function that computes the loss and calls backward(); step returns its result.
-        Gradients add up, so call zero_grad() before, or in the closure.
+        Gradients add up, so call zero_grad() between two steps, or in the closure.
 
         All gradients are checked first: if one is wrong, no array has changed. Raises RuntimeError
         if no parameter has a gradient, ValueError for a wrong shape or dtype, FloatingPointError
@@ -117,7 +117,7 @@ class Optimizer:
             try:
                 self._update_all()
             finally:
-                vars(self)["_active"] = None
+                vars(self)["_active"] = None  # self.lr is the optimizer's own again
         if self.compiled:
             self.compiled.warn(stacklevel=3)
         return result
@@ -126,32 +126,37 @@ class Optimizer:
     def _update_all(self) -> None:
         gradients = self._checked_gradients()
         hypers = [self.hyperparameters_at_step(group) for group in self.groups]
-        if not gradients:
+        if not gradients:  # on_nonfinite="skip"
             return
-        if limit := hypers[0]["clip_global_norm"]:
+        if limit := hypers[0]["clip_global_norm"]:  # all groups have the same
             clipped, _ = clip_by_global_norm(list(gradients.values()), limit)
             gradients = dict(zip(gradients, clipped))
         for group, h in zip(self.groups, hypers):
             for name in group.names:
-                if name not in gradients or not gradients[name].size:
-                    continue
-                h["t"] = self.updates[name] + 1
-                parameter, w, g = self.parameters[name], self.parameters[name].data, gradients[name]
-                if h["t"] == 1 and checksum(w) != self.bound_checksums.get(name):
-                    self.slots[name] |= self.init_slots(w, group)  # weights were loaded since bind
-                slots, vars(self)["_active"] = self.slots[name], h  # Hyperparameter reads h
-                evaluation.mark_as_changed(parameter)
-                g = self.clip(g, h)
-                if not (self.compiled and compiled_update(self, name, w, g, slots, h)):
-                    for w_block, g_block, slots_block in blocks(self, w, g, slots):
-                        self.update(w_block, g_block, slots_block, h)
-                if h["t"] == 1:
-                    check_slots(self, slots)
-                self.updates[name] += 1
-                # keep subnormals if ε = 0: a v of 0 would give 0 / √0 = NaN
-                if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:
-                    flush_subnormals(slots.values())
+                if name in gradients and gradients[name].size:
+                    self._update_parameter(name, gradients[name], group, h)
         self.steps += 1
+
+    def _update_parameter(self, name: str, g: np.ndarray, group: Group, h: dict[str, Any]) -> None:
+        """Clip the gradient of one parameter, update the parameter, count the update."""
+        h["t"] = self.updates[name] + 1
+        w = self.parameters[name].data
+        if h["t"] == 1 and checksum(w) != self.bound_checksums.get(name):
+            # weights were loaded after bind: a slot that starts at w must start at the new w
+            self.slots[name] |= self.init_slots(w, group)
+        slots = self.slots[name]
+        vars(self)["_active"] = h  # from now on, self.lr reads h["lr"]: see Hyperparameter
+        evaluation.mark_as_changed(self.parameters[name])  # old graphs that read w raise an error
+        g = self.clip(g, h)
+        if not (self.compiled and compiled_update(self, name, w, g, slots, h)):
+            for w_block, g_block, slots_block in blocks(self, w, g, slots):
+                self.update(w_block, g_block, slots_block, h)
+        if h["t"] == 1:
+            check_slots(self, slots)
+        self.updates[name] += 1
+        # keep subnormals if ε = 0: a v of 0 would give 0 / √0 = NaN
+        if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:
+            flush_subnormals(slots.values())
 
     def update(self, w: np.ndarray, g: np.ndarray, slots: Slots, h: dict[str, Any]) -> None:
         """Run one parameter, or a block of it, through the stages; h: hyperparameters and t."""
@@ -162,25 +167,24 @@ class Optimizer:
             g = -g
         if decay != 0 and not decoupled:
             g = g + decay * w
-        change = self.call("direction", h, g, slots, w=w)
+        u = self.call("direction", h, g, slots, w=w)
         if h["t"] == 1:
-            check_array(self, "direction", change, g, "g")
+            check_array(self, "direction", u, g, "g")
         if h["lr_in_momentum"]:  # lr enters once: here or after the momentum
-            change = lr * change
+            u = lr * u
         if momentum != 0:
-            change = self.apply_momentum(change, slots["momentum_buffer"], h)
-        if not h["lr_in_momentum"]:
-            change = lr * change
+            u = self.apply_momentum(u, slots["momentum_buffer"], h)
+        change = u if h["lr_in_momentum"] else lr * u
         if decay != 0 and decoupled:
             w *= 1 - lr * decay
         w -= change
 
     def call(self, method: str, h: dict[str, Any], *arrays: Any, w: Any = None) -> Any:
-        """Call a method of the rule with what it names; self.lr, too, is then h["lr"]."""
+        """Call a method of the rule with the keywords that it names; self.lr, too, is h["lr"]."""
         hyper, own = {k: h[k] for k in self.required_hyperparameters[method]}, vars(self)
         if method in self.methods_with_w:
             hyper["w"] = w
-        before, own["_active"] = own.get("_active"), h  # Hyperparameter reads it
+        before, own["_active"] = own.get("_active"), h
         try:
             return getattr(self, method)(*arrays, **hyper)
         finally:
@@ -211,7 +215,7 @@ class Optimizer:
         for name, g in gradients.items():
             w = self.parameters[name].data
             check_arrays(self, name, w, g)
-            if np.may_share_memory(w, g):
+            if np.may_share_memory(w, g):  # w -= … would change g as well
                 gradients[name] = g.copy()
         if self.on_nonfinite == "ignore":
             return gradients
@@ -237,8 +241,9 @@ class Optimizer:
     # ---- Parameters ----
 
     def bind(self, params: Params) -> Self:
-        """Take parameters to train: an iterable of parameters, of (name, parameter), or of groups.
+        """Take the parameters to train; RMSprop(params) calls it.
 
+        params: an iterable of parameters, of (name, parameter) pairs, or of groups.
         A group is a dict {"params": …} with hyperparameters of its own. The state is kept by name;
         without names, by position. Binding the same parameters again, without hyperparameters of
         their own, changes nothing.

@@ -1,4 +1,4 @@
-"""RMSprop: AdaGrad with a moving average instead of a sum, so that its steps do not shrink."""
+"""RMSprop: divide g by the root of a moving average of g²; AdaGrad has a sum, and stalls."""
 
 import numpy as np
 
@@ -51,9 +51,9 @@ class RMSprop(Optimizer):
 
     @classmethod
     def contradictions(cls, h):
-        rule = "bias_correction corrects a start at 0, so initial_accumulator must be 0"
+        problem = "bias_correction corrects a start at 0, so initial_accumulator must be 0"
         is_broken = h["bias_correction"] and h["initial_accumulator"] != 0
-        return super().contradictions(h) | {rule: is_broken}
+        return super().contradictions(h) | {problem: is_broken}
 
     def init(self, w, *, initial_accumulator, centered):
         slots = {"mean_square": np.full_like(w, initial_accumulator)}
@@ -62,7 +62,7 @@ class RMSprop(Optimizer):
     def direction(self, g, slots, *, t, rho, eps, eps_in_sqrt, centered, bias_correction):
         v = ema(slots["mean_square"], g**2, rho)
         if bias_correction:
-            v = v / (1 - rho**t)
+            v = v / (1 - rho**t)  # a new array: the slot keeps its value
         if centered:
             m = ema(slots["mean"], g, rho)
             m = m / (1 - rho**t) if bias_correction else m

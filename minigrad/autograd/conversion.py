@@ -1,6 +1,6 @@
 """Conversions to arrays, and their checks: the data of tensors, operands and options.
 
-Sorted by difficulty: unwrap, the dtypes, the conversions.
+Sorted by difficulty: unwrap, the dtypes, the conversions, an error with shapes.
 """
 
 from collections.abc import Sequence
@@ -107,3 +107,10 @@ def constant_options(who: str, options: dict) -> dict:
             raise TypeError(f"{who} has no derivative with respect to {name}; {advice}")
         constants[name] = x.data if isinstance(x, ArrayMethods) else x
     return constants
+
+
+def with_shapes(error: ValueError, who: str, arrays: Sequence) -> ValueError:
+    """Return the error again, with the shapes of the arrays in its message."""
+    shapes = " and ".join(str(np.shape(x)) for x in arrays[:9])
+    kind = np.linalg.LinAlgError if isinstance(error, np.linalg.LinAlgError) else ValueError
+    return kind(f"{who} of shapes {shapes}: {error}")

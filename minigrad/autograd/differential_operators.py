@@ -49,7 +49,7 @@ def grad(
     retain = create_graph if retain_graph is None else retain_graph
     keys = {grad_key(x) for x in xs}
     grads = backward_pass(
-        output, gradient, retain, create_graph, retained=keys, subgraph=subgraph_to(keys, output)
+        output, gradient, retain, create_graph, wanted=keys, subgraph=subgraph_to(keys, output)
     )
     results = []
     for x in xs:

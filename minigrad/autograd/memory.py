@@ -114,7 +114,7 @@ class DroppedOperands(local):
                 self.is_running = False
 
 
-class Changes:
+class ArrayChanges:
     """When optimizers changed arrays: the order of the newest node at that time.
 
     A view of an array counts as the array: both have the same owner of memory.
@@ -144,4 +144,4 @@ def owner_of(array: np.ndarray) -> np.ndarray:
     return array
 
 
-dropped, changes = DroppedOperands(), Changes()
+dropped_operands, array_changes = DroppedOperands(), ArrayChanges()

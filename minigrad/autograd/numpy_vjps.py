@@ -1,7 +1,7 @@
 """The table: NumPy functions with their derivatives.
 
-Sorted by difficulty: one operand, two operands, sums, matrix products; below the marker more of
-them, then shapes, choosing, joining. How to read a row, for example that of out = a·b:
+Sorted by difficulty: one operand, two operands, sums, matrix products; below the line more of them,
+then shapes, choosing, joining. How to read a row, for example that of out = a·b:
 
     defvjp(np.multiply, lambda g, _out, _a, b: g * b, lambda g, _out, a, _b: g * a)
 
@@ -9,11 +9,11 @@ The function comes first, then one vjp for each operand. A vjp takes g = ∂(fin
 `out`, then the operands. It returns ∂(final result)/∂operand, the product of g and the Jacobian
 ∂out/∂operand; for a this is g·b. It needs neither the values of `out` nor those of `a`. A name that
 begins with _ says so, and the engine does not keep these values in memory. Of `_a` it keeps shape
-and dtype.
+and dtype. `*_` stands for all of them.
 
-If an operand was broadcast, the backward pass sums the result back to its shape. The keyword
-arguments of the first vjp are the options that the function supports. A vjp is written in NumPy
-functions that have derivatives, so it has derivatives itself.
+If an operand was broadcast, `unbroadcast` in tensor.py sums the gradient back to its shape. The
+keyword arguments of the first vjp are the options that the function supports. A vjp is written in
+NumPy functions that have derivatives, so it has derivatives itself.
 """
 
 import operator
@@ -89,7 +89,7 @@ defvjp(np.power, power_vjp_base, power_vjp_exponent, forward=operator.pow)
 
 def expand_reduced(g: Any, shape: tuple, axis: Any, keepdims: bool) -> Any:
     """Repeat g along the axes that were reduced."""
-    if shape and axis is not None and not keepdims:
+    if shape and axis is not None and not keepdims:  # a 0-d array has no axis
         g = np.expand_dims(g, axis)
     return np.broadcast_to(g, shape)
 

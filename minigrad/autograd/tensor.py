@@ -1,6 +1,6 @@
 """The engine: arrays that record how they were made, so that gradients flow back.
 
-Sorted by difficulty: Tensor, the backward pass, Node, Primitive.
+Sorted by difficulty: Tensor, the backward pass, Node, Primitive. Primitive says what a vjp is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.linalg import LinAlgError
 
 from .array_methods import ArrayMethods
 from .conversion import (
@@ -29,9 +28,10 @@ from .conversion import (
     to_array,
     to_float_array,
     unwrap,
+    with_shapes,
 )
 from .dispatch import HANDLED_FUNCTIONS, dispatch
-from .memory import Plan, changes, dropped
+from .memory import Plan, array_changes, dropped_operands
 from .recording import anomaly_detector, is_recording, recording
 
 creation_order = itertools.count(1)
@@ -54,7 +54,7 @@ class Tensor(ArrayMethods):
     >>> x.grad
     array([2., 4., 6.], dtype=float32)
 
-    As in PyTorch, `.grad` adds up over calls of `backward`. Unlike there, functions are NumPy's.
+    As in PyTorch, `.grad` adds up over calls of `backward`. Its functions are NumPy's: np.exp(x).
     """
 
     __slots__ = ("data", "grad", "requires_grad", "node", "__weakref__")
@@ -64,7 +64,7 @@ class Tensor(ArrayMethods):
         self.data: np.ndarray = array.copy() if requires_grad else array
         self.grad: np.ndarray | None = None
         self.requires_grad = requires_grad
-        self.node: Node | None = None  # the operation that computed it; None for a leaf
+        self.node: Node | None = None  # the operation that computed it; a leaf has none
 
     def backward(
         self, gradient: npt.ArrayLike | ArrayMethods | None = None, retain_graph: bool = False
@@ -75,7 +75,7 @@ class Tensor(ArrayMethods):
         needs none: it is the final result, and the gradient is 1.
         retain_graph: keep the graph for another backward pass. By default it is freed.
 
-        The graph keeps the operands themselves, not copies: do not write into their data before.
+        The graph holds the operands' own arrays: do not write into them before this call.
         """
         grads = backward_pass(self, gradient, retain_graph=retain_graph)
         with ACCUMULATING:
@@ -88,15 +88,15 @@ class Tensor(ArrayMethods):
 
     @property
     def version(self) -> int:
-        """A number that grows when an optimizer changes the data; `t.version += 1` says so."""
-        return changes.newest(self.data)
+        """A number that grows with every change of the data; `t.version += 1` notes a change."""
+        return array_changes.newest(self.data)
 
     @version.setter
-    def version(self, _: int) -> None:
-        changes.add(self.data, next(creation_order))  # newer than every node that has read them
+    def version(self, _: int) -> None:  # the number assigned is ignored: the next order is taken
+        array_changes.add(self.data, next(creation_order))  # newer than every node that read them
 
-    # NumPy calls these two when one of its functions receives a tensor. HANDLED_FUNCTIONS, the
-    # table of numpy_vjps.py, has our Primitive for the function.
+    # NumPy calls the next two methods when one of its functions receives a tensor; x @ w and x**2
+    # go to the table directly. HANDLED_FUNCTIONS: NumPy's function → Primitive (numpy_vjps.py).
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
         if method == "__call__" and not options and ufunc in HANDLED_FUNCTIONS:
@@ -127,31 +127,31 @@ def backward_pass(
     gradient: Any = None,
     retain_graph: bool = False,
     create_graph: bool = False,
-    retained: Collection = (),
+    wanted: Collection = (),
     subgraph: Collection | None = None,
 ) -> dict[Any, Any]:
-    """Return {x: ∂(final result)/∂x} for every leaf x; without `gradient`, output is the result.
+    """Return {leaf: ∂(final result)/∂leaf}; without `gradient`, the final result is `output`.
 
-    Visit the nodes from newest to oldest. The operations that use a result are newer than its
-    node; they have all been visited before, so the gradient of the result is complete.
+    Visit the nodes from newest to oldest. An operation is newer than its operands. So when a node
+    is visited, every operation that used its output has been visited: its gradient is complete.
 
-    create_graph: run the vjps on tensors and record them; otherwise they run on plain arrays.
-    retained: return the gradients of these nodes, too. subgraph: visit only these nodes. Both
-    serve `grad`, which computes the gradients of chosen tensors.
+    create_graph: run the vjps on tensors and record them, for higher derivatives; else on arrays.
+    wanted: return the gradients of these nodes, too. subgraph: visit only these nodes. `grad` uses
+    both to compute the gradients of chosen tensors.
     """
-    grads = {grad_key(output): initial_gradient(output, gradient, create_graph)}
+    grads = {grad_key(output): initial_gradient(output, gradient, create_graph)}  # by node or leaf
     heap = [output.node] if output.node else []
     with recording(create_graph):
         while heap:
             node = heapq.heappop(heap)
-            g = grads[node] if node in retained else grads.pop(node)
+            g = grads[node] if node in wanted else grads.pop(node)
             for key, gx in node.operand_gradients(g, subgraph, create_graph):
                 if key in grads:
                     grads[key] = grads[key] + gx  # several operations use the operand
                 elif isinstance(key, Node):
                     grads[key] = gx
                     heapq.heappush(heap, key)
-                else:  # `.grad` of a leaf must own its memory; np.add passes the same g twice
+                else:  # a leaf's `.grad` must own its memory: the vjps of np.add return g itself
                     grads[key] = gx.copy() if not create_graph and node.shares(gx, g) else gx
             if not retain_graph:
                 node.free()
@@ -160,7 +160,7 @@ def backward_pass(
 
 def grad_key(x: Any) -> Any:
     """Return the key under which the gradients of x add up: its node, or x itself for a leaf."""
-    return x if isinstance(x, Node) else x.node or x
+    return x.node or x  # a Node is its own node
 
 
 def initial_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
@@ -210,7 +210,7 @@ def unbroadcast(gx: Any, x: Any, node: Node) -> Any:
         gx = gx.sum(axis=(*range(added), *stretched)).reshape(x.shape)
     if gx.dtype == x.dtype:
         return gx
-    check_dtype("backward", x, requires_grad=True)
+    check_dtype("backward", x, requires_grad=True)  # x.data may have been replaced by integers
     return gx.astype(x.dtype)
 
 
@@ -220,11 +220,12 @@ def unbroadcast(gx: Any, x: Any, node: Node) -> Any:
 class Node:
     """One recorded operation: the primitive, its operands and options, and its result.
 
-    An operand whose values no vjp reads is replaced by its node, which has its shape and dtype.
+    plan: (index, vjp) for each operand that needs a gradient, and which values these vjps read.
+    Of an operand that no vjp reads, only its node, or shape and dtype, is kept; a leaf stays.
     """
 
     __slots__ = ("order", "primitive", "plan", "operands", "options", "out", "shape", "dtype")
-    node = property(lambda self: self)
+    node = property(lambda self: self)  # so an operand has .node, as a Tensor or as a Node
     ndim = property(lambda self: len(self.shape))
     size = property(lambda self: math.prod(self.shape))
 
@@ -239,26 +240,28 @@ class Node:
 
     def operand_gradients(self, g: Any, subgraph: Any, create_graph: bool) -> Iterator[Any]:
         """Yield (key, gradient) for each operand that needs one; g is the result's."""
-        detector = anomaly_detector.get()
         out, operands = self.saved_values(create_graph)
-        if self.order < changes.latest:
+        if self.order < array_changes.latest:
             self.check_versions()
         arguments = (g, out, *operands)
         for i, vjp in self.plan.vjps:
             x = self.operands[i]
             key = grad_key(x)
-            if subgraph is not None and key not in subgraph:
-                continue
-            try:
-                gx = vjp(*arguments, **self.options)
-                if type(gx) is not np.ndarray or gx.shape != x.shape or gx.dtype != x.dtype:
-                    gx = unbroadcast(gx, x, self)
-            except ValueError as error:
-                error.add_note(f"This happened in the backward pass of {self.primitive.name}.")
-                raise
-            if detector:
-                detector.backward(self, g, gx)
-            yield key, gx
+            if subgraph is None or key in subgraph:
+                yield key, self.operand_gradient(x, vjp, arguments)
+
+    def operand_gradient(self, x: Any, vjp: Callable, arguments: tuple) -> Any:
+        """Return ∂(final result)/∂x for the operand x: the result of its vjp, in x's shape."""
+        try:
+            gx = vjp(*arguments, **self.options)
+            if type(gx) is not np.ndarray or gx.shape != x.shape or gx.dtype != x.dtype:
+                gx = unbroadcast(gx, x, self)
+        except ValueError as error:
+            error.add_note(f"This happened in the backward pass of {self.primitive.name}.")
+            raise
+        if detector := anomaly_detector.get():  # see minigrad.anomaly; None by default
+            detector.backward(self, arguments[0], gx)
+        return gx
 
     def operands_that_need_grad(self) -> list[Any]:
         """Return the operands whose gradients the backward pass computes."""
@@ -280,7 +283,7 @@ class Node:
     def check_versions(self) -> None:
         """Raise RuntimeError if a vjp reads data, or a view of data, that have changed."""
         read = [unwrap(self.operands[i]) for i in self.plan.read]
-        if any(isinstance(x, np.ndarray) and changes.newest(x) > self.order for x in read):
+        if any(isinstance(x, np.ndarray) and array_changes.newest(x) > self.order for x in read):
             raise RuntimeError(
                 f"backward: {self.primitive.name} used a parameter that step() or "
                 "load_state_dict() has changed since; call backward() before, or compute the loss "
@@ -298,11 +301,11 @@ class Node:
         self.operands = self.options = self.out = None
 
     def __del__(self) -> None:
-        """Drop a long chain of nodes in a loop: Python drops it in a recursion, which can crash."""
-        if self.operands is not None and dropped is not None:  # None: the program is ending
-            dropped.waiting.append(self.operands)
+        """Free a long chain of nodes in a loop; Python's own recursion would overflow the stack."""
+        if self.operands is not None and dropped_operands is not None:  # None: the program ends
+            dropped_operands.waiting.append(self.operands)
             self.operands = None
-            dropped.run()
+            dropped_operands.run()
 
 
 class Primitive:
@@ -314,6 +317,7 @@ class Primitive:
 
     A leading _ in an operand's name means: the vjp reads only its shape and dtype. The engine then
     does not keep its values in memory. `_out` means the same for the result.
+    vjps: None for an operand without a derivative. is_numeric: integers become floats in the vjps.
     Use the decorator `primitive` to make a Primitive from a function of your own.
     """
 
@@ -324,7 +328,7 @@ class Primitive:
         self.name = name or forward.__name__
         parameters = inspect.signature(vjps[0]).parameters.values() if vjps[0] else ()
         self.option_names = [p.name for p in parameters if p.default is not p.empty]
-        self.plans: dict[tuple, Plan] = {}  # by needs_grad
+        self.plans: dict[tuple, Plan] = {}  # needs_grad of the operands → what a node keeps
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -343,21 +347,19 @@ class Primitive:
             elif type(x) in PLAIN_TYPES or not is_array_like(x):
                 arrays.append(x)
                 needs_grad.append(False)
-            else:
+            else:  # a list, or an array of another library: convert all operands and start again
                 return self(*plain_operands(self.name, operands), **options)
         if options:
             options = constant_options(self.name, options)
         try:
             out = self.forward(*arrays, **options)
-        except ValueError as error:  # LinAlgError is one, and stays one
-            shapes = " and ".join(str(np.shape(x)) for x in arrays[:9])
-            kind = LinAlgError if isinstance(error, LinAlgError) else ValueError
-            raise kind(f"{self.name} of shapes {shapes}: {error}") from error
+        except ValueError as error:
+            raise with_shapes(error, self.name, arrays) from error
         if not has_tensor:
             return out
         if not isinstance(out, np.ndarray):
             out = np.asarray(out)
-        if out.dtype.char not in FLOATS:
+        if out.dtype.char not in FLOATS:  # integers and booleans have no gradient
             check_dtype(self.name, out)
         elif True in needs_grad and is_recording.get():
             node = self.record(operands, options, tuple(needs_grad), out)
@@ -377,7 +379,7 @@ class Primitive:
 
 
 def primitive(*vjps: Callable | None) -> Callable[[Callable], Primitive]:
-    """Make a function on arrays differentiable, with one vjp for each array operand.
+    """Make a function on arrays differentiable: one vjp (see Primitive) for each array operand.
 
     >>> @primitive(lambda g, _out, x: g * 3 * x**2)
     ... def cube(x):
@@ -386,8 +388,6 @@ def primitive(*vjps: Callable | None) -> Callable[[Callable], Primitive]:
     >>> cube(x).backward()
     >>> x.grad
     array(12., dtype=float32)
-
-    See Primitive for how a vjp is written.
     """
     return lambda forward: Primitive(forward, *vjps)
 

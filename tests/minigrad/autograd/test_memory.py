@@ -13,7 +13,7 @@ import pytest
 
 from minigrad import Tensor, grad, hessian_vector_product
 from minigrad.autograd import tensor
-from minigrad.autograd.memory import dropped
+from minigrad.autograd.memory import dropped_operands
 from minigrad.functional import cross_entropy, linear, relu
 from minigrad.layers import SimpleRNN
 
@@ -273,10 +273,10 @@ def test_an_interrupt_while_a_chain_is_dropped_leaks_nothing(monkeypatch):
             raise KeyboardInterrupt
 
     x = leaf(1.0)
-    monkeypatch.setattr(dropped, "waiting", Interrupted([()]))
+    monkeypatch.setattr(dropped_operands, "waiting", Interrupted([()]))
     with pytest.raises(KeyboardInterrupt):
-        dropped.run()
-    assert not dropped.is_running
+        dropped_operands.run()
+    assert not dropped_operands.is_running
     monkeypatch.undo()
     y = np.exp(x)
     inner, y = weakref.ref(y), y * y  # the node of y * y keeps the first y

@@ -14,7 +14,7 @@ import scipy.sparse
 from scipy.special import xlogy
 
 from minigrad import Tensor, grad, no_grad, primitive
-from minigrad.autograd.memory import changes
+from minigrad.autograd.memory import array_changes
 
 
 def leaf(values, dtype=np.float64):
@@ -668,12 +668,12 @@ def test_a_step_outside_of_the_way_to_the_inputs_is_no_matter():
 
 
 def test_a_change_is_forgotten_with_its_array():
-    kept = len(changes.orders)
+    kept = len(array_changes.orders)
     w = leaf([1.0])
     w.version += 1
-    assert w.version > 0 and len(changes.orders) == kept + 1
+    assert w.version > 0 and len(array_changes.orders) == kept + 1
     del w
-    assert len(changes.orders) == kept
+    assert len(array_changes.orders) == kept
 
 
 def test_a_tensor_of_a_recorded_tensor_is_refused():
