@@ -338,15 +338,21 @@ class Optimizer:
         """Check a hyperparameter before it changes; refuse attributes that no class declares."""
         is_own = hasattr(type(self), name) and not hasattr(Optimizer, name)
         if name in self.defaults:
-            who, default = type(self).__name__, self.defaults[name]
-            value = check_hyperparameter(who, name, value, default, self.steps, self.limits)
-            if self.defaults.keys() <= vars(self).keys():  # all fields are set
-                for overrides in [group.data for group in self.groups] or [{}]:
-                    self.refuse_contradictions(ChainMap(overrides, {name: value}, vars(self)))
-        elif name not in self.__dataclass_fields__ and not is_own:
+            self._set_hyperparameter(name, value)
+        elif name in self.__dataclass_fields__ or is_own:
+            super().__setattr__(name, value)
+        else:
             raise AttributeError(undeclared(type(self), name))
+
+    def _set_hyperparameter(self, name: str, value: Any) -> None:
+        """Check the value, alone and with the others; write it; add the slots that it needs."""
+        who, default = type(self).__name__, self.defaults[name]
+        value = check_hyperparameter(who, name, value, default, self.steps, self.limits)
+        if self.defaults.keys() <= vars(self).keys():  # the constructor has set all
+            for overrides in [group.data for group in self.groups] or [{}]:
+                self.refuse_contradictions(ChainMap(overrides, {name: value}, vars(self)))
         super().__setattr__(name, value)
-        if name in self.defaults and name != "lr":  # momentum, centered and amsgrad add slots
+        if name != "lr":  # momentum, centered and amsgrad add slots
             self.allocate()
 
     @classmethod

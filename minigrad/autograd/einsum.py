@@ -50,15 +50,16 @@ def explicit(subscripts: str, ranks: list[int]) -> str:
     terms, who = left.split(","), f"np.einsum: {subscripts!r}"
     if len(terms) != len(ranks):
         raise ValueError(f"{who} needs {len(terms)} operands, received {len(ranks)}")
-    if not arrow:
+    if not arrow:  # NumPy's rule: the indices that occur once, in alphabetical order
         out = "..." + "".join(sorted(c for c in set(left) - set(".,") if left.count(c) == 1))
-    hidden = [n - len(t.replace("...", "")) if "..." in t else 0 for t, n in zip(terms, ranks)]
-    widest = max(hidden)
-    if widest > 0 and "..." not in out:
+    # '...' stands for the axes without a letter; like all broadcast axes they end at the same side
+    axes = [n - len(t.replace("...", "")) if "..." in t else 0 for t, n in zip(terms, ranks)]
+    most = max(axes)
+    if most > 0 and "..." not in out:
         raise ValueError(f"{who} needs the dots on the right side of -> as well")
-    dots = "".join(c for c in ascii_letters if c not in subscripts)[:widest]
-    terms = [t.replace("...", dots[widest - n :]) for t, n in zip(terms, hidden)]
-    return f"{','.join(terms)}->{out.replace('...', dots)}"
+    letters = "".join(c for c in ascii_letters if c not in subscripts)[:most]
+    terms = [t.replace("...", letters[most - n :]) for t, n in zip(terms, axes)]
+    return f"{','.join(terms)}->{out.replace('...', letters)}"
 
 
 def from_lists(*operands: Any) -> tuple:
