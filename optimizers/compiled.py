@@ -149,22 +149,11 @@ class Compiled:
 
 
 def compiled_update(self: Any, name: str, w: Any, g: Any, slots: Any, h: dict[str, Any]) -> bool:
-    """Update a parameter by a compiled loop; return False if NumPy has to do it.
-
-    NumPy updates 0-d arrays, subclasses, arrays that share memory, small arrays under a rule that
-    has no slots or has to be traced, and what cannot be compiled. It also does the first update of
-    a rule if that makes the slots.
-    """
-    memory, arrays = self.compiled, [w, g, *slots.values()]
+    """Update a parameter by a compiled loop; return False if NumPy has to do it."""
+    memory = self.compiled
     like_w = tuple(k for k, a in slots.items() if a.shape == w.shape and a.dtype == w.dtype)
     lasts = len(like_w) == len(slots) and is_library_rule(type(self))
-    is_worth_it = (lasts and slots) or w.size > SMALL or memory.is_trial
-    makes_slots = self.lazy_slots and h["t"] == 1
-    if name in memory.refused or makes_slots or w.ndim == 0 or not is_worth_it:
-        return False
-    if any(itertools.starmap(np.may_share_memory, itertools.combinations(arrays, 2))):
-        return False
-    if any(a.ndim and type(a) is not np.ndarray for a in arrays):
+    if name in memory.refused or not suits_a_loop(self, w, g, slots, h, lasts):
         return False
     known = memory.loops.setdefault((w.dtype, like_w), [])
     for loop in known:
@@ -188,6 +177,23 @@ def compiled_update(self: Any, name: str, w: Any, g: Any, slots: Any, h: dict[st
     return True
 
 
+def suits_a_loop(self: Any, w: Any, g: Any, slots: Any, h: dict[str, Any], lasts: bool) -> bool:
+    """Return whether a loop can update these arrays, and takes less time than NumPy.
+
+    NumPy updates 0-d arrays, subclasses, arrays that share memory, and small arrays under a rule
+    that has no slots or that has to be traced in each step. It also does the first update of a rule
+    that makes its slots then.
+    """
+    makes_slots = self.lazy_slots and h["t"] == 1
+    is_worth_it = (lasts and slots) or w.size > SMALL or self.compiled.is_trial
+    if makes_slots or w.ndim == 0 or not is_worth_it:
+        return False
+    arrays = [w, g, *slots.values()]
+    if any(itertools.starmap(np.may_share_memory, itertools.combinations(arrays, 2))):
+        return False
+    return all(a.ndim == 0 or type(a) is np.ndarray for a in arrays)
+
+
 def trace_update(
     self: Any, h: dict[str, Any], w: Any, slots: Any, like_w: tuple[str, ...], lasts: bool
 ) -> tuple[Trace, CompiledLoop, dict[str, Any]]:
@@ -208,19 +214,13 @@ def trace_update(
             self.update(w_symbol, trace.gradient, own, number_symbols(trace, h) if lasts else h)
         if own.keys() != slots.keys():
             trace.refuse(f"it makes or drops slots after its first update: {[*own]}")
-        results = [own[name] for name in like_w]
-        if any(type(x) is not ArraySymbol or x.is_mask for x in results):
-            trace.refuse(f"a slot is no longer an array of {w.dtype}")
-        new = {k: x for k, x, old in zip(like_w, results, slot_symbols) if x is not old}
-        how = f"write slots[{next(iter(new), '')!r}][...] = …"
-        if new and self.elementwise:
-            trace.refuse(f"it replaces a slot, which it cannot do in blocks; {how}")
-        held = [*map(id, (w_symbol, trace.gradient, *slot_symbols, *new.values()))]
-        if len({*held}) < len(held):
-            trace.refuse(f"a slot becomes another name of w, g or a slot; {how}")
+        slot_results = [own[name] for name in like_w]
+        new = {k: x for k, x, old in zip(like_w, slot_results, slot_symbols) if x is not old}
+        inputs = [w_symbol, trace.gradient, *slot_symbols]
+        check_slot_results(trace, slot_results, inputs, new, self.elementwise)
         if trace.refusal:
             raise trace.refusal
-        results = [w_symbol, trace.gradient, *results]
+        results = [w_symbol, trace.gradient, *slot_results]
         kernel = compiled(trace.kernel_source(keys, results), w.dtype)
     except Exception as error:  # a rule can fail on symbols in any way
         raise Refusal(refusal_text(self, trace.refusal or error, error)) from error
@@ -228,6 +228,20 @@ def trace_update(
     is_written = [x.name != f"{key}_i" for key, x in zip(keys, results)]
     loop = CompiledLoop(kernel, like_w, [*new], is_written, arguments)
     return trace, loop, {name: (others[name], own[name]) for name in others}
+
+
+def check_slot_results(
+    trace: Trace, results: list[Any], inputs: list[Any], new: dict[str, Any], is_elementwise: bool
+) -> None:
+    """Refuse a rule whose slots end as what a loop cannot write; new: the slots it replaced."""
+    if any(type(x) is not ArraySymbol or x.is_mask for x in results):
+        trace.refuse(f"a slot is no longer an array of {trace.dtype}")
+    how = f"write slots[{next(iter(new), '')!r}][...] = …"
+    if new and is_elementwise:
+        trace.refuse(f"it replaces a slot, which it cannot do in blocks; {how}")
+    ids = [id(x) for x in (*inputs, *new.values())]
+    if len({*ids}) < len(ids):
+        trace.refuse(f"a slot becomes another name of w, g or a slot; {how}")
 
 
 def number_symbols(trace: Trace, h: dict[str, Any]) -> dict[str, Any]:
