@@ -14,8 +14,8 @@ import numpy.typing as npt
 class Share:
     """The rows start … stop − 1 of a batch of `rows`: those of one of several processes.
 
-    checksum: of the whole batch; equal in all processes. draws: of the last random generator that
-    drew for this batch, such as dropout's.
+    checksum: of the whole batch. draws: of the states of the generators, such as dropout's, that
+    drew for this batch. Both are equal in all processes, if these do the same.
     """
 
     start: int
@@ -23,6 +23,10 @@ class Share:
     rows: int
     checksum: int
     draws: int = 0
+
+    def note_draw(self, rng: np.random.Generator) -> None:
+        """Add the state of a random generator to the checksum of the draws."""
+        self.draws = crc32(str(rng.bit_generator.state).encode(), self.draws)
 
     @classmethod
     def of(cls, rank: int, ranks: int, rows: int, checksum: int) -> "Share":
@@ -40,14 +44,14 @@ class batches:  # lower-case like `range`: an iterable with a length
     the same orders. Shuffled batches are copies and may be changed; with `shuffle=False` they are
     views of x and y. With `y=None` a batch is x alone; with weights it is (x, y, weights).
 
-    rank, ranks: yield only this process's share of each batch: part `rank` of `ranks`. The whole
-    batch is the one of a single process, if all of them give the same data and seed. A batch with
-    fewer rows than ranks leaves some shares empty. minigrad.distributed uses the shares.
+    rank, ranks: yield only this process's share of each batch: part `rank` of `ranks`. Together
+    the shares are the batch of one process, if all processes give the same data and seed. A batch
+    with fewer rows than ranks leaves some shares empty. minigrad.distributed uses the shares.
     The attribute `rows` is the number of rows of the current batch, of all shares together.
 
     Raises ValueError if x and y have different lengths or no rows, `batch_size` is below 1, or
-    `rank` is not in 0 … ranks − 1; TypeError if `batch_size` is not an integer, or if shuffling and
-    `rng` is not a Generator.
+    `rank` is not in 0 … ranks − 1; TypeError if `batch_size` is not an integer, or if `shuffle` is
+    True and `rng` is not a Generator.
 
     >>> rng = np.random.default_rng(0)
     >>> for x, y in batches(np.arange(5), np.arange(5) ** 2, batch_size=2, rng=rng):

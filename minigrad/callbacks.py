@@ -151,10 +151,12 @@ class Monitor(Callback):
             warnings.warn(f"{type(self).__name__}: {problem}", stacklevel=user_frame()[1])
             return False
         score = logs[self.logged_name] if self.maximize else -logs[self.logged_name]
-        better = score > self.score + self.min_delta
-        wait = min(self.wait + 1, 0)  # below 0, during a cooldown, it goes on
-        self.score, self.wait = (score, wait) if better else (self.score, self.wait + 1)
-        return better
+        self.wait += 1
+        if not score > self.score + self.min_delta:  # NaN is no improvement
+            return False
+        self.score = score
+        self.wait = min(self.wait, 0)  # below 0 a cooldown is counting up to 0: it goes on
+        return True
 
     @property
     def best(self) -> float:

@@ -46,9 +46,11 @@ from .optimizers.evaluation import mark_as_changed
 from .optimizers.parameters import Params, checksum, collect_groups
 from .optimizers.state import to_plain
 
-STEP, START, STATE, END = 0, 1, 2, 1000  # what the ranks meet for
+# What the ranks meet for. They add up these numbers: the sum is ranks·n only if all came for n,
+# because each number is larger than the sum of 999 ranks that came for the number before it.
+STEP, START, STATE, END = 0, 1, 1_000, 1_000_000
 COMPARE_EVERY = 100  # steps
-utils.share_of_batch = current_share.get  # dropout asks for it
+utils.use_shares_of(current_share.get)  # for dropout
 
 
 class DataParallel(Wrapper):
@@ -158,11 +160,14 @@ class DataParallel(Wrapper):
             self.compare(facts)
         own["exchanges"] += 1
         if self.shard and self.inner.on_nonfinite != "ignore":
-            is_finite = np.isfinite(l2_norm(self.buffer.own))
+            is_finite = np.isfinite(l2_norm(self.buffer.summed_gradients))
             if self.comm.allreduce(int(is_finite)) < self.ranks:
-                self.buffer.own.fill(np.nan)  # so that all ranks find it,
-                present = [1.0] * len(present)  # also one whose part has no gradient
-        for parameter, g, weight in zip(self.inner.parameters.values(), self.buffer.sums, present):
+                # every rank must raise an error, also one whose part has no gradient
+                self.buffer.summed_gradients.fill(np.nan)
+                present = [1.0] * len(present)
+        for parameter, g, weight in zip(
+            self.inner.parameters.values(), self.buffer.sum_of_each, present
+        ):
             g = g.copy() if self.inner.needs_closure else g  # it may keep the first of several
             parameter.grad = g if weight else None
         return self.numbers.restored(sums[:-2] / share.rows)

@@ -32,76 +32,88 @@ class Numbers:
 
 
 class Buffer:
-    """The array that the ranks add up in a step: the gradients, then a tail of numbers.
+    """The array that the ranks add up in a step: all gradients in one vector, then a tail.
 
-    With shard=True it has a row for each rank: gradients of its part of the weights, and a tail.
-    tail: what the ranks meet for, the weight of each gradient that exists, closure's numbers.
+    shard=False    one row:             | all gradients            | tail |
+    shard=True     a row for each rank: | its part of the gradients | tail |
+
+    tail: what the ranks meet for; the weight of each parameter's gradient, 0 if it has none; the
+    closure's numbers. Only rank r receives the sums of row r.
     """
 
     def __init__(self, parallel: Any, count: int):
         self.parallel, self.count = parallel, count
         arrays = [parameter.data for parameter in parallel.parameters.values()]
         ends = np.cumsum([0, *[w.size for w in arrays]]).tolist()
-        n, tail, ranks = ends[-1], 1 + len(arrays) + count, parallel.ranks
-        width, rank = -(-n // ranks), parallel.rank
+        n, ranks = ends[-1], parallel.ranks
+        width = -(-n // ranks)  # gradient elements of a rank, rounded up
+        tail = 1 + len(arrays) + count
         self.array = np.zeros((ranks, width + tail), arrays[0].dtype)
-        self.part = np.zeros_like(self.array[0])  # the sums of this rank's row
         self.received = np.zeros_like(self.array) if parallel.deterministic else None
+        self.summed_row = np.zeros_like(self.array[0])
         if parallel.shard:
-            self.rows, self.tails = self.array[:, :width], self.array[:, width:]
-            self.own, self.sum_of_tails = self.part[:width], self.part[width:]
+            first = parallel.rank * width  # the first gradient element of this rank
+            self.gradient_rows, self.tails = self.array[:, :width], self.array[:, width:]
+            sums = self.summed_row
             shapes: list[Any] = [(-1,) for _ in arrays]
         else:
+            first, width = 0, n
             flat = self.array.reshape(1, -1)
-            self.rows, self.tails, rank = flat[:, :n], flat[:, n : n + tail], 0
-            self.own, self.sum_of_tails = flat[0, :n], flat[0, n : n + tail]
+            self.gradient_rows, self.tails = flat[:, :n], flat[:, n : n + tail]
+            sums = flat[0]  # the sums replace what was added
             shapes = [w.shape for w in arrays]
-        self.pieces = [self.cut(low, high) for low, high in pairwise(ends)]
-        limits = np.clip(np.array(ends) - rank * width, 0, len(self.own))
-        self.sums = [
-            self.own[a:b].reshape(shape) for (a, b), shape in zip(pairwise(limits), shapes)
+        self.summed_gradients, self.summed_tail = sums[:width], sums[width : width + tail]
+        self.targets = [self.targets_of(start, stop) for start, stop in pairwise(ends)]
+        limits = np.clip(np.array(ends) - first, 0, width)
+        self.sum_of_each = [
+            self.summed_gradients[start:stop].reshape(shape)
+            for (start, stop), shape in zip(pairwise(limits), shapes)
         ]
 
-    def cut(self, low: int, high: int) -> list[tuple[slice, np.ndarray]]:
-        """Return where the elements low … high − 1 of all gradients lie in the rows."""
-        width, found = self.rows.shape[1], []
-        for r, row in enumerate(self.rows):
-            a, b = max(low, r * width), min(high, (r + 1) * width)
-            if a < b:
-                found.append((slice(a - low, b - low), row[a - r * width : b - r * width]))
+    def targets_of(self, start: int, stop: int) -> list[tuple[slice, np.ndarray]]:
+        """Return where the elements start … stop − 1 of the vector of all gradients are written.
+
+        A gradient whose elements belong to several ranks has several (elements, target).
+        """
+        width, found = self.gradient_rows.shape[1], []
+        for rank, row in enumerate(self.gradient_rows):
+            low, high = max(start, rank * width), min(stop, (rank + 1) * width)
+            if low < high:
+                target = row[low - rank * width : high - rank * width]
+                found.append((slice(low - start, high - start), target))
         return found
 
     @np.errstate(all="ignore")  # the optimizer looks for NaN and inf
     def add_up(self, weight: float, numbers: np.ndarray, what: int = 0) -> tuple:
         """Add up the weighted gradients and numbers of all ranks; return the parts of the tail."""
-        parameters = [*self.parallel.parameters.values()]
-        gradients = [parameter.grad if weight else None for parameter in parameters]
-        for name, g, pieces in zip(self.parallel.parameters, gradients, self.pieces):
-            w = self.parallel.parameters[name].data
+        parameters = self.parallel.parameters
+        gradients = [p.grad if weight else None for p in parameters.values()]
+        for (name, parameter), g, targets in zip(parameters.items(), gradients, self.targets):
+            w = parameter.data
             if g is not None and (g.shape, g.dtype) != (w.shape, w.dtype):
                 required = f"the gradient of {name!r} must be {w.dtype} of shape {w.shape}"
                 raise ValueError(f"DataParallel: {required}; received {g.dtype} {g.shape}")
-            for elements, out in pieces:
+            for elements, target in targets:
                 if g is None:
-                    out.fill(0)
+                    target.fill(0)
                 else:
-                    np.multiply(g.reshape(-1)[elements], weight, out=out)
-        has_gradient = [weight * (g is not None) for g in gradients]
-        self.tails[...] = [what, *has_gradient, *numbers]
-        self.exchange()
-        met, *others = self.sum_of_tails.astype(float)
+                    np.multiply(g.reshape(-1)[elements], weight, out=target)
+        weights = [weight * (g is not None) for g in gradients]
+        self.tails[...] = [what, *weights, *numbers]
+        self.communicate()
+        met, *others = self.summed_tail.astype(float)
         return met, others[: len(parameters)], np.array(others[len(parameters) :])
 
-    def exchange(self) -> None:
+    def communicate(self) -> None:
         comm, shard = self.parallel.comm, self.parallel.shard
         if self.received is not None:
             comm.Alltoall(self.array, self.received)
-            self.part[...] = self.received[0]
+            self.summed_row[...] = self.received[0]
             for row in self.received[1:]:  # in the order of the ranks
-                self.part += row
+                self.summed_row += row
             if not shard:
-                comm.Allgather(self.part, self.array)
+                comm.Allgather(self.summed_row, self.array)
         elif shard:
-            comm.Reduce_scatter_block(self.array, self.part)
+            comm.Reduce_scatter_block(self.array, self.summed_row)
         else:
             comm.Allreduce(None, self.array)

@@ -1,15 +1,14 @@
 """Draw the graph of a result as text: Graphviz's DOT, or Mermaid for Markdown."""
 
 from collections.abc import Callable
-from threading import RLock, get_ident
 from typing import Any
 
 from .autograd.differential_operators import computed_tensors
 from .autograd.tensor import Tensor, creation_order
 from .layer import Layer, named_members
+from .layer_state import forward_wrapper, set_var
 
 Calls = list[tuple[Layer, range]]  # (layer, the orders of the nodes of one call)
-TRACING = RLock()  # a trace replaces Layer.__call__, so one thread traces at a time
 FORMATS = ("dot", "mermaid")
 PARTS = {  # of a drawing, in each format
     "head": ("digraph {\n  node [shape=box]", "flowchart TB"),
@@ -47,8 +46,7 @@ def trace(
         raise ValueError(f"trace: format must be one of {', '.join(FORMATS)}, received {format!r}")
     calls: Calls = []
     if callable(result):
-        with TRACING:
-            result = call_recorded(result, calls)
+        result = call_recorded(result, calls)
     if not isinstance(result, Tensor):
         raise TypeError(f"trace: a Tensor is required, received {type(result).__name__}")
     names = {id(x): name for name, x in named_members(model)} if model else {}
@@ -59,21 +57,15 @@ def trace(
 
 def call_recorded(function: Callable, calls: Calls) -> Any:
     """Call the function; record which nodes each call of a layer creates, inner calls first."""
-    call_layer, tracing_thread = Layer.__call__, get_ident()
 
-    def call_and_record(layer: Layer, *args: Any) -> Any:
-        if get_ident() != tracing_thread:
-            return call_layer(layer, *args)
+    def forward_and_record(layer: Layer, *args: Any) -> Any:
         first = next(creation_order)
-        out = call_layer(layer, *args)
+        out = layer.forward(*args)
         calls.append((layer, range(first, next(creation_order))))
         return out
 
-    Layer.__call__ = call_and_record  # type: ignore[assignment, method-assign]
-    try:
+    with set_var(forward_wrapper, forward_and_record):
         return function()
-    finally:
-        Layer.__call__ = call_layer  # type: ignore[method-assign]
 
 
 def draw(result: Tensor, names: dict[int, str], calls: Calls, templates: dict[str, str]) -> str:

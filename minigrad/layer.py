@@ -15,7 +15,7 @@ from .activations import elu, gelu, leaky_relu, silu, softplus
 from .autograd import Tensor
 from .functional import linear, relu, sigmoid, softmax
 from .initializers import get_initializer
-from .layer_state import LayerState, set_var, training_mode
+from .layer_state import LayerState, forward_wrapper, set_var, training_mode
 from .regularizers import parameter_rules
 from .utils import lookup, positive_int, user_frame
 
@@ -83,7 +83,8 @@ class Layer(LayerState):
         x = x if isinstance(x, Tensor) else Tensor(x)
         if not self.built:
             self.build_once(self.input_shape or x.shape[1:])
-        out = self.forward(x, *state)
+        wrapper = forward_wrapper.get()
+        out = wrapper(self, x, *state) if wrapper else self.forward(x, *state)
         return self.note_activity(out) if self.rules else out
 
     def __getattr__(self, name: str) -> Any:

@@ -20,6 +20,8 @@ from .utils import TensorOrArray, mismatches, user_frame
 training_mode: ContextVar[bool | None] = ContextVar("training_mode", default=None)
 # What the layers add to the loss of a step of fit; None elsewhere
 activity_penalties: ContextVar[list | None] = ContextVar("activity_penalties", default=None)
+# Runs forward in place of a layer; minigrad.graph uses it to note the operations of each layer
+forward_wrapper: ContextVar[Callable | None] = ContextVar("forward_wrapper", default=None)
 # The number of elements that new parameters may have in all; load_model sets it
 parameter_budget: ContextVar[list[float] | None] = ContextVar("parameter_budget", default=None)
 
@@ -170,11 +172,14 @@ class LayerState:
 
         Parameters that are frozen, or that do not exist, have none.
         """
-        names = {"recurrent": "recurrent_kernel"}  # Keras's recurrent_regularizer
-        layers = [x for x in self.sublayers() if x.trainable]
-        found = [(x, k.rpartition("_"), f) for x in layers for k, f in x.rules.items()]
-        named = [(x, names.get(n, n), f) for x, (n, _, k), f in found if k == kind]
-        return [(x, n, f) for x, n, f in named if getattr(x, n, None) is not None]
+        found = []
+        for layer in self.sublayers():
+            for option, rule in layer.rules.items() if layer.trainable else ():
+                name, _, kind_of_rule = option.rpartition("_")  # kernel_regularizer
+                name = "recurrent_kernel" if name == "recurrent" else name  # as in Keras
+                if kind_of_rule == kind and getattr(layer, name, None) is not None:
+                    found.append((layer, name, rule))
+        return found
 
     def note_activity(self, out: Any) -> Any:
         """Add the activity regularizer's penalty, per example, to the loss of this step of fit."""

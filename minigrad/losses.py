@@ -222,6 +222,16 @@ class TargetFirst:
         return values if is_scalar else np.mean(weighted(values, sample_weight))
 
 
+def has_statistics(f: Callable) -> bool:
+    """Return whether a metric is made of statistics of each example: see TargetFirst."""
+    return getattr(f, "finish", None) is not None
+
+
+def needs_all_examples(f: Callable) -> bool:
+    """Return whether a metric must see all examples at once: a function of the user."""
+    return getattr(f, "is_metric", False) and not has_statistics(f)
+
+
 def measure(
     metrics: dict[str, Callable], prediction: Any, y: Any, sample_weight: Any = None
 ) -> dict[str, Any]:
@@ -231,18 +241,17 @@ def measure(
         with no_grad():
             weight = (sample_weight,) if getattr(f, "is_weighted", False) else ()
             value = unwrap(f(prediction, y, *weight))
-        has_statistics = getattr(f, "finish", None) is not None
-        fits = has_statistics or np.size(value) == 1
+        fits = has_statistics(f) or np.size(value) == 1
         if not fits or np.asarray(value).dtype.kind not in "fbiu":
             raise TypeError(f"the metric {name!r} must return a number, not {value!r:.80}")
-        numbers[name] = value if has_statistics else float(np.ravel(value)[0])
+        numbers[name] = value if has_statistics(f) else float(np.ravel(value)[0])
     return numbers
 
 
-def finish(metrics: dict[str, Callable], means: dict[str, Any]) -> dict[str, float]:
+def finish(metrics: dict[str, Any], means: dict[str, Any]) -> dict[str, float]:
     """Return the loss and the metrics whose numbers or statistics have these means."""
-    functions = {name: getattr(f, "finish", None) for name, f in metrics.items()}
-    return {k: float(f(x)) if (f := functions.get(k)) else x for k, x in means.items()}
+    finished = {k: float(f.finish(means[k])) for k, f in metrics.items() if has_statistics(f)}
+    return means | finished
 
 
 def name_of(f: Callable) -> str:

@@ -21,7 +21,15 @@ from .layer import Layer, unbuilt_layers
 from .layer_state import activity_penalties, inference_mode, set_var, training_mode
 from .losses import finish, measure
 from .trainer import History, Trainer
-from .training_data import Stream, check_batch, example_weights, is_stream, match_target, parts_of
+from .training_data import (
+    Stream,
+    check_batch,
+    example_weights,
+    is_stream,
+    match_target,
+    parts_of,
+    split_rows,
+)
 from .training_state import RunningMeans, TrainingState, checksum
 from .utils import to_numbers
 
@@ -191,37 +199,38 @@ class Model(Layer):
         for name, n in {"epochs": epochs, "initial_epoch": initial_epoch}.items():
             if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
                 raise ValueError(f"fit: {name} must be an integer, 0 or more, received {n!r}")
-        batch_size = batch_size if batch_size is not None else 32
+        batch_size = 32 if batch_size is None else batch_size
         train = self.examples("fit", batch_size, x, y, sample_weight, class_weight, steps_per_epoch)
-        test, who = None, "fit: validation_data"
+        validation, who = None, "fit: validation_data"
         if validation_data is not None:
+            parts = parts_of(who, validation_data)
+            validation = self.examples(who, batch_size, *parts, None, validation_steps, True)
             validation_split = 0.0
-            pair = (validation_data,) if is_stream(validation_data) else validation_data
-            pair = parts_of(who, pair)
-            test = self.examples(who, batch_size, *pair, None, validation_steps, restarts=True)
-        for name, data in {"fit": train, who: test}.items():
+        for name, data in ("fit", train), (who, validation):
             if isinstance(data, Stream):
                 data.check_epochs(name, epochs - initial_epoch, validation_split, resume)
-        loss = losses.name_of(self.loss)
-        logged = ["loss", *self.metrics]
-        if validation_split or test is not None:
-            logged += [f"val_{name}" for name in logged]
-        logged += ["lr"]
-        arrays = [a for data in (train, test) if isinstance(data, list) for a in data]
-        n = 0 if isinstance(train, Stream) else len(train[0])
-        shape = n, batch_size, shuffle, validation_split
-        state = TrainingState(*shape, loss, checksum(*arrays), logged)
-        state.epoch = state.first_epoch = initial_epoch
-        self.dry_run(*[data for data in (train, test) if data is not None])
+        is_validated = bool(validation_split) or validation is not None
+        arrays = [a for data in (train, validation) if isinstance(data, list) for a in data]
+        state = TrainingState(
+            examples=0 if isinstance(train, Stream) else len(train[0]),
+            batch_size=batch_size, shuffle=shuffle, validation_split=validation_split,
+            loss=losses.name_of(self.loss), data=checksum(*arrays),
+            logged=self.logged_names(is_validated),
+            first_epoch=initial_epoch, epoch=initial_epoch,
+        )  # fmt: skip
+        self.dry_run(*[data for data in (train, validation) if data is not None])
         callback_list = self.begin_training(state, callbacks, resume)
-        if split := state.validation_size:
-            own = [] if sample_weight is None else [np.asarray(sample_weight)]  # no class weights
-            test = [a[-split:] for a in [*train[:2], *own]]
-            train = [a[:-split] for a in train]
+        if state.validation_size:
+            train, validation = split_rows(train, state.validation_size, sample_weight)
         make_batches = partial(self.batches_of, train, batch_size, shuffle=shuffle)
-        validation = None if test is None else partial(self.batches_of, test, batch_size)
-        Trainer(self, state, callback_list, make_batches, validation, verbose).train(epochs)
+        make_validation = partial(self.batches_of, validation, batch_size) if is_validated else None
+        Trainer(self, state, callback_list, make_batches, make_validation, verbose).train(epochs)
         return History(state.history, self, epochs, initial_epoch)
+
+    def logged_names(self, is_validated: bool) -> list[str]:
+        """Return the names of the numbers of an epoch, in the order of the history."""
+        names = ["loss", *self.metrics]
+        return [*names, *(f"val_{name}" for name in names if is_validated), "lr"]
 
     def require_compiled(self, who: str) -> None:
         """Raise RuntimeError if there is no layer, optimizer or loss yet."""
@@ -287,23 +296,22 @@ class Model(Layer):
 
     def evaluate_batches(self, data: Iterable[Any]) -> Logs:
         """Return the mean loss and metrics on these batches, in evaluation mode."""
-        of_users = {k: f for k, f in self.metrics.items() if getattr(f, "is_metric", False)}
-        of_all = {k: f for k, f in of_users.items() if not getattr(f, "finish", None)}
-        of_batch = {k: f for k, f in self.metrics.items() if k not in of_all}
+        at_the_end = {k: f for k, f in self.metrics.items() if losses.needs_all_examples(f)}
+        per_batch = {k: f for k, f in self.metrics.items() if k not in at_the_end}
         means, seen = RunningMeans(), []
         with inference_mode(), self.evaluation_weights():
             for x, y, *weight in data:
                 loss, prediction, y = self.loss_of(x, y, *weight)
-                numbers = measure(of_batch, prediction, y, *weight)
+                numbers = measure(per_batch, prediction, y, *weight)
                 means.add({"loss": loss.item()} | numbers, len(x))
-                if of_all:
+                if at_the_end:
                     seen.append((prediction.data, y))
         if not means.count:
             raise ValueError("evaluate: the iterable gave no batch")
         numbers = finish(self.metrics, means.means())
-        if of_all:
-            every = [np.concatenate(parts) for parts in zip(*seen)]
-            numbers |= measure(of_all, *every)
+        if at_the_end:
+            predictions, targets = map(np.concatenate, zip(*seen))
+            numbers |= measure(at_the_end, predictions, targets)
         return {name: numbers[name] for name in ["loss", *self.metrics]}
 
     def evaluate(
@@ -326,7 +334,7 @@ class Model(Layer):
         x: examples (N, …), or an iterable of batches x or (x, y), of which `steps` are taken.
         """
         if is_stream(x) and (hasattr(type(x), "__iter__") or hasattr(type(x), "__getitem__")):
-            source = islice(Stream("predict", x, None).source_once(), steps)
+            source = islice(Stream("predict", x, None).iterate_source(), steps)
             parts: Iterable[Any] = (b[0] if isinstance(b, (tuple, list)) else b for b in source)
         else:
             x = self.as_input(to_numbers(x))

@@ -110,9 +110,8 @@ class RaceResult:
                 at += "; the best lr is at the edge: try others beyond it"
             lines.append(f"{label:{width}}  {middle:.4g} ({low:.4g} … {high:.4g}) at {at}")
         pairs = self.differences()
-        lines += ["mean differences, with half of their 95 % intervals over the seeds:"] * bool(
-            pairs
-        )
+        if pairs:
+            lines.append("mean differences, with half of their 95 % intervals over the seeds:")
         for better, worse, d, half in pairs:
             verdict = "clear" if d > half else "not clear with these seeds"
             lines.append(f"{better} below {worse}: {d:.2g} ± {half:.2g}, {verdict}")

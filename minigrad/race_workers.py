@@ -21,7 +21,7 @@ from concurrent.futures import (
 )  # fmt: skip
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NoReturn
 
 from .race_result import Trial
 from .utils import positive_int
@@ -33,56 +33,74 @@ MAIN_GUARD = 'write the call below `if __name__ == "__main__":`, because workers
 
 def run(call: Callable[..., Any], makers: Mapping[str, Any], todo: Sequence[Trial],
         places: list[Any]) -> Iterator[tuple[Trial, dict[str, Any] | None]]:  # fmt: skip
-    """Yield each trial with its outcome, or None if it is lost. A place runs one at a time.
+    """Yield each trial with its outcome, or None if it is lost. A place runs one trial at a time.
 
-    If a worker dies, its trial runs again at the end, alone: another one may be the cause.
+    If a worker dies, its trial runs again at the end, alone: another trial may be the cause.
     """
-    waiting, suspects = deque(todo), deque[Trial]()
-    running: dict[Future, tuple[Any, Trial, bool]] = {}
+    waiting, free, suspects = deque(todo), [*places], list[Trial]()
+    running: dict[Future, tuple[Any, Trial]] = {}
+
+    def start(trial: Trial) -> None:
+        place = free.pop()
+        running[place.submit(call, makers[trial[0]], trial)] = place, trial
+
+    def wait_for_one() -> Iterator[tuple[Trial, BaseException | None, Any]]:
+        """Wait until a trial ends; yield (trial, error, outcome) for each that has ended."""
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            place, trial = running.pop(future)
+            free.append(place)
+            error = error_of(place, future)
+            yield trial, error, None if error else future.result()
+
     try:
-        while waiting or suspects or running:
-            is_alone = not waiting and not running
-            ready = suspects if is_alone else waiting
-            while places and ready and not (is_alone and running):
-                place, trial = places.pop(), ready.popleft()
-                running[place.submit(call, makers[trial[0]], trial)] = place, trial, is_alone
+        while waiting or running:
+            while free and waiting:
+                start(waiting.popleft())
             failed = None
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                place, trial, was_alone = running.pop(future)
-                places.append(place)
-                error = error_of(future)
+            for trial, error, outcome in wait_for_one():
                 if error is None:
-                    yield trial, future.result()
-                elif not is_death(place, error):
-                    failed = trial, error
-                elif was_alone:
-                    yield trial, None
-                else:
+                    yield trial, outcome
+                elif isinstance(error, WorkerDied):
                     suspects.append(trial)
+                else:
+                    failed = trial, error
             if failed:
-                trial, error = failed
-                kind = "" if isinstance(error, TrialError) else f"{type(error).__name__}: "
-                how = "the finished trials are saved, and the same call goes on"
-                raise RuntimeError(f"race: {how}; the trial {trial}: {kind}{error}") from error
+                raise_failure(*failed)
+        for suspect in suspects:
+            start(suspect)
+            for trial, error, outcome in wait_for_one():
+                if error is not None and not isinstance(error, WorkerDied):
+                    raise_failure(trial, error)
+                yield trial, outcome
     finally:
         for future in running:
             future.cancel()
+
+
+def raise_failure(trial: Trial, error: BaseException) -> NoReturn:
+    kind = "" if isinstance(error, TrialError) else f"{type(error).__name__}: "
+    how = "the finished trials are saved, and the same call goes on"
+    raise RuntimeError(f"race: {how}; the trial {trial}: {kind}{error}") from error
 
 
 class TrialError(Exception):
     """What a training raised, as a text: not every exception can travel to another process."""
 
 
-def error_of(future: Future) -> BaseException | None:
+class WorkerDied(Exception):
+    """The process of a trial has ended before the trial."""
+
+
+def error_of(place: Any, future: Future) -> BaseException | None:
+    """Return the exception of a trial; WorkerDied if its worker has died."""
     try:
-        return future.exception()
-    except CancelledError as error:  # the scheduler is gone
-        return error
-
-
-def is_death(place: Any, error: BaseException) -> bool:
-    own = isinstance(place, Worker) and isinstance(error, BrokenExecutor)
-    return own or type(error).__name__ == "KilledWorker"  # Dask's
+        error = future.exception()
+    except CancelledError as cancelled:  # the scheduler is gone
+        error = cancelled
+    is_own_death = isinstance(place, Worker) and isinstance(error, BrokenExecutor)
+    if is_own_death or type(error).__name__ == "KilledWorker":  # Dask's
+        return WorkerDied()
+    return error
 
 
 class Here:

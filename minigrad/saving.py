@@ -15,7 +15,7 @@ import numpy as np
 from . import layers, losses, regularizers
 from .autograd import Tensor
 from .initializers import INITIALIZERS, unseeded
-from .utils import lookup
+from .utils import unknown_name
 
 CLASSES: dict[str, type] = {
     name: cls
@@ -102,9 +102,11 @@ def to_config(value: Any) -> Any:
     raise ValueError(f"{what} is not registered; {how}")
 
 
-def exactly(kind: str, name: str, table: Mapping[str, Any]) -> Any:
-    """Return the table's value for a name, with its capitals; else raise as lookup does."""
-    return table[name] if name in table else lookup(kind, f"{name} ", dict.fromkeys(table, 0))
+def lookup_exact(kind: str, name: str, table: Mapping[str, Any]) -> Any:
+    """Return the table's value for a name; unlike `lookup`, distinguish capitals."""
+    if name not in table:
+        raise unknown_name(kind, name, table)
+    return table[name]
 
 
 def equal_configs(a: Any, b: Any) -> bool:
@@ -126,11 +128,11 @@ def from_config(config: Any, custom: Mapping[str, Any]) -> Any:
     if "dict" in config:
         return {key: from_config(item, custom) for key, item in config["dict"].items()}
     if "function" in config:
-        return exactly("function", config["function"], {**FUNCTIONS[config["kind"]], **custom})
+        return lookup_exact("function", config["function"], {**FUNCTIONS[config["kind"]], **custom})
     keywords = {key: from_config(item, custom) for key, item in config["config"].items()}
     if "partial" in config:
         return partial(from_config(config["partial"], custom), **keywords)
-    cls = exactly("class", config["class"], {**CLASSES, **custom})
+    cls = lookup_exact("class", config["class"], {**CLASSES, **custom})
     item = cls.from_config(keywords) if hasattr(cls, "from_config") else cls(**keywords)
     if config.get("trainable") is False:
         item.trainable = False

@@ -1,5 +1,6 @@
 """SciPy's methods of minimization (Nocedal & Wright 2006) with the engine's derivatives."""
 
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
@@ -15,66 +16,116 @@ DERIVATIVES: dict[str, tuple] = {  # jac is ∇f, hessp is H v, hess is H; other
 }
 
 
-def require(condition: object, what: str, received: object) -> None:
-    if not condition:
-        raise ValueError(f"minimize: {what}; received {received!r:.60}")
-
-
 def minimize(loss: Any, parameters: Any, method: str = "L-BFGS-B", **options: Any) -> Any:
     """Minimize a loss f with scipy.optimize.minimize, and return SciPy's result.
 
-    loss: returns f, a scalar. It calls no backward(), and is not random: first call model.eval().
-    parameters: tensors or (name, tensor) pairs. They end at result.x; after an error, at the start.
-    method, options: SciPy's. Bounds, constraints, callbacks are about x: all parameters in one row.
+    loss: a function that returns f, a scalar. It must not call backward(), and must not be random:
+    call model.eval() first.
+    parameters: tensors or (name, tensor) pairs. At the end they hold result.x; after an error, the
+    values from the start.
+    method, options: SciPy's. Bounds, constraints and callbacks see x: all parameters in one vector.
 
     >>> minimize(lambda: np.sum((x - 3) ** 2), [x := Tensor(np.ones(2), requires_grad=True)]).x
     array([3., 3.])
     """
     from scipy.optimize import minimize as scipy_minimize  # slow to import
 
-    ps = [p[-1] if isinstance(p, tuple) else p for p in parameters]
-    bad = [p for p in ps if not isinstance(p, Tensor) or not p.requires_grad or p.node]
-    bad = bad or [p for i, p in enumerate(ps) for q in ps[:i] if np.shares_memory(p.data, q.data)]
-    require(ps and not bad, "parameters must be distinct tensors that need gradients", bad or ps)
     for name, function in {"loss": loss, "jac": options.get("jac", loss)}.items():
         require(callable(function), f"{name} must be a function", function)
-    callback = options.get("callback") or (lambda *_: None)
     names = DERIVATIVES.get(str(method).lower(), ("jac",))
-    end = np.concatenate([p.data.ravel() for p in ps])
-    known: list[Any] = [None]  # the versions of the parameters, f and ∇f
-
-    def write(x: np.ndarray) -> list[int]:
-        for p, part in zip(ps, np.split(x, np.cumsum([p.size for p in ps]))):
-            if not np.array_equal(p.data.ravel(), part.astype(p.dtype), equal_nan=True):
-                p.data.flat = part
-                p.version += 1
-        return [p.version for p in ps]
-
-    def at(x: np.ndarray) -> list[Any]:
-        if known[0] != (versions := write(x)):
-            f = loss()
-            require(write(x) == versions, "loss must not change the parameters", loss)
-            ok = isinstance(f, Tensor) and (not names or grad_key(f) in subgraph_to({*ps}, f))
-            require(ok, "loss must compute a scalar from the parameters, not under no_grad()", f)
-            gs = grad(f, ps, create_graph=len(names) > 1) if names else ps
-            known[:] = versions, f.item(), np.concatenate([np.ravel(g) for g in gs])
-        return known
-
-    def hessp(x: np.ndarray, v: np.ndarray) -> np.ndarray:
-        products = gradient_of_inner_product([at(x)[2]], ps, [v])
-        return np.concatenate([h.ravel() for h in products], dtype=float)
+    objective = Objective(loss, distinct_tensors(parameters), names)
+    callback = options.get("callback") or (lambda *_: None)
 
     @wraps(callback)  # SciPy reads its signature
     def at_iterate(*args: Any, **named: Any) -> Any:
-        write(args[0] if args else named["intermediate_result"].x)
+        objective.set_parameters(args[0] if args else named["intermediate_result"].x)
         return callback(*args, **named)
 
-    own = {"jac": lambda x: at(x)[2].data.astype(float), "hessp": hessp}
-    own["hess"] = lambda x: np.stack([hessp(x, v) for v in np.eye(len(x))])
-    options = {name: own[name] for name in names} | options | {"callback": at_iterate}
+    derivatives = {name: getattr(objective, name) for name in names}
+    options = derivatives | options | {"callback": at_iterate}
+    start = objective.flat_parameters()
+    end = start
     try:
-        result = scipy_minimize(lambda x: at(x)[1], end.astype(float), method=method, **options)
+        result = scipy_minimize(objective.value, start.astype(float), method=method, **options)
         end = result.x
     finally:
-        write(end)
+        objective.set_parameters(end)
     return result
+
+
+def require(condition: object, what: str, received: object) -> None:
+    if not condition:
+        raise ValueError(f"minimize: {what}; received {received!r:.60}")
+
+
+def distinct_tensors(parameters: Any) -> list[Tensor]:
+    """Return the tensors; raise ValueError unless they are leaves that share no memory."""
+    tensors = [p[-1] if isinstance(p, tuple) else p for p in parameters]
+    bad = [p for p in tensors if not isinstance(p, Tensor) or not p.requires_grad or p.node]
+    if not bad:
+        pairs = ((p, q) for i, p in enumerate(tensors) for q in tensors[:i])
+        bad = [p for p, q in pairs if np.shares_memory(p.data, q.data)]
+    what = "parameters must be distinct tensors that need gradients"
+    require(tensors and not bad, what, bad or tensors)
+    return tensors
+
+
+class Objective:
+    """f(x) and its derivatives, as SciPy calls them; f and ∇f are computed once for each x."""
+
+    def __init__(self, loss: Callable, parameters: list[Tensor], names: tuple[str, ...]):
+        self.loss, self.parameters = loss, parameters
+        self.needs_gradient, self.needs_hessian = bool(names), len(names) > 1
+        self.versions: list[int] = []  # of the parameters when f and ∇f were computed
+        self.f = 0.0
+        self.gradient: Any = None  # a tensor, so that it can be differentiated again
+
+    def value(self, x: np.ndarray) -> float:
+        """Return f(x)."""
+        self.evaluate(x)
+        return self.f
+
+    def jac(self, x: np.ndarray) -> np.ndarray:
+        """Return ∇f(x)."""
+        self.evaluate(x)
+        return self.gradient.data.astype(float)
+
+    def hessp(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """Return H v."""
+        self.evaluate(x)
+        products = gradient_of_inner_product([self.gradient], self.parameters, [v])
+        return np.concatenate([h.ravel() for h in products], dtype=float)
+
+    def hess(self, x: np.ndarray) -> np.ndarray:
+        """Return H, a column at a time."""
+        return np.stack([self.hessp(x, v) for v in np.eye(len(x))])
+
+    def evaluate(self, x: np.ndarray) -> None:
+        """Compute f and ∇f at x, unless the parameters have not changed since the last time."""
+        versions = self.set_parameters(x)
+        if versions == self.versions:
+            return
+        f = self.loss()
+        unchanged = self.set_parameters(x) == versions
+        require(unchanged, "loss must not change the parameters", self.loss)
+        depends = isinstance(f, Tensor)
+        if depends and self.needs_gradient:
+            depends = grad_key(f) in subgraph_to({*self.parameters}, f)
+        what = "loss must compute a scalar from the parameters, not under no_grad()"
+        require(depends, what, f)
+        if self.needs_gradient:
+            parts = grad(f, self.parameters, create_graph=self.needs_hessian)
+            self.gradient = np.concatenate([np.ravel(g) for g in parts])
+        self.f, self.versions = f.item(), versions
+
+    def flat_parameters(self) -> np.ndarray:
+        return np.concatenate([p.data.ravel() for p in self.parameters])
+
+    def set_parameters(self, x: np.ndarray) -> list[int]:
+        """Write x into the parameters; return their versions."""
+        ends = np.cumsum([p.size for p in self.parameters])
+        for p, part in zip(self.parameters, np.split(x, ends)):
+            if not np.array_equal(p.data.ravel(), part.astype(p.dtype), equal_nan=True):
+                p.data[...] = part.reshape(p.shape)
+                p.version += 1
+        return [p.version for p in self.parameters]

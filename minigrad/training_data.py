@@ -1,7 +1,7 @@
 """What fit, evaluate and predict receive: arrays or batches, targets, weights of examples."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping, Sized
 from itertools import chain, islice
 from typing import Any
 
@@ -75,10 +75,19 @@ def is_stream(x: Any) -> bool:
 
 def parts_of(who: str, data: Any) -> tuple[Any, Any, Any]:
     """Return (x, y, sample_weight), or (iterable, None, None); raise ValueError for others."""
+    if is_stream(data):
+        return data, None, None
     if isinstance(data, (tuple, list)) and len(data) in (1, 2, 3):
         x, y, sample_weight = (*data, None, None)[:3]
         return x, y, sample_weight
     raise ValueError(f"{who} must be a pair (x, y), or (x, y, sample_weight)")
+
+
+def split_rows(data: Batch, n: int, sample_weight: Any) -> tuple[Batch, Batch]:
+    """Return the rows to train on, and the last n for validation, without class weights."""
+    x, y, *_ = data
+    weights = [] if sample_weight is None else [np.asarray(sample_weight)]
+    return [a[:-n] for a in data], [a[-n:] for a in (x, y, *weights)]
 
 
 def check_batch(who: str, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Batch:
@@ -92,77 +101,88 @@ def check_batch(who: str, x: Any, y: Any, sample_weight: Any, class_weight: Any)
 
 
 class Stream:
-    """An iterable of batches (x, y) or (x, y, sample_weight), which keeps its own order.
+    """An iterable of batches (x, y) or (x, y, sample_weight), cut into epochs.
 
-    batches: a list, a `batches` object, a data loader; or an object with a length and [i]; each
-    epoch goes through it once. A generator goes on where the last epoch stopped.
-    steps: an epoch takes this many batches. The next epoch goes on behind them; after the last
-    batch it begins again. With restarts=True each epoch begins at the first batch.
+    batches: a list, a `batches` object, a data loader, a generator; or an object with a length and
+    [i], such as a Keras data set.
+    steps: None, or the number of batches in an epoch.
+
+    Where an epoch begins:
+    at the first batch                      without steps, or with restarts=True
+    behind the last epoch, round and round  with steps
+    where the generator stopped             for a generator, in any case
     """
 
     def __init__(self, who: str, batches: Any, steps: int | None, class_weight: Any = None,
                  restarts: bool = False):  # fmt: skip
+        is_iterable = hasattr(type(batches), "__iter__")
         has_items = hasattr(type(batches), "__getitem__") and isinstance(batches, Sized)
-        self.by_item = has_items and not hasattr(type(batches), "__iter__")
-        if not (self.by_item or isinstance(batches, Iterable)) or hasattr(batches, "shape"):
+        if not (is_iterable or has_items) or hasattr(batches, "shape"):
             what = f"y is required for x of type {type(batches).__name__}"
             raise ValueError(f"{who}: {what}; without y, x must be an iterable of batches (x, y)")
         self.who, self.source, self.class_weight = who, batches, class_weight
+        self.has_only_items = has_items and not is_iterable
+        self.is_generator = isinstance(batches, Iterator)
         self.steps = steps if steps is None else positive_int(f"{who}: the number of steps", steps)
-        self.ends, self.restarts = isinstance(batches, Iterator), restarts
-        self.running, self.opened = self.endless(), None  # type: Any, Any
+        self.restarts = restarts or steps is None
+        self.endless = self.repeat_source()  # the epochs of a source that does not restart
+        self.begun_epoch: Iterator[Batch] | None = None  # by `first`
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch; 0 if it is not known."""
         return self.steps or (len(self.source) if isinstance(self.source, Sized) else 0)
 
-    def source_once(self) -> Iterator[Any]:
-        return self.items() if self.by_item else iter(self.source)
-
-    def items(self) -> Iterator[Any]:
-        for i in range(len(self.source)):
-            yield self.source[i]
-        getattr(self.source, "on_epoch_end", lambda: None)()  # Keras's data sets shuffle there
-
-    def endless(self) -> Iterator[Any]:
-        while True:
-            is_empty = True
-            for batch in self.source_once():
-                is_empty = False
-                yield batch
-            if is_empty:
-                return
-
-    def check_epochs(self, who: str, epochs: int, validation_split: Any, resume: Any) -> None:
-        """Raise ValueError for what an iterable cannot do."""
-        if self.ends and not self.steps and epochs > 1:
-            how = "give steps_per_epoch (validation_steps), or an iterable that starts anew"
-            raise ValueError(f"{who}: a generator ends after one epoch; {how}")
-        if validation_split or resume is not None:
-            raise ValueError(f"{who}: validation_split and resume need arrays, not an iterable")
-
-    def open(self) -> Iterator[Batch]:
-        once = self.ends or self.restarts or not self.steps
-        return map(self.check, self.source_once() if once else self.running)
-
-    def first(self) -> Batch:
-        """Return the first batch; the first epoch begins with it."""
-        opened = self.open()
-        if (batch := next(opened, None)) is None:
-            raise ValueError(f"{self.who}: the iterable gave no batch")
-        self.opened = chain([batch], opened)
-        return batch
-
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches of an epoch; warn if a generator ends before."""
-        opened, self.opened, count = self.opened or self.open(), None, 0
-        for batch in islice(opened, self.steps):
+        """Yield the batches of an epoch; warn if there are fewer than `steps`."""
+        epoch = self.begun_epoch or self.begin_epoch()
+        self.begun_epoch, count = None, 0
+        for batch in islice(epoch, self.steps):
             count += 1
             yield batch
         if count < (self.steps or 1):
             problem = f"the iterable ended after {count} batches of the epoch"
             how = f"it must give {self.steps or 'some'} for each epoch"
             warnings.warn(f"{self.who}: {problem}; {how}", stacklevel=user_frame()[1])
+
+    def first(self) -> Batch:
+        """Return the first batch; the next epoch still begins with it."""
+        epoch = self.begin_epoch()
+        if (batch := next(epoch, None)) is None:
+            raise ValueError(f"{self.who}: the iterable gave no batch")
+        self.begun_epoch = chain([batch], epoch)
+        return batch
+
+    def begin_epoch(self) -> Iterator[Batch]:
+        # iter() of a generator is the generator itself, so it goes on where it stopped
+        new = self.restarts or self.is_generator
+        return map(self.check, self.iterate_source() if new else self.endless)
+
+    def iterate_source(self) -> Iterator[Any]:
+        """Go through the source once."""
+        return self.iterate_items() if self.has_only_items else iter(self.source)
+
+    def iterate_items(self) -> Iterator[Any]:
+        for i in range(len(self.source)):
+            yield self.source[i]
+        if hasattr(self.source, "on_epoch_end"):
+            self.source.on_epoch_end()  # Keras's data sets shuffle there
+
+    def repeat_source(self) -> Iterator[Any]:
+        """Go through the source again and again, until it gives no batch."""
+        is_empty = False
+        while not is_empty:
+            is_empty = True
+            for batch in self.iterate_source():
+                is_empty = False
+                yield batch
+
+    def check_epochs(self, who: str, epochs: int, validation_split: Any, resume: Any) -> None:
+        """Raise ValueError for what an iterable cannot do."""
+        if self.is_generator and not self.steps and epochs > 1:
+            how = "give steps_per_epoch (validation_steps), or an iterable that can start again"
+            raise ValueError(f"{who}: a generator ends after one epoch; {how}")
+        if validation_split or resume is not None:
+            raise ValueError(f"{who}: validation_split and resume need arrays, not an iterable")
 
     def check(self, batch: Any) -> Batch:
         if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):

@@ -1,15 +1,14 @@
-"""Helpers that several modules share: conversions, checks, lookup by name, a file of a user."""
+"""Helpers that several modules share: conversions, checks, lookup by name, a user's file."""
 
 import difflib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -22,23 +21,35 @@ TensorOrArray: TypeAlias = Any  # a Tensor if an argument is a Tensor, otherwise
 LIBRARIES = tuple(os.path.dirname(path) + os.sep for path in (__file__, np.__file__))
 
 
-def no_share() -> None:
-    """Return None: this process computes whole batches."""
+_find_share: Callable[[], Any] | None = None
 
 
-share_of_batch: Callable[[], Any] = no_share  # minigrad.distributed sets it: see datasets.batches
+def use_shares_of(find_share: Callable[[], Any]) -> None:
+    """Let random layers ask for this process's share of a batch; minigrad.distributed calls it."""
+    global _find_share
+    _find_share = find_share
+
+
+def share_of_batch() -> Any:
+    """Return this process's share of the current batch; None if it computes whole batches."""
+    return _find_share() if _find_share else None
 
 
 def draw_rows(draw: Callable[..., Any], rng: np.random.Generator, shape: Any) -> np.ndarray:
-    """Return draw(shape); in one of several processes, its rows of the draw for the whole batch."""
+    """Return draw(shape), random numbers for a batch.
+
+    A process that has a share of a batch draws for the whole batch and takes its rows: together,
+    all processes use the numbers of one.
+    """
     share = share_of_batch()
     if share is None or not shape:
         return draw(shape)
-    share.draws = crc32(str(rng.bit_generator.state).encode(), share.draws)
-    each, rest = divmod(shape[0], max(share.stop - share.start, 1))  # a row can be several here
-    if rest or not each:
+    share.note_draw(rng)
+    per_row, rest = divmod(shape[0], max(share.stop - share.start, 1))  # > 1 after a reshape
+    if rest or not per_row:
         return draw(shape)
-    return draw((each * share.rows, *shape[1:]))[each * share.start : each * share.stop]
+    whole = draw((per_row * share.rows, *shape[1:]))
+    return whole[per_row * share.start : per_row * share.stop]
 
 
 def user_frame() -> tuple[Any, int]:
@@ -108,11 +119,19 @@ def lookup(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
     ValueError: unknown color 'Blu'; did you mean 'blue'? Available: blue, red
     """
     key = name.lower() if isinstance(name, str) else ""
-    if key in table:
-        return table[key]
-    similar = difflib.get_close_matches(key, table, n=1)
-    hint = f"; did you mean {similar[0]!r}?" if similar else "."
-    raise ValueError(f"unknown {kind} {name!r}{hint} Available: {', '.join(sorted(table))}")
+    if key not in table:
+        raise unknown_name(kind, name, table)
+    return table[key]
+
+
+def unknown_name(kind: str, name: Any, known: Iterable[str]) -> ValueError:
+    """Return the error for a name that is not known; it suggests the most similar one."""
+    by_lower_case = {word.lower(): word for word in sorted(known)}
+    similar = difflib.get_close_matches(str(name).lower(), by_lower_case, n=1)
+    hint = f"; did you mean {by_lower_case[similar[0]]!r}?" if similar else "."
+    return ValueError(
+        f"unknown {kind} {name!r}{hint} Available: {', '.join(by_lower_case.values())}"
+    )
 
 
 def one_hot(who: str, labels: np.ndarray, classes: int, dtype: npt.DTypeLike) -> np.ndarray:

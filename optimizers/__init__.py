@@ -29,7 +29,8 @@ from .schedules import (
     StepDecay,
 )
 from .sgd import SGD
-from .tools.identify import Match, identify
+from .tools.candidate import Match
+from .tools.identify import identify
 from .wrapper import Wrapper
 
 __all__ = [

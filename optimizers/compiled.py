@@ -28,6 +28,7 @@ from .parameters import Parameter
 from .tracing import ArraySymbol, NumberSymbol, Refusal, Trace, is_number
 
 PACKAGE = __name__.removesuffix("compiled")
+Hyper = dict[str, Any]
 SMALL = 1 << 14  # elements: up to here NumPy is faster than tracing a rule, or than w −= lr·g
 
 
@@ -46,7 +47,8 @@ def compile_step(self: Any, *, strict: bool = True) -> Any:
     the line. With strict=False NumPy runs this rule instead, and one warning says so.
 
     compile() tries the rule on small arrays. A rule of your own is traced in every step, because it
-    can read whatever it likes; where its arrays are so small that this takes longer, NumPy runs it.
+    may read things that change. For small arrays this takes longer than the update; then NumPy does
+    the update.
 
     Raises ImportError without numba: pip install "minigrad[fast]".
 
@@ -73,17 +75,17 @@ def compile_step(self: Any, *, strict: bool = True) -> Any:
     named = {name: p.data for name, p in self.parameters.items()}
     groups = [{**g.data, "params": [small(n, named[n]) for n in g.names]} for g in self.groups]
     twin.bind(groups or [{"params": [small("any parameter", np.ones(2, np.float32))]}])
-    twin.compiled = Compiled(strict, is_trial=True)
+    twin.compiled = CompiledState(strict, is_trial=True)
     refused = twin.compiled.refused
     try:
         for _ in range(2):
             twin.step(ones)
             twin.steps = self.steps  # a schedule may end here
-    except Refusal as refusal:  # without strict: the rule keeps symbols, and NumPy meets them
+    except Refusal as refusal:  # strict=False: the rule has kept a symbol, which NumPy receives
         if strict:
             raise
         refused = dict.fromkeys(twin.parameters, next(iter(refused.values()), str(refusal)))
-    self.compiled = Compiled(strict, refused)
+    self.compiled = CompiledState(strict, refused)
     self.compiled.warn(stacklevel=3)
     return self
 
@@ -108,7 +110,9 @@ class CompiledLoop:
     slot_names: tuple[str, ...]
     replaced: list[str]  # the slots that the rule replaces by other arrays
     is_written: list[bool]  # for w, g and each slot
-    arguments: Any  # a function of h, None in another branch; or None: valid in this step only
+    # h → the numbers of the loop, or None if the rule takes another branch with h.
+    # The attribute itself is None if the loop holds numbers of this step: it cannot be used again.
+    compute_arguments: Callable[[Hyper], list[float] | None] | None
 
     def run(self, w: np.ndarray, g: np.ndarray, slots: Any, arguments: np.ndarray) -> None:
         for name in self.replaced:
@@ -124,7 +128,7 @@ class CompiledLoop:
 
 
 @dataclass
-class Compiled:
+class CompiledState:
     """What a compiled optimizer keeps for its next steps."""
 
     strict: bool
@@ -139,35 +143,35 @@ class Compiled:
         self.refused[name] = str(refusal)
 
     def warn(self, stacklevel: int) -> None:
-        """Say once that NumPy runs a rule. A step ends with it: a warning can be an error."""
+        """Warn once that NumPy runs a rule. `step` calls it last: a warning can be an error."""
         if self.refused and not self.has_warned and not self.is_trial:
             self.has_warned = True
             warnings.warn(next(iter(self.refused.values())), stacklevel=stacklevel)
 
     def __reduce__(self) -> Any:  # a copy, in another process too, compiles anew
-        return Compiled, (self.strict, self.refused, {}, False, self.has_warned)
+        return CompiledState, (self.strict, self.refused, {}, False, self.has_warned)
 
 
-def compiled_update(self: Any, name: str, w: Any, g: Any, slots: Any, h: dict[str, Any]) -> bool:
+def compiled_update(optimizer: Any, name: str, w: Any, g: Any, slots: Any, h: Hyper) -> bool:
     """Update a parameter by a compiled loop; return False if NumPy has to do it."""
-    memory = self.compiled
+    state = optimizer.compiled
     like_w = tuple(k for k, a in slots.items() if a.shape == w.shape and a.dtype == w.dtype)
-    lasts = len(like_w) == len(slots) and is_library_rule(type(self))
-    if name in memory.refused or not suits_a_loop(self, w, g, slots, h, lasts):
+    is_reusable = len(like_w) == len(slots) and is_library_rule(type(optimizer))
+    if name in state.refused or not suits_a_loop(optimizer, w, g, slots, h, is_reusable):
         return False
-    known = memory.loops.setdefault((w.dtype, like_w), [])
-    for loop in known:
-        if (numbers := loop.arguments(h)) is not None:
+    loops = state.loops.setdefault((w.dtype, like_w), [])
+    for loop in loops:
+        if (numbers := loop.compute_arguments(h)) is not None:
             loop.run(w, g, slots, np.array(numbers, w.dtype))
             return True
     try:
-        trace, loop, other_slots = trace_update(self, h, w, slots, like_w, lasts)
+        trace, loop, other_slots = trace_update(optimizer, h, w, slots, like_w, is_reusable)
         numbers = trace.argument_values()
     except Refusal as refusal:
-        memory.refuse(name, refusal)
+        state.refuse(name, refusal)
         return False
-    if loop.arguments and not trace.reads_shape:
-        known.append(loop)
+    if loop.compute_arguments and not trace.reads_shape:
+        loops.append(loop)
     loop.run(w, g, slots, np.array(numbers, w.dtype))
     for slot_name, (copied, new) in other_slots.items():
         if new is copied:
@@ -177,15 +181,15 @@ def compiled_update(self: Any, name: str, w: Any, g: Any, slots: Any, h: dict[st
     return True
 
 
-def suits_a_loop(self: Any, w: Any, g: Any, slots: Any, h: dict[str, Any], lasts: bool) -> bool:
+def suits_a_loop(optimizer: Any, w: Any, g: Any, slots: Any, h: Hyper, is_reusable: bool) -> bool:
     """Return whether a loop can update these arrays, and takes less time than NumPy.
 
     NumPy updates 0-d arrays, subclasses, arrays that share memory, and small arrays under a rule
     that has no slots or that has to be traced in each step. It also does the first update of a rule
     that makes its slots then.
     """
-    makes_slots = self.lazy_slots and h["t"] == 1
-    is_worth_it = (lasts and slots) or w.size > SMALL or self.compiled.is_trial
+    makes_slots = optimizer.lazy_slots and h["t"] == 1
+    is_worth_it = (is_reusable and slots) or w.size > SMALL or optimizer.compiled.is_trial
     if makes_slots or w.ndim == 0 or not is_worth_it:
         return False
     arrays = [w, g, *slots.values()]
@@ -195,36 +199,39 @@ def suits_a_loop(self: Any, w: Any, g: Any, slots: Any, h: dict[str, Any], lasts
 
 
 def trace_update(
-    self: Any, h: dict[str, Any], w: Any, slots: Any, like_w: tuple[str, ...], lasts: bool
+    optimizer: Any, h: Hyper, w: Any, slots: Any, like_w: tuple[str, ...], is_reusable: bool
 ) -> tuple[Trace, CompiledLoop, dict[str, Any]]:
-    """Run self.update on symbols; return the trace, the loop, and the slots unlike w.
+    """Run the optimizer's update on symbols; return the trace, the loop, and the slots unlike w.
 
-    lasts: the loop is for later steps as well, so symbols replace numbers, too. Nothing is written.
+    is_reusable: the loop will serve later steps, so symbols replace the hyperparameters as well.
+    Nothing is written.
     Raises Refusal if the rule cannot be compiled.
     """
     trace, keys = Trace(w, h), ["w", "g", *(f"s{n}" for n in range(len(like_w)))]
     w_symbol, *slot_symbols = [ArraySymbol(trace, f"{key}_i") for key in keys if key != "g"]
     others = {name: a.copy() for name, a in slots.items() if name not in like_w}
     own = others | dict(zip(like_w, slot_symbols))
-    lasts = lasts and all(is_number(v) or type(v) in (bool, str, type(None)) for v in h.values())
+    is_plain = all(is_number(v) or type(v) in (bool, str, type(None)) for v in h.values())
+    is_reusable = is_reusable and is_plain
+    h_or_symbols = number_symbols(trace, h) if is_reusable else h
     try:
         if w.dtype not in (np.float32, np.float64):
             trace.refuse(f"its parameter has {w.dtype}, not float32 or float64")
-        with rule_alone(self, h, trace):
-            self.update(w_symbol, trace.gradient, own, number_symbols(trace, h) if lasts else h)
+        with hide_other_arrays(optimizer, h, trace):
+            optimizer.update(w_symbol, trace.gradient, own, h_or_symbols)
         if own.keys() != slots.keys():
             trace.refuse(f"it makes or drops slots after its first update: {[*own]}")
         slot_results = [own[name] for name in like_w]
         new = {k: x for k, x, old in zip(like_w, slot_results, slot_symbols) if x is not old}
         inputs = [w_symbol, trace.gradient, *slot_symbols]
-        check_slot_results(trace, slot_results, inputs, new, self.elementwise)
+        check_slot_results(trace, slot_results, inputs, new, optimizer.elementwise)
         if trace.refusal:
             raise trace.refusal
         results = [w_symbol, trace.gradient, *slot_results]
-        kernel = compiled(trace.kernel_source(keys, results), w.dtype)
+        kernel = compile_kernel(trace.kernel_source(keys, results), w.dtype)
     except Exception as error:  # a rule can fail on symbols in any way
-        raise Refusal(refusal_text(self, trace.refusal or error, error)) from error
-    arguments = run_source(trace.arguments_source(), "arguments") if lasts else None
+        raise Refusal(refusal_text(optimizer, trace.refusal or error, error)) from error
+    arguments = run_source(trace.arguments_source(), "arguments") if is_reusable else None
     is_written = [x.name != f"{key}_i" for key, x in zip(keys, results)]
     loop = CompiledLoop(kernel, like_w, [*new], is_written, arguments)
     return trace, loop, {name: (others[name], own[name]) for name in others}
@@ -244,28 +251,28 @@ def check_slot_results(
         trace.refuse(f"a slot becomes another name of w, g or a slot; {how}")
 
 
-def number_symbols(trace: Trace, h: dict[str, Any]) -> dict[str, Any]:
+def number_symbols(trace: Trace, h: Hyper) -> Hyper:
     return {k: NumberSymbol(trace, f"h[{k!r}]") if is_number(v) else v for k, v in h.items()}
 
 
 @contextmanager
-def rule_alone(self: Any, h: dict[str, Any], trace: Trace) -> Iterator[None]:
-    """Hide the arrays that the rule could find at self; after an error, undo what it has set.
+def hide_other_arrays(optimizer: Any, h: Hyper, trace: Trace) -> Iterator[None]:
+    """Hide the arrays that the optimizer holds from the rule; after an error, undo what it set.
 
     These arrays still have the values from before the update.
     """
-    before, h_before = dict(vars(self)), dict(h)
+    before, h_before = dict(vars(optimizer)), dict(h)
     hidden = dict.fromkeys(("parameters", "slots"), trace.gradient)
-    vars(self).update(hidden)
+    vars(optimizer).update(hidden)
     try:
         yield
     except BaseException:
-        vars(self).clear()
-        vars(self).update(before)
+        vars(optimizer).clear()
+        vars(optimizer).update(before)
         h.update(h_before)
         raise
     finally:
-        vars(self).update({name: before[name] for name in hidden})
+        vars(optimizer).update({name: before[name] for name in hidden})
 
 
 def refusal_text(optimizer: Any, why: Exception, error: Exception) -> str:
@@ -279,7 +286,7 @@ def refusal_text(optimizer: Any, why: Exception, error: Exception) -> str:
 
 
 @functools.cache
-def compiled(source: str, dtype: Any) -> Callable[..., None]:
+def compile_kernel(source: str, dtype: Any) -> Callable[..., None]:
     """Compile a loop. numba keeps it on disk for other processes, if that is possible."""
     numba = import_numba()
     name = f"kernel_{hashlib.sha256(source.encode()).hexdigest()[:16]}"

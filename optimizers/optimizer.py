@@ -15,7 +15,7 @@ import numpy as np
 from . import evaluation
 from .blocks import blocks
 from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value, l2_norm
-from .compiled import Compiled, compile_step, compiled_update
+from .compiled import CompiledState, compile_step, compiled_update
 from .declaration import check_array, check_slots, declare, undeclared, validate_overrides
 from .formulas import flush_subnormals
 from .hyperparameters import Number, check_hyperparameter, value_now
@@ -58,7 +58,7 @@ class Optimizer:
     slots: dict[str, Slots] = field(default_factory=dict, init=False)
     updates: dict[str, int] = field(default_factory=dict, init=False)
     bound_signatures: dict[str, Any] = field(default_factory=dict, init=False)  # by name
-    compiled: Compiled | None = field(default=None, init=False)  # see compiled.py
+    compiled: CompiledState | None = field(default=None, init=False)  # see compiled.py
     is_evaluating: bool = field(default=False, init=False)  # see evaluation.py
     bound_checksums: dict[str, int] = field(default_factory=dict, init=False)
 

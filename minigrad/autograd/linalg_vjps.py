@@ -134,8 +134,8 @@ def det_vjp(g, out, a):
         cofactors = np.expand_dims(out, (-2, -1)) * mT(linalg.inv(a))
     except ValueError:  # LinAlgError: singular
         n = a.shape[-1]
-        rest = np.arange(n - 1) + (np.arange(n - 1) >= np.arange(n)[:, None])  # row i: all but i
-        minors = linalg.det(a[..., rest[:, None, :, None], rest[:, None, :]])
+        others = np.array([np.delete(np.arange(n), i) for i in range(n)])  # row i: all but i
+        minors = linalg.det(a[..., others[:, None, :, None], others[None, :, None, :]])
         cofactors = np.where(np.indices((n, n)).sum(0) % 2, -minors, minors)
     return np.expand_dims(g, (-2, -1)) * cofactors
 

@@ -188,11 +188,21 @@ def ratio(x: Any, y: Any) -> Any:
 
 
 defvjp(np.hypot, lambda g, out, x, _y: g * ratio(x, out), lambda g, out, _x, y: g * ratio(y, out))
-defvjp(
-    np.arctan2,  # x² + y² could overflow
-    lambda g, _out, y, x: g * ratio(ratio(x, r := np.hypot(x, y)), r),
-    lambda g, _out, y, x: -g * ratio(ratio(y, r := np.hypot(x, y)), r),
-)
+
+
+def arctan2_vjp_y(g: Any, _out: Any, y: Any, x: Any) -> Any:
+    """Return g·x / r² with r = √(x² + y²); divide by r twice, because r² can overflow."""
+    r = np.hypot(x, y)
+    return g * ratio(ratio(x, r), r)
+
+
+def arctan2_vjp_x(g: Any, _out: Any, y: Any, x: Any) -> Any:
+    """Return −g·y / r²."""
+    r = np.hypot(x, y)
+    return -g * ratio(ratio(y, r), r)
+
+
+defvjp(np.arctan2, arctan2_vjp_y, arctan2_vjp_x)
 
 # Of equal operands, each extreme gives half of g to each; fmax and fmin
 # ignore NaN, which equals nothing

@@ -17,7 +17,10 @@ from ..hyperparameters import LIMITS
 from ..optimizer import Optimizer
 from .explain import same_rule
 
-COARSE_GOAL = 1e3  # a goal in units of the tolerance; a closer fit to the first steps would overfit
+# Deviations in units of the tolerance
+COARSE_GOAL = 1e3  # for the first steps: a closer fit to so few steps would overfit
+HOPELESS_AFTER_ONE_STEP, HOPELESS_AFTER_TWO_STEPS = 1e5, 1e7  # such candidates hardly ever match
+NEAR = 1e5  # rounded numbers can match
 FRACTIONS = {name for name, (_, upper, _) in LIMITS.items() if upper == 1}
 SHARED = {field.name for field in fields(Optimizer)}  # hyperparameters of every optimizer
 
@@ -94,6 +97,7 @@ class Candidate:
                 g, slots, w=np.broadcast_to(w, w.shape), **h
             )
         self.first_mismatch: int | None = 1  # None: it reproduces all steps
+        self.fitted_steps, self.worst = 0, np.inf  # worst: the largest |r| of these steps
 
     def makes_superfluous(self, other: Candidate) -> bool:
         """Return whether this one matches, and the other has more numbers in the same rule.
@@ -141,24 +145,30 @@ class Candidate:
         return numbers_at(z), worst
 
     def search(self) -> None:
-        """Match the first step, then two steps, then all; most candidates fail at the first."""
+        """Fit the first step, then two steps, then all; most candidates fail at the first."""
         steps = self.trajectory.steps
-        known, worst = self.match_first_step()
-        self.numbers = self.numbers | {k: v for k, v in known.items() if k in self.numbers}
-        self.distance, self.after_first_step = (0, worst), self.numbers
-        for stage, goal, limit in ((min(2, steps), COARSE_GOAL, 1e2), (steps, 1.0, 1e4)):
-            if worst < limit * COARSE_GOAL:  # a candidate worse than that hardly ever matches
-                self.numbers, worst = self.least_squares(self.numbers, stage, goal)
-                self.distance = -stage, worst
-        if worst > 1 and self.distance[0] == -steps:  # the stages can miss the minimum
-            direct = self.least_squares(self.initial, steps)
-            self.numbers, worst = min((self.numbers, worst), direct, key=lambda pair: pair[1])
-        if worst < 1e2 * COARSE_GOAL:  # near enough that rounded numbers can match
+        first_fit, self.worst = self.fit_first_step()
+        self.numbers = self.numbers | {k: v for k, v in first_fit.items() if k in self.numbers}
+        self.after_first_step = self.numbers
+        if self.worst < HOPELESS_AFTER_ONE_STEP:
+            self.fit(min(2, steps), COARSE_GOAL)
+        if self.worst < HOPELESS_AFTER_TWO_STEPS:
+            self.fit(steps, 1.0)
+            if self.worst > 1:  # the two fits before can lead away from the minimum
+                direct, worst = self.least_squares(self.initial, steps)
+                if worst < self.worst:
+                    self.numbers, self.worst = direct, worst
+        if self.worst < NEAR:
             self.round_numbers()
         self.find_first_mismatch()
 
-    def match_first_step(self) -> tuple[Hyper, float]:
-        """Match the first step, once for all candidates that differ only in later steps."""
+    def fit(self, steps: int, goal: float) -> None:
+        """Fit the numbers to the first `steps` steps."""
+        self.numbers, self.worst = self.least_squares(self.numbers, steps, goal)
+        self.fitted_steps = steps
+
+    def fit_first_step(self) -> tuple[Hyper, float]:
+        """Fit the first step, once for all candidates that differ only in later steps."""
         later = {"momentum", "dampening", "lr_in_momentum"}
         switches = sorted((k, v) for k, v in self.switches.items() if v and k not in later)
         key = (self.cls.direction, *switches, *sorted(self.numbers.keys() - later))

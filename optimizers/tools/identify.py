@@ -81,7 +81,11 @@ def _search(trajectory: Trajectory, errors: Errors) -> list[Candidate]:
         found = [c for c in tried if c.first_mismatch is None and not c.has_degenerate_number()]
         if found:
             return found
-    nearest = sorted(tried, key=lambda c: (-(c.first_mismatch or 0), c.distance))[:20]
+
+    def distance(c: Candidate) -> tuple[float, ...]:
+        return -(c.first_mismatch or 0), -c.fitted_steps, c.worst
+
+    nearest = sorted(tried, key=distance)[:20]
     for candidate in nearest:
         _attempt(candidate.cls, errors, candidate.fit_longest_prefix)
     return nearest
