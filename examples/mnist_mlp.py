@@ -29,49 +29,9 @@ from minigrad.models import Sequential
 FIXED_OPTIONS = ("optimizer", "plugin", "lr", "batch_size", "hidden", "seed")  # for --resume
 
 
-def parse() -> tuple[argparse.Namespace, Any]:
-    """Return the options, and the optimizer that they describe."""
-    parser = argument_parser(__doc__)
-    add = parser.add_argument
-    positive = positive_int_argument
-    names = f"one of {', '.join(optimizers.available())}, or of --plugin (default: rmsprop)"
-    add("--plugin", metavar="FILE", help="run a Python file that registers optimizers")
-    add("--optimizer", type=str.lower, default="rmsprop", help=names)
-    add("--lr", type=float, help="learning rate (default: the optimizer's own)")
-    add("--epochs", type=positive, default=5, help="passes over the training images (default: 5)")
-    add("--batch-size", type=positive, default=128, help="images per step (default: 128)")
-    add("--hidden", type=positive, default=512, help="units of the hidden layer (default: 512)")
-    add("--seed", type=int, default=0, help="seed of parameters and batches (default: 0)")
-    add("--compile", action="store_true", help="compile the optimizer's step (needs numba)")
-    add("--threads", type=positive, help="threads of the matrix products (default: NumPy's own)")
-    add("--distributed", action="store_true", help="share each batch with mpiexec's processes")
-    add("--checkpoint", metavar="DIR", help="save the training to DIR after each epoch")
-    add("--resume", action="store_true", help="continue from the newest checkpoint, if any")
-    add("--plot", type=picture_file, metavar="FILE", help="draw curves and digits to FILE")
-    args = parser.parse_args()
-    if args.resume and not args.checkpoint:
-        parser.error("--resume needs --checkpoint DIR")
-    if args.threads or args.distributed:
-        limit_threads(parser, args.threads or 1)
-    optimizer = make_optimizer(parser, args)
-    return args, DataParallel(optimizer) if args.distributed else optimizer
-
-
 def flatten(images: np.ndarray) -> np.ndarray:
     """Scale bytes (N, 28, 28) to rows (N, 784) of 0 … 1; called per batch to save memory."""
     return np.divide(images.reshape(len(images), 784), 255, dtype=np.float32)
-
-
-def draw(history: dict, model: Sequential, images: np.ndarray, labels: np.ndarray) -> object:
-    """Draw loss and accuracy per epoch, the first test digits, and the first mistakes."""
-    with no_grad():
-        predictions = np.argmax(model(flatten(images)).data, axis=1)
-    shown = np.append(np.arange(24), np.flatnonzero(predictions != labels)[:6])
-    figure = plotting.figure(1, 3, (10.5, 3.2))
-    plotting.epochs(history, figure.axes[:2], held_out="test")
-    draw_images(figure.axes[2], images[shown], labels[shown], predictions[shown])
-    figure.axes[2].set_title("24 test digits; mistakes: guess ≠ label", fontsize=10)
-    return figure
 
 
 def forward_and_backward(model: Sequential, x: np.ndarray, y: np.ndarray) -> list[float]:
@@ -82,10 +42,16 @@ def forward_and_backward(model: Sequential, x: np.ndarray, y: np.ndarray) -> lis
 
 
 def train_epoch(model: Sequential, optimizer: Any, data: batches, title: str) -> list[float]:
-    """Take one step for each batch: forward pass, backward pass, update. Return the epoch's means.
+    """Take one step for each batch; return the mean loss and the accuracy over all images.
 
-    The means are those of the loss and the accuracy over all images. Most optimizers need only
-    `step()` after the backward pass; SAM needs two passes, so each gets the function instead.
+    For an optimizer that needs one backward pass a step, the loop is the same as
+
+        loss = cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    Others, such as SAM, need several; `step` can repeat the pass if it receives a function.
     """
     results, sizes = [], []
     for x, y in tqdm(data, desc=title, disable=True if data.rank else None):
@@ -94,20 +60,6 @@ def train_epoch(model: Sequential, optimizer: Any, data: batches, title: str) ->
         optimizer.zero_grad()
         sizes.append(data.rows)
     return np.average(results, axis=0, weights=sizes).tolist()
-
-
-def load_history(args: argparse.Namespace, options: dict, *training: Any) -> dict:
-    """Load the newest checkpoint into model, optimizer and generator; return its history."""
-    if args.resume and checkpoint.latest(args.checkpoint):
-        progress = checkpoint.load(args.checkpoint, *training)
-        if progress["options"] != options:
-            raise SystemExit(
-                f"--resume: the checkpoint was made with {progress['options']}, received {options}"
-            )
-        return progress["history"]
-    if args.checkpoint:  # report an unusable folder before training, not after an epoch
-        checkpoint.checkpoint_path(args.checkpoint, epoch=0, batch=0)
-    return {"loss": [], "accuracy": [], "val_accuracy": []}  # val_: on the test images
 
 
 def main() -> None:
@@ -148,6 +100,65 @@ def main() -> None:
         with optimizer.evaluating():
             figure = draw(history, model, test_images, test_labels)
         plotting.save(figure, args.plot)
+
+
+# ---- For advanced readers ----
+
+# Options, checkpoints, the picture
+
+
+def parse() -> tuple[argparse.Namespace, Any]:
+    """Return the options, and the optimizer that they describe."""
+    parser = argument_parser(__doc__)
+    add = parser.add_argument
+    positive = positive_int_argument
+    names = f"one of {', '.join(optimizers.available())}, or of --plugin (default: rmsprop)"
+    add("--plugin", metavar="FILE", help="run a Python file that registers optimizers")
+    add("--optimizer", type=str.lower, default="rmsprop", help=names)
+    add("--lr", type=float, help="learning rate (default: the optimizer's own)")
+    add("--epochs", type=positive, default=5, help="passes over the training images (default: 5)")
+    add("--batch-size", type=positive, default=128, help="images per step (default: 128)")
+    add("--hidden", type=positive, default=512, help="units of the hidden layer (default: 512)")
+    add("--seed", type=int, default=0, help="seed of parameters and batches (default: 0)")
+    add("--compile", action="store_true", help="compile the optimizer's step (needs numba)")
+    add("--threads", type=positive, help="threads of the matrix products (default: NumPy's own)")
+    add("--distributed", action="store_true", help="share each batch with mpiexec's processes")
+    add("--checkpoint", metavar="DIR", help="save the training to DIR after each epoch")
+    add("--resume", action="store_true", help="continue from the newest checkpoint, if any")
+    add("--plot", type=picture_file, metavar="FILE", help="draw curves and digits to FILE")
+    args = parser.parse_args()
+    if args.resume and not args.checkpoint:
+        parser.error("--resume needs --checkpoint DIR")
+    if args.threads or args.distributed:
+        limit_threads(parser, args.threads or 1)
+    optimizer = make_optimizer(parser, args)
+    return args, DataParallel(optimizer) if args.distributed else optimizer
+
+
+def load_history(args: argparse.Namespace, options: dict, *training: Any) -> dict:
+    """Load the newest checkpoint into model, optimizer and generator; return its history."""
+    if args.resume and checkpoint.latest(args.checkpoint):
+        progress = checkpoint.load(args.checkpoint, *training)
+        if progress["options"] != options:
+            raise SystemExit(
+                f"--resume: the checkpoint was made with {progress['options']}, received {options}"
+            )
+        return progress["history"]
+    if args.checkpoint:  # report an unusable folder before training, not after an epoch
+        checkpoint.checkpoint_path(args.checkpoint, epoch=0, batch=0)
+    return {"loss": [], "accuracy": [], "val_accuracy": []}  # val_: on the test images
+
+
+def draw(history: dict, model: Sequential, images: np.ndarray, labels: np.ndarray) -> object:
+    """Draw loss and accuracy per epoch, the first test digits, and the first mistakes."""
+    with no_grad():
+        predictions = np.argmax(model(flatten(images)).data, axis=1)
+    shown = np.append(np.arange(24), np.flatnonzero(predictions != labels)[:6])
+    figure = plotting.figure(1, 3, (10.5, 3.2))
+    plotting.epochs(history, figure.axes[:2], held_out="test")
+    draw_images(figure.axes[2], images[shown], labels[shown], predictions[shown])
+    figure.axes[2].set_title("24 test digits; mistakes: guess ≠ label", fontsize=10)
+    return figure
 
 
 if __name__ == "__main__":
