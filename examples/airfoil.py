@@ -1,8 +1,8 @@
-"""Train a linear model with five optimizers, each written in NumPy and taken from the library.
+"""Train a linear model with five optimizers: each written in NumPy, and taken from the library.
 
-The data are 1,500 standardised measurements of the sound of a wing, as in Zhang et al., "Dive into
-Deep Learning", chapter on optimization algorithms. Least squares gives the exact optimum. The
-program downloads the data once, unless the folder in MINIGRAD_DATA has them.
+The data are 1,500 standardised measurements of the noise of an airfoil, as in Zhang et al., "Dive
+into Deep Learning", chapter on optimization algorithms. Least squares gives the exact minimum. The
+program downloads the data once. If the folder MINIGRAD_DATA has them, it downloads nothing.
 
     python examples/airfoil.py --plot airfoil.png
 """
@@ -100,7 +100,7 @@ def draw(curves: dict[str, np.ndarray], best: float, epochs: int) -> object:
     ax = figure.axes[0]
     for name, losses in curves.items():
         ax.plot(np.linspace(0, epochs, len(losses)), losses, linewidth=1.2, label=name)
-    ax.axhline(best, color=plotting.INK, linestyle="--", label="exact optimum")
+    ax.axhline(best, color=plotting.INK, linestyle="--", label="least squares")
     ax.set_ylim(0.235, 0.35)
     plotting.label(ax, "epoch", "loss ½(ŷ − y)² over all data", legend="upper right")
     return figure
@@ -110,7 +110,7 @@ def main() -> None:
     args = parse()
     (x, y), curves = load(), {}
     best = half_mse(np.linalg.lstsq(x, y, rcond=None)[0], x, y)
-    print(f"exact optimum {best:.12f}; loss after {args.epochs} epochs:\n{HEADER}")
+    print(f"exact minimum {best:.12f}; loss after {args.epochs} epochs:\n{HEADER}")
     for name, (rule, lr, (registered, hyper), textbook) in TABLE.items():
         scratch = train(x, y, args, rule, lr)
         curves[name] = train(x, y, args, rule, lr, optimizers.get(registered, lr=lr, **hyper))

@@ -1,10 +1,10 @@
 """Train a recurrent network to predict the next character of a text, and sample from it.
 
-An embedding of each character drives the state hₜ = tanh(xₜ·W + hₜ₋₁·U + b). A dense layer predicts
-the next character from hₜ. The text is cut into parallel streams, which are read in chunks of
---length characters. The state passes from one chunk to the next, but the gradient does not:
-truncated backpropagation through time. The unigram entropy, printed first, is the loss of a model
-that knows only how frequent each character is.
+xₜ is the embedding of a character. The state is hₜ = tanh(xₜ·W + hₜ₋₁·U + b). A dense layer
+predicts the next character from hₜ. The program cuts the text into parallel streams, and reads them
+in chunks of --length characters. The state passes from chunk to chunk. The gradient does not: this
+is truncated backpropagation through time. The program first prints the unigram entropy: the loss of
+a model that knows only the frequency of each character.
 
     python examples/char_rnn.py --optimizer rmsprop=0.003 sgd=1 --plot char_rnn.png
 """

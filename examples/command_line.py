@@ -12,7 +12,7 @@ from minigrad.utils import positive_int, run_file
 
 
 def argument_parser(description: str | None) -> ArgumentParser:
-    """Return a parser whose help shows the description, such as a module's docstring, unchanged."""
+    """Return a parser that prints the description, such as a module's docstring, unchanged."""
     return ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
 
 

@@ -1,8 +1,8 @@
-"""Run RMSprop in six frameworks' conventions: the place of ε matters where gradients are small.
+"""Run RMSprop in six conventions: where ε stands matters if gradients are small.
 
-The loss is ½·s·w², starting from w = 1, so that gradients are at most s = 1e-5. An ε of 1e-8
-outside the root is negligible beside them. Inside the root it acts like √1e-8 = 1e-4, ten times
-the largest gradient.
+The loss is ½·s·w², and w starts at 1, so gradients are at most s = 1e-5. An ε of 1e-8 outside the
+root is negligible beside them. Inside the root, it acts like √1e-8 = 1e-4: ten times the largest
+gradient.
 
     python examples/conventions.py --plot conventions.png
 """
@@ -47,7 +47,7 @@ def draw(paths: dict[str, np.ndarray]) -> object:
     (ax,) = figure.axes
     for (name, path), dash in zip(paths.items(), ("-", "-", "--", "-", "-", "--")):
         ax.plot(path, dash, label=name)
-    plotting.label(ax, "step", "w (the minimum is at 0)", "RMSprop as six frameworks define it")
+    plotting.label(ax, "step", "w (the minimum is at 0)", "RMSprop in six conventions")
     return figure
 
 

@@ -1,8 +1,8 @@
 """Write an optimizer: one function from gradient to direction, registered under a name.
 
-A registered optimizer works by name like the built-in ones: with schedules, parameter groups,
-momentum and weight decay, checkpoints and `explain`. `minigrad conformance` says what is wrong with
-one, and what to write instead.
+A registered optimizer has what the built-in ones have: a name, schedules, parameter groups,
+momentum, weight decay, checkpoints and `explain`. `minigrad conformance` tests it, and says what is
+wrong and what to write instead.
 
     minigrad conformance examples/custom_optimizer.py
     python examples/custom_optimizer.py

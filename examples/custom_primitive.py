@@ -1,8 +1,8 @@
 """Write a primitive: a function on arrays, with its derivative beside it.
 
-The derivative is written in NumPy's functions, so it can be differentiated again. `gradcheck`
-compares derivatives with finite differences and reports a wrong one. Shown for GELU, x·Φ(x), where
-Φ is the normal distribution function (Hendrycks & Gimpel 2016), and for a GELU with a sign error.
+The primitive is GELU, x·Φ(x), where Φ is the normal distribution function (Hendrycks & Gimpel
+2016). Its derivative is written in NumPy's functions, so it can be differentiated again.
+`gradcheck` compares derivatives with finite differences. It finds the sign error in a second GELU.
 
     python examples/custom_primitive.py --order 3
 """
@@ -27,8 +27,8 @@ def normal_distribution(x):
     return (1 + erf(x / sqrt(2))) / 2
 
 
-# g is the gradient of the final result by GELU's output. The name _ says that the derivative does
-# not read that output, so the graph does not keep it.
+# g is the gradient of the final result with respect to GELU's output. The name _out begins with _:
+# the derivative does not read that output, so the graph does not keep it.
 @primitive(lambda g, _out, x: g * (normal_distribution(x) + x * normal_density(x)))
 def gelu(x):
     """x·Φ(x), as one node of the graph, which keeps only x."""

@@ -18,9 +18,9 @@ BLUE, VERMILLION = COLORS[:2]
 
 
 def picture_file(path: str, endings: Sequence[str] = (".png", ".svg", ".pdf")) -> Path | None:
-    """Check the file to draw to: a `type` for argparse, called before the program computes.
+    """Check the name of a file to draw to, before the program computes: a `type` for argparse.
 
-    Return None without matplotlib and say so on stderr: the program still prints its numbers.
+    Without matplotlib, return None and say so on stderr. The program still prints its numbers.
     """
     file = Path(path)
     if not file.parent.is_dir():
@@ -102,7 +102,7 @@ def paths_as_text(
 def draw_images(ax: Any, images: Any, labels: Any, predictions: Any, columns: int = 6) -> None:
     """Draw images (N, height, width) in rows, each below its predicted label.
 
-    A wrong prediction is framed, and its text shows the true label too: "4≠9" is a 9 taken for 4.
+    An image with a wrong prediction has a frame and both labels: "4≠9" is a 9 mistaken for a 4.
     """
     images = np.asarray(images, float)
     n, height, width = images.shape
@@ -123,7 +123,7 @@ def draw_images(ax: Any, images: Any, labels: Any, predictions: Any, columns: in
 
 
 def save_animation(figure: Any, path: str | Path, frames: int, rate: int = 8) -> None:
-    """Write a GIF that extends the figure's lines by one point a frame; single marks stay fixed."""
+    """Write a GIF in which each frame extends the lines by one point; single marks stay fixed."""
     from matplotlib.animation import FuncAnimation, PillowWriter
 
     lines = [(line, *line.get_data()) for ax in figure.axes for line in ax.get_lines()]

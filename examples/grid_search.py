@@ -1,8 +1,8 @@
 """Search hyperparameters with scikit-learn's GridSearchCV on a cluster of Dask workers.
 
-MLPClassifier of minigrad.sklearn takes every registered optimizer as its solver. joblib's Dask
-backend sends each training to a worker. The cluster here has processes on this machine; with
---scheduler the workers can be anywhere.
+The solver of minigrad.sklearn's MLPClassifier can be any registered optimizer. joblib's Dask
+backend sends each training to a worker. By default, the workers are processes on this machine. With
+--scheduler, they can be anywhere.
 
     pip install "minigrad[sklearn,distributed]"
     python examples/grid_search.py --workers 2

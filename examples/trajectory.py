@@ -1,7 +1,8 @@
 """Draw the paths of optimizers on a function of two variables.
 
---optimizer takes a name and, after a colon, hyperparameters as Python values. The others are --lr
-and the optimizer's own defaults. Without --optimizer, the program runs four from a textbook.
+--optimizer takes a name and, after a colon, hyperparameters as Python values. All others have their
+defaults, and the learning rate is --lr. Without --optimizer, the program runs four optimizers from
+a textbook.
 
     python examples/trajectory.py --plot paths.png
     python examples/trajectory.py --function rosenbrock --steps 500 --lr 0.02 --text \\
@@ -62,7 +63,7 @@ def problem_argument(name: str) -> Problem:
 
 
 def optimizer_argument(text: str) -> tuple[str, dict]:
-    """Parse "sgd:lr=0.1" as (text, {"optimizer": "sgd", "lr": 0.1}), and check the values."""
+    """Parse "sgd:lr=0.1" as (text, {"name": "sgd", "lr": 0.1}), and check the values."""
     name, _, rest = text.partition(":")
     try:
         pairs = (pair.split("=") for pair in rest.split(",") if rest)
@@ -70,19 +71,19 @@ def optimizer_argument(text: str) -> tuple[str, dict]:
         optimizers.get(name, **hyper)
     except (ValueError, TypeError, SyntaxError) as error:
         raise argparse.ArgumentTypeError(f"{text}: {error}") from error
-    return text, {"optimizer": name, **hyper}
+    return text, {"name": name, **hyper}
 
 
-def minimize(problem: Problem, start: tuple, steps: int, optimizer: str, **hyper) -> np.ndarray:
+def minimize(problem: Problem, start: tuple, steps: int, name: str, **hyper) -> np.ndarray:
     """Return the path (steps + 1, 2) from the start; a diverging path ends early."""
     w = Tensor(np.array(start, float), requires_grad=True)
-    rule = optimizers.get(optimizer, **hyper).bind([w])
+    optimizer = optimizers.get(name, **hyper).bind([w])
     path = [w.data.copy()]
     for _ in range(steps):
         loss = problem(*w)
         loss.backward()
-        rule.step()
-        rule.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
         path.append(w.data.copy())
         if np.hypot(*w.data) > 1e6:
             break

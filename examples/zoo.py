@@ -1,9 +1,9 @@
 """Compare the optimizers in examples/optimizers/ with those of the library, each at its best lr.
 
-All of them train the same small network to tell three spirals apart, on the same batches. The
-program tries each learning rate of a grid and keeps the best: that with the lowest loss in the last
-quarter of the steps. The loss is that of points which the training does not see, at the weights for
-evaluation. SAM computes two gradients in each step, the others one.
+All of them train the same small network on the same batches of three spirals. For each optimizer,
+the program tries the learning rates of a grid. It keeps the one with the lowest validation loss in
+the last quarter of the steps. The loss is that of the weights for evaluation. SAM computes two
+gradients in each step, the others one.
 
     python examples/zoo.py --plot zoo.png
     python examples/zoo.py --batch-size 300

@@ -4,7 +4,16 @@ import os
 
 import pytest
 
-collect_ignore_glob = ["benchmarks/[cf]*.py", "golden/*.py"]
+from minigrad.optimizers import registry
+
+collect_ignore = ["benchmarks/compare.py", "benchmarks/frameworks.py"]
+collect_ignore_glob = ["golden/*.py"]
+
+
+@pytest.fixture(autouse=True)
+def forget_registrations(monkeypatch):
+    """Restore the registry of optimizers after each test."""
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
 
 
 @pytest.fixture

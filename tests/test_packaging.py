@@ -3,6 +3,7 @@
 The tests marked `network` build and install: `python -m pytest -m network` runs them.
 """
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -12,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+import minigrad
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -73,7 +76,7 @@ def test_every_tracked_file_ships():
     assert set(moved) <= set(shipped_files())
 
 
-def test_the_script_is_the_module():
+def test_the_script_and_the_module_run_the_same_function():
     """`minigrad` and `python -m minigrad` run the same function."""
     assert PROJECT["project"]["scripts"] == {"minigrad": "minigrad.__main__:main"}
 
@@ -109,6 +112,11 @@ def test_the_version_is_written_once():
     files = [path for folder in FOLDERS.values() for path in (ROOT / folder).glob("*.py")]
     written = [path for path in files if f'"{version}"' in path.read_text(encoding="utf-8")]
     assert written == [ROOT / "minigrad" / "__init__.py"]
+
+
+def test_the_newest_section_of_the_changelog_is_this_version():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^## (\S+)", changelog, re.MULTILINE)[1] == minigrad.__version__
 
 
 # ---- builds and installs ----
@@ -199,12 +207,12 @@ def test_the_sdist_holds_each_file_once(archives):
 
 @pytest.mark.network
 @pytest.mark.parametrize("which", [1, 2], ids=["wheel", "wheel from sdist"])
-def test_wheel(archives, install, tmp_path, which):
+def test_an_installed_wheel_works(archives, install, tmp_path, which):
     assert "site-packages" in installed_works(install(archives[which]), tmp_path)
 
 
 @pytest.mark.network
-def test_editable(clone, install, tmp_path):
+def test_an_editable_installation_works(clone, install, tmp_path):
     out = installed_works(install("-e", clone), tmp_path)
     assert str(clone) in out
 

@@ -1,4 +1,4 @@
-"""The two READMEs have the same programs, tables and pictures, and name only files that exist."""
+"""The two READMEs have the same programs, commands and pictures; the files they name exist."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,8 @@ ENGLISH, CHINESE = (
     "pattern",
     [
         r"```\w+\n.*?```",  # programs, commands and their output
-        r"^\| `(?:[\w/]+\.py)` \| \d+ \|",  # the reading path
+        r"^\| `[\w/]+\.py` \| \d+ \|",  # the reading path
+        r"^\| `\w+/` \| (?:`[\w.]+` )?\|",  # the folders and their import names
         r"examples/gallery/\w+\.png",
         r"`(?:python|minigrad|marimo|pip|mpiexec) [^`]*`",
         r"^#+(?= )",
@@ -27,7 +28,7 @@ def test_both_languages_have_the_same(pattern):
 
 
 @pytest.mark.parametrize("text", [ENGLISH, CHINESE], ids=["English", "Chinese"])
-def test_the_files_that_it_names_exist(text):
+def test_the_files_that_the_readmes_name_exist(text):
     names = re.findall(r"`((?:minigrad|optimizers|datasets|examples|tests)/[\w/.-]*)`", text)
     names += re.findall(r"((?:examples)/[\w/]+\.(?:py|png|md))", text)
     missing = [name for name in names if not (ROOT / name).exists()]

@@ -25,10 +25,11 @@ def _():
     **Question.** How does a gradient find the line through noisy points?
 
     The line is `w[0] + w[1]·x`: the number `w[0]` is the intercept, and `w[1]` is the slope.
-    The loss is the mean of the squared distances from the points to the line. We want a small loss.
+    The loss is the mean of the squared errors. An error is the vertical distance from a point to
+    the line. We want a small loss.
 
-    The gradient `g` has one number for each number of `w`. It says how fast the loss grows when
-    this number of `w` grows. To make the loss smaller, go the other way:
+    The gradient `g` has one number for each number of `w`. It says how fast the loss changes when
+    that number of `w` grows. If it is positive, the loss grows. So go the other way:
 
         w ← w − lr·g
 
@@ -99,14 +100,14 @@ def _(X, best, descend, lr, start, x, y):
 @app.cell(hide_code=True)
 def _():
     mo.md("""
-    Move the slider. A small `lr` is slow. A large `lr` is fast, until the steps are too long: then
-    each step jumps over the minimum, and the loss grows.
+    Move the slider. With a small `lr`, the loss falls slowly. With a larger `lr`, it falls fast. If
+    `lr` is too large, each step jumps over the minimum, and the loss grows.
 
     ## Exercises
 
     1. Move the slider. What is the largest `lr` for which the loss falls?
-    2. Set `lr` to 0.4. Change `steps` in the cell of `descend`. How many steps does it take until
-       the intercept and the slope both differ by less than 0.01 from least squares?
+    2. Set `lr` to 0.4. Change `steps` in the cell of `descend`. After how many steps do the
+       intercept and the slope both differ by less than 0.01 from least squares?
     3. (harder) Change the update to that of RMSprop. Before the loop, write `v = 0`. In the loop,
        compute `v` first, and then divide by its root:
 

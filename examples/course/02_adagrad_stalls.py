@@ -24,18 +24,18 @@ def _():
 
     **Question.** Why do the steps of AdaGrad become too small?
 
-    Gradient descent uses one `lr` for all numbers of `w`. AdaGrad gives each number a step size of
-    its own. It adds up the squares of all gradients so far, and divides by the root of this sum:
+    Gradient descent uses one `lr` for all numbers of `w`. AdaGrad gives each number its own step
+    size. It adds up the squares of its gradients so far, and divides by the root of this sum:
 
         r ← r + g²
         u = g / (√r + ε)
         w ← w − lr·u
 
     `ε` is a very small number. It prevents a division by 0.
-    The sum `r` never becomes smaller. So the effective learning rate `lr / (√r + ε)` can only fall.
+    The sum `r` never becomes smaller. So the effective learning rate `lr / (√r + ε)` never rises.
 
-    Below, the minimum `c` is at 0 first. Then it moves to 2, and AdaGrad has 100 steps to follow.
-    The gradient of the loss ½·(w − c)² is `w − c`. We add noise, as in the training of a network.
+    Below, the loss is ½·(w − c)². Its minimum `c` is first at 0. Then `c` jumps to 2, and AdaGrad
+    has 100 steps to follow. The gradient is `w − c`. We add noise to it, as mini-batches do.
     """)
     return
 
@@ -43,13 +43,13 @@ def _():
 @app.function
 def follow(jump, lr=0.1, noise=0.5):
     """Return c, w and the effective learning rate after each step: (jump + 100, 3)."""
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     w = Tensor(np.zeros(1), requires_grad=True)
     optimizer = AdaGrad([w], lr=lr)
     rows = []
     for step in range(jump + 100):
         c = 0.0 if step < jump else 2.0
-        loss = np.sum((w - c) ** 2 / 2 + noise * random.standard_normal() * w)
+        loss = np.sum((w - c) ** 2 / 2 + noise * rng.standard_normal() * w)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -90,18 +90,18 @@ def _(jump):
 @app.cell(hide_code=True)
 def _():
     mo.md("""
-    Move the slider to the right. Before the jump, the noise makes `r` large. The longer the wait,
-    the less AdaGrad can move afterwards.
+    Move the slider to the right. Until the jump, the noise makes `r` larger with every step. The
+    later the jump, the less AdaGrad can move after it.
 
     ## Exercises
 
-    1. Move the slider. What is the latest jump after which `w` reaches 1.1 in its 100 steps?
+    1. Move the slider. What is the latest jump after which `w` still reaches 1.1 in 100 steps?
     2. How fast do the steps shrink? In the cell of `follow`, set the loss to `np.sum(w)`: now every
-       gradient is 1. Set the slider to 0, which leaves 100 steps. What is the effective learning
-       rate at the end? Which formula with `lr` and the number of the step gives it?
+       gradient is 1. Set the slider to 0, so that there are 100 steps. What is the effective
+       learning rate at the end? Write it as a formula of `lr` and the number of steps.
     3. (harder) Let AdaGrad forget: add the line `r *= 0.9` after the line that begins with `r =`.
-       Restore the loss, and set the slider to 500. Does AdaGrad follow now? RMSprop with
-       `rho=0.9` takes the same steps. With which `lr`?
+       Restore the loss, and set the slider to 500. Does AdaGrad follow now? With which `lr` does
+       RMSprop (`rho=0.9`) take the same steps?
 
     To change the code, open this page with `marimo edit`. If it shows no picture, press ▶ there.
     Solutions: `solutions/02_adagrad_stalls.py`

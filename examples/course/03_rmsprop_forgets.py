@@ -30,12 +30,12 @@ def _():
         u = g / (√v + ε)
         w ← w − lr·u
 
-    `ρ` is the share of `v` that each step keeps; the code writes `rho`.
+    `ρ`, in the code `rho`, is the share of `v` that each step keeps.
     A squared gradient enters `v` with the weight `1 − ρ`. Each later step multiplies its weight by
-    `ρ`. After `k` steps its weight is `(1 − ρ)·ρᵏ`: it becomes smaller and smaller.
+    `ρ`. After `k` steps its weight is `(1 − ρ)·ρᵏ`, so the optimizer slowly forgets it.
 
-    Below, the gradient is 10 for 100 steps, and then it is 1 for 200 steps. How soon does the
-    optimizer notice? Look at `u`: for a constant gradient, RMSprop should have `u = 1`.
+    Below, the gradient is 10 for 100 steps, and then 1 for 200 steps. How soon does the optimizer
+    notice? Look at `u`. For a constant gradient, `v` should be `g²`, and `u` should be 1.
     """)
     return
 
@@ -106,8 +106,9 @@ def _(adagrad, rho, u):
 @app.cell(hide_code=True)
 def _():
     mo.md("""
-    With `ρ = 0.999` RMSprop looks like AdaGrad: it remembers too long. With `ρ = 0` it remembers
-    nothing: `u` is `g / √g²`, the sign of `g`, and the size of the gradient is lost.
+    With `ρ = 0.999`, RMSprop behaves like AdaGrad: it remembers too long. With `ρ = 0`, it
+    remembers nothing. Then `u = g / √g²` is the sign of `g`: the step does not depend on the size
+    of the gradient.
 
     ## Exercises
 
@@ -117,7 +118,8 @@ def _():
        `t`. For `ρ = 0.99`, how long is the first step without it, and with it?
     3. (harder) In a new cell, minimize `0.1·w[0]² + 2·w[1]²`. Start at
        `Tensor(np.array([-5.0, -2.0]), requires_grad=True)`. Take 20 steps of RMSprop with `lr=0.4`,
-       `rho=0.9`, `eps=1e-6` and `eps_in_sqrt=True`. A textbook ends at −0.010599, 0.000000. Do you?
+       `rho=0.9`, `eps=1e-6` and `eps_in_sqrt=True`. The book Dive into Deep Learning ends at
+       −0.010599, 0.000000. Where do you end?
 
     To change the code, open this page with `marimo edit`. If it shows no picture, press ▶ there.
     Solutions: `solutions/03_rmsprop_forgets.py`

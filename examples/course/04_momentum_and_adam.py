@@ -24,26 +24,26 @@ def _():
 
     **Question.** What does an optimizer gain when it remembers its direction?
 
-    Look at the loss `0.1·w[0]² + 2·w[1]²`. It is a valley: steep across, and nearly flat along.
+    The loss is `0.1·w[0]² + 2·w[1]²`. It is a valley: steep across, and nearly flat along.
     Gradient descent jumps from one side of the valley to the other, and moves slowly along it.
 
-    Momentum adds the old steps to the new one. `β` is the share of the old steps that it keeps:
+    Momentum adds the old gradients to the new one. `β` is the share of their sum that it keeps:
 
         b ← β·b + g
         w ← w − lr·b
 
     Steps across the valley cancel, because their signs change. Steps along the valley add up.
 
-    Adam takes the average `m` of the gradients for the direction, and divides it by the root of the
-    average `v` of their squares, as RMSprop does:
+    Adam keeps two moving averages: `m` of the gradients, and `v` of their squares. `m` gives the
+    direction. Adam divides it by the root of `v`, as RMSprop does:
 
-        m ← β·m + (1 − β)·g
+        m ← β₁·m + (1 − β₁)·g
         v ← β₂·v + (1 − β₂)·g²
-        m̂ = m / (1 − βᵗ),  v̂ = v / (1 − β₂ᵗ)
+        m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ)
         w ← w − lr·m̂ / (√v̂ + ε)
 
-    `m` and `v` start at 0, so they are too small in the first steps. `m̂` and `v̂` correct this; `t`
-    is the number of the step.
+    `m` and `v` start at 0, so they are too small in the first steps. `m̂` and `v̂` correct this
+    bias. `t` is the number of the step. The slider below sets both momentum's `β` and Adam's `β₁`.
     """)
     return
 
@@ -72,7 +72,7 @@ def _():
 @app.cell(hide_code=True)
 def _():
     beta = mo.ui.slider(
-        0, 0.95, 0.05, value=0, label="share of the old steps that is kept: β", show_value=True
+        0, 0.95, 0.05, value=0, label="momentum β, and β₁ of Adam", show_value=True
     )
     mo.vstack([beta])
     return (beta,)
@@ -122,8 +122,8 @@ def _():
     2. Set `lr = 0.6` in the cell above the picture. What happens to momentum with `β = 0`?
        Where does it end with `β = 0.25` and with `β = 0.5`?
     3. (harder) With `β = 0`, Adam is an RMSprop with the right switches. Import RMSprop, and add
-       `"RMSprop": path(lambda w: RMSprop(w, lr=lr, …))` to `paths`. Which arguments make its path
-       the same as Adam's? `help(RMSprop)` lists them.
+       `"RMSprop": path(lambda w: RMSprop(w, lr=lr, …))` to `paths`. Which arguments give it Adam's
+       path? `help(RMSprop)` lists them.
 
     To change the code, open this page with `marimo edit`. If it shows no picture, press ▶ there.
     Solutions: `solutions/04_momentum_and_adam.py`

@@ -2,7 +2,7 @@
 # [tool.marimo.display]
 # theme = "system"
 # ///
-"""Lesson 5: six frameworks put ε in different places, and call all of it RMSprop."""
+"""Lesson 5: some frameworks add ε outside the root, others inside; all call it RMSprop."""
 
 import marimo
 
@@ -26,8 +26,8 @@ def _():
 
     **Question.** Why does the same RMSprop move in one framework and stand still in another?
 
-    RMSprop divides by the root of `v`. A small number `ε` prevents a division by 0. In the code it
-    is `eps`. Some frameworks add it to the root, others add it to `v`, inside the root:
+    RMSprop divides by the root of `v`. A small number `ε`, in the code `eps`, prevents a division
+    by 0. Some frameworks add it to the root. Others add it to `v`, inside the root:
 
         u = g / (√v + ε)      ε outside
         u = g / √(v + ε)      ε inside
@@ -35,12 +35,13 @@ def _():
     `v` has the size of `g²`. So `ε` outside must be small beside `g`, and `ε` inside must be small
     beside `g²`. Inside, `ε` acts like `√ε` outside: 1e-8 inside acts like 1e-4 outside.
 
-    The six are PyTorch, Keras 3 and 2, optax, the book Dive into Deep Learning, and TensorFlow 1.
-    `tf1` differs in one more thing: its `v` starts at 1. For a small `g` its first steps are short.
+    We compare six conventions: PyTorch (`torch`), Keras 3 (`keras`), Keras 2 (`keras2`), optax, the
+    book Dive into Deep Learning (`d2l`) and TensorFlow 1 (`tf1`). `tf1` has one more difference:
+    its `v` starts at 1, so its first steps are short if `g` is small.
 
-    In the picture, the slope `g` is the same everywhere, and `w` should go down by about `lr` in
-    each step. The first step is longer, about `3.16·lr`, because `v` starts at 0 (lesson 3). How
-    small may `g` be, until `ε` stops the optimizer?
+    In the picture, the gradient `g` is the same in every step. Then `w` should fall by about `lr`
+    in each step. The first step is longer, about `3.16·lr`, because `v` starts at 0 (lesson 3).
+    How small can `g` be before `ε` stops the optimizer?
     """)
     return
 
@@ -110,7 +111,7 @@ def _(g, lr, walk):
 def _():
     mo.md("""
     These are the six rules. `explain()` runs the code of the optimizer and returns its equations.
-    Its last line names the frameworks whose rule has this form; their `ε` can differ.
+    The last line names the conventions that have the same form. Their `ε` can differ.
     """)
     return
 
@@ -129,17 +130,17 @@ def _():
     ## Exercises
 
     1. Move the slider. What is the smallest `g` for which the first step of `keras` is longer than
-       `0.1·lr`? What is it for `torch`?
-    2. For `g = 1e-5`, the first step of `torch` is `3.15·lr` long. Choose another `eps` for
-       `keras`, in `changes`, so that its first step is as long, up to 1 percent.
-    3. (harder) Someone ran RMSprop with `lr=0.01`, and noted `w` and the gradients:
+       `0.1·lr`? Answer the same question for `torch`.
+    2. For `g = 1e-5`, the first step of `torch` is `3.15·lr` long. In `changes`, choose an `eps`
+       for `keras` so that its first step is equally long, up to 1 percent.
+    3. (harder) Someone ran RMSprop with `lr=0.01`, and wrote down `w` and the gradients:
 
             w = [1.0, 0.9990004996253122, 0.9970053816910289, 0.9980026876173181,
                  0.9950232771954959, 0.9940299508397502]
             gradients = [1e-4, 2e-4, -1e-4, 3e-4, 1e-4]
 
         In a new cell, import `identify` from `minigrad.optimizers`, and print
-        `identify(w, gradients, lr=0.01)[0]`. Copy all digits of `w`. Which of the six frameworks
+        `identify(w, gradients, lr=0.01)[0]`. Copy all digits of `w`. Which of the six conventions
         was it?
 
     To change the code, open this page with `marimo edit`. If it shows no picture, press ▶ there.

@@ -32,18 +32,19 @@ def _():
 
     **Question.** Which learning rate lets a network learn to read digits?
 
-    MNIST has images of handwritten digits. An image has 28·28 = 784 pixels. The network computes 10
-    numbers from them, one for each digit. The largest number is its answer.
+    MNIST has images of handwritten digits. An image has 28·28 = 784 pixels. From them, the network
+    computes 10 numbers, one for each digit: the logits. The digit with the largest one is its
+    answer.
 
-    The training repeats four things, for 64 images at a time:
+    Training repeats four stages, with a batch of 64 images each time:
 
-    - forward: compute the numbers, and from them the loss;
-    - backward: compute the gradient of the loss for each weight;
-    - step: the optimizer moves the weights;
-    - zero: forget the gradients before the next images.
+    - forward: compute the logits, and the loss from them
+    - backward: compute the gradient of the loss for each weight
+    - step: let the optimizer change the weights
+    - zero: delete the gradients before the next batch
 
-    At the end we count the correct answers for other images: those that the training has not seen.
-    Here the training has 6,000 images, so that it is fast. The test has 10,000.
+    At the end, we count the correct answers for images that the training has not used. It uses only
+    6,000 images, so that it is fast. The test has 10,000.
     """)
     return
 
@@ -129,17 +130,17 @@ def _():
     mo.md("""
     Above each image is the answer of the network; ✗ marks a wrong one.
 
-    Move the slider. With a small `lr` the network learns too slowly. With a large `lr` the steps
-    are too long, and the network does not find a good place.
+    Move the slider. With a small `lr`, the network learns too slowly. With a large `lr`, the steps
+    are too long, and the loss stays high.
 
     ## Exercises
 
     1. Move the slider. Which `lr` gives the most correct answers?
-    2. In the cell of `train`, write `optimizer="sgd"` for `optimizer="rmsprop"`. Which `lr` is best
-       now? Why is it larger?
-    3. (harder) Get 96 % of the answers right, with at most 20,000 images and 4 epochs. You can use
-       more images, more hidden units, and a learning rate that falls during the training:
-       `CosineDecay(lr, steps)` from `minigrad.optimizers.schedules` takes the place of `lr`.
+    2. In the cell of `train`, replace `optimizer="rmsprop"` with `optimizer="sgd"`. Which `lr` is
+       best now? Why is it larger?
+    3. (harder) Reach an accuracy of 96 %, with at most 20,000 images and 4 epochs. Use more images,
+       more hidden units, and a learning rate that falls during training: replace `lr` with
+       `CosineDecay(lr, steps)` from `minigrad.optimizers.schedules`.
 
     To change the code, open this page with `marimo edit`. If it shows no picture, press ▶ there.
     Solutions: `solutions/06_mnist.py`

@@ -31,23 +31,24 @@ def _():
     **Question.** How do you write an optimizer, and how do you know that it is right?
 
     An optimizer is one function. It gets the gradient `g` and returns the direction `u`. minigrad
-    then computes `w ← w − lr·u`. What the function must remember from step to step, it keeps in
-    `slots`. This is a dict, and it is empty before the first step. Each parameter has its own.
+    then computes `w ← w − lr·u`. The function keeps what it must remember in the dict `slots`. Each
+    parameter has its own `slots`, which are empty before the first step.
 
-    The function in the box should be RMSprop. But it has a mistake:
+    These are the equations of RMSprop:
 
         v ← ρ·v + (1 − ρ)·g²
         u = g / (√v + ε)
         v starts at 0
 
-    Change the function and press **Grade**. The grader runs it, and compares it with minigrad's.
+    The function in the box should compute them, but it has a mistake. Change the function and press
+    **Grade**. The grader runs it and compares it with minigrad's RMSprop.
     """)
     return
 
 
 @app.cell
 def _():
-    task, variant = "rmsprop", None  # change this line in the exercises 2 and 3
+    task, variant = "rmsprop", None  # change this line in exercises 2 and 3
     mistaken = '''
         import numpy as np
 
@@ -72,7 +73,7 @@ def _(source):
 @app.cell(hide_code=True)
 def _(editor, source, task, variant):
     code, report = editor.value or source, "The grader waits: press Grade."
-    if editor.value:  # before the first press there is none
+    if editor.value:  # None before the first press
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"{task}.py"
             file.write_text(code, encoding="utf-8")
@@ -138,16 +139,16 @@ def _(lr, path, rules, valley):
 @app.cell(hide_code=True)
 def _():
     mo.md("""
-    The picture shows the path of your function beside that of minigrad, if it runs.
+    If your function runs, the picture shows its path and the path of minigrad's optimizer.
 
     ## Exercises
 
-    1. Mend the function. The grader should give it all points, and the two paths should be one.
-    2. Get a rule of your own: in the cell above the box, write `task, variant = "rmsprop", "7"`, or
-       another number. The box then shows the equations of your variant. Fill in the function. (The
-       picture still compares with the usual rule, so the paths may differ.) Press **Grade** here
-       for the command that the box names.
-    3. (harder) Write Adam: `task, variant = "adam", None`. It needs two things in `slots`.
+    1. Fix the function. It should get all points, and the two paths should be the same.
+    2. Write a variant: in the cell above the box, set `task, variant = "rmsprop", "7"`, or another
+       number. The box then shows the equations of your variant. Fill in the function and press
+       **Grade**; you do not need the command in the box. The picture still shows the usual rule, so
+       the paths may differ.
+    3. (harder) Write Adam: set `task, variant = "adam", None`. It keeps two arrays in `slots`.
 
     To change the code, open this page with `marimo edit`. If it shows no picture, press ▶ there.
     Solutions: `solutions/07_your_own_optimizer.py`

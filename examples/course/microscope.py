@@ -55,7 +55,7 @@ CHOICES = list_choices()
 
 
 def first_values(surface: str, choice: str) -> dict[str, float]:
-    """Return the hyperparameters that have a slider, with the values to begin with."""
+    """Return the hyperparameters that have a slider, with their first values."""
     cls, hyper = CHOICES[choice]
     names = [name for name in ("rho", "beta1", "beta2") if name in cls.defaults]
     if cls.__name__ in ("SGD", "RMSprop"):
@@ -82,11 +82,11 @@ def make(choice: str, settings: Mapping[str, float]) -> Optimizer:
 
 @dataclass(frozen=True)
 class Run:
-    """The path (steps + 1, 2), the loss at each of its points, and how it ended, in words."""
+    """The path (steps + 1, 2) and the loss at each of its points; if it diverged, a sentence."""
 
     path: np.ndarray
     losses: np.ndarray
-    trouble: str = ""
+    divergence: str = ""
 
     @property
     def steps(self) -> int:
@@ -106,19 +106,19 @@ def run(problem: Problem, optimizer: Optimizer, steps: int) -> Run:
     """Run the optimizer from the start of the problem. A run that diverges ends early."""
     w = Parameter(np.array(problem.start))
     optimizer.bind([("w", w)])
-    path, losses, trouble = [w.data.copy()], [], ""
+    path, losses, divergence = [w.data.copy()], [], ""
     with np.errstate(all="ignore"):
         for step in range(1, steps + 1):
             losses.append(backward(problem, w))
             try:
                 optimizer.step()
             except FloatingPointError:  # the gradient is inf or NaN
-                trouble = f"diverged: after step {step - 1} the gradient is no finite number"
+                divergence = f"diverged: after step {step - 1} the gradient is no finite number"
                 break
             path.append(w.data.copy())
         else:
             losses.append(float(problem(*w.data)))
-    return Run(np.array(path), np.array(losses), trouble)
+    return Run(np.array(path), np.array(losses), divergence)
 
 
 @lru_cache(maxsize=256)
@@ -132,8 +132,8 @@ def run_choice(surface: str, choice: str, settings: tuple) -> Run:
 
 def first_steps(one: Run, steps: int) -> Run:
     """Return the first steps of a run."""
-    trouble = one.trouble if one.steps < steps else ""
-    return Run(one.path[: steps + 1], one.losses[: steps + 1], trouble)
+    divergence = one.divergence if one.steps < steps else ""
+    return Run(one.path[: steps + 1], one.losses[: steps + 1], divergence)
 
 
 # ---- Pictures ----
@@ -153,7 +153,7 @@ def contours(surface: str) -> list[np.ndarray]:
 
 
 def panel(x: str, y: str, title: str) -> tuple[Any, Any]:
-    """Return a figure with one Axes. Its layout is fixed: to compute one takes long."""
+    """Return a figure with one Axes. Its layout is fixed, because computing one takes long."""
     figure = plotting.figure(size=(5.2, 3.9))
     figure.set_layout_engine("none")
     figure.set_dpi(DPI)
@@ -228,7 +228,7 @@ def picture(figure: Any, words: str) -> str:
 
 
 class Watched(np.ndarray):
-    """An array that notes each operation on it: its name, its operands, its result."""
+    """An array that records each operation on it: its name, its operands, its result."""
 
     notes: list[tuple[str, list[np.ndarray], np.ndarray]]  # of a subclass, made for one step
 
@@ -338,7 +338,7 @@ def worked(step: Step, weight: int) -> list[str]:
 
 
 def substituted(letter: re.Match, values: Mapping[str, float]) -> str:
-    """Return the number of a letter, in brackets where it needs them; other words stay."""
+    """Return the number for a letter, in brackets where they are needed; keep other words."""
     if letter[0] not in values:
         return letter[0]
     text = number_text(values[letter[0]])
@@ -376,7 +376,9 @@ def name_with_color(i: int, choice: str, more: str = "") -> str:
 
 def pictures(surface: str, runs: Mapping[str, Run], step: int) -> str:
     """Return the legend, with the last loss of each run, and both pictures."""
-    ends = [f": {one.trouble or f'loss {number_text(one.losses[-1], 2)}'}" for one in runs.values()]
+    ends = [
+        f": {one.divergence or f'loss {number_text(one.losses[-1], 2)}'}" for one in runs.values()
+    ]
     legend = [name_with_color(i, name, end) for i, (name, end) in enumerate(zip(runs, ends))]
     step = min(step, max(one.steps for one in runs.values()))
     paths = picture(draw_paths(surface, runs, step), f"paths over contours of {surface}")
@@ -388,7 +390,7 @@ def view(surface: str, choice: str, settings: tuple, one: Run, step: int) -> str
     """Return the step under the microscope: words, equations, the numbers of each weight."""
     words = []
     if step > one.steps:
-        reason = one.trouble or f"the run has {one.steps} steps"
+        reason = one.divergence or f"the run has {one.steps} steps"
         words.append(f"There is no step {step}: {reason}. This is the last step.")
         step = one.steps
     seen = examine(PROBLEMS[surface], make(choice, dict(settings)), step)

@@ -2,7 +2,7 @@
 # [tool.marimo.display]
 # theme = "system"
 # ///
-"""Choose a surface and optimizers, move their sliders, and look at one step under the microscope.
+"""Run optimizers on a surface, move their sliders, and show every number of one step.
 
     marimo run examples/course/playground.py
 
@@ -24,8 +24,8 @@ def _():
     mo.md("""
     # The optimizer playground
 
-    Each optimizer starts at ○ and looks for the minimum ★. Move a slider: the pictures follow.
-    Below the pictures, the microscope shows one step of one optimizer, with every number in it.
+    Each optimizer starts at ○ and searches the minimum ★. Move a slider: the pictures change.
+    Below them, the step microscope shows every number of one step of one optimizer.
     """)
     return
 

@@ -1,6 +1,6 @@
 """AdaBelief: Adam that divides by how far the gradient is from its prediction, not by its size.
 
-Train the digits with it:
+Train on MNIST with it:
 
     python examples/mnist_mlp.py --plugin examples/optimizers/adabelief.py --optimizer adabelief
 """
@@ -14,8 +14,8 @@ from minigrad.optimizers import Optimizer, ema, register
 class AdaBelief(Optimizer):
     """m ← β₁·m + (1 − β₁)·g,  s ← β₂·s + (1 − β₂)·(g − m)² + ε′,  u = m̂ / (√ŝ + ε).
 
-    m predicts the gradient. Where the gradient comes as predicted, s is small, and the steps are
-    large; Adam's are not, if the gradient is large.
+    m predicts the gradient. Where the prediction is good, s is small and the steps are large, even
+    if the gradient is large. Adam takes small steps there.
 
     m̂ = m / (1 − β₁ᵗ),  ŝ = s / (1 − β₂ᵗ)
 
@@ -24,8 +24,8 @@ class AdaBelief(Optimizer):
     eps = ε         keeps the division finite
     eps_root = ε′   is added to s in every step, so s is at least about ε′ / (1 − β₂)
 
-    Source: Zhuang et al. 2020, where ε′ = ε. Their code has 1e-16, before version 0.1 it had 1e-8,
-    and it includes RAdam's r by default. optax does as here. PyTorch and Keras have no AdaBelief.
+    Source: Zhuang et al. 2020, where ε′ = ε. Their code has 1e-16 (1e-8 before version 0.1) and by
+    default RAdam's r. optax has the rule above. PyTorch and Keras have no AdaBelief.
     """
 
     beta1: float = 0.9

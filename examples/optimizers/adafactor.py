@@ -1,6 +1,6 @@
 """Adafactor: the second moment of a matrix from its row and column means, to save memory.
 
-Train the digits with it:
+Train on MNIST with it:
 
     python examples/mnist_mlp.py --plugin examples/optimizers/adafactor.py --optimizer adafactor
 """
@@ -16,8 +16,8 @@ class Adafactor(Optimizer):
 
     R ← β₂·R + (1 − β₂)·(row means of g²),  C the same of columns,  β₂ = 1 − tᶜ,  ρ = min(lr, 1/√t)
 
-    A matrix (n, m) needs n + m numbers of state, where Adam needs 2·n·m. Steps are relative to the
-    size of w. A vector keeps all of V; of more axes the last two count as rows and columns.
+    A matrix (n, m) needs n + m numbers of state. Adam needs 2·n·m. Steps are relative to the size
+    of w. A vector keeps V itself. Of more than two axes, the last two are rows and columns.
 
     RMS(x)              √mean(x²)
     beta2_decay = c     a negative power: V averages over longer and longer times
@@ -25,8 +25,8 @@ class Adafactor(Optimizer):
     eps1 = ε₁           the least √V̂ and mean(R); None: the dtype's machine epsilon
     eps2 = ε₂           the least RMS(w), so that weights of 0 can move
 
-    Source: Shazeer & Stern 2018. There, and in Keras and optax, ε₁ = 1e-30 is added to g². As a
-    lower limit, and with these defaults, it is PyTorch's. optax factors only large matrices.
+    Source: Shazeer & Stern 2018. The paper, Keras and optax add ε₁ = 1e-30 to g². PyTorch has the
+    rule above, with these defaults. optax factors only large matrices.
     """
 
     lr: float = 1e-2

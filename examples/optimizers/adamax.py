@@ -1,6 +1,6 @@
 """Adamax: Adam with the largest recent gradient, instead of the root of the mean square.
 
-Train the digits with it:
+Train on MNIST with it:
 
     python examples/mnist_mlp.py --plugin examples/optimizers/adamax.py --optimizer adamax
 """
@@ -14,8 +14,8 @@ from minigrad.optimizers import Optimizer, ema, register
 class Adamax(Optimizer):
     """m ← β₁·m + (1 − β₁)·g,  v ← max(β₂·v, |g| + ε),  u = m / (1 − β₁ᵗ) / v.
 
-    Divide by the largest gradient of the recent past. It fades by β₂ a step. So no element moves
-    by more than about lr, also after a burst of gradients.
+    Divide by the largest recent gradient, which fades by the factor β₂ in each step. So no element
+    moves by more than about lr, even after a burst of large gradients.
 
     m               the first moment: a moving average of the gradients
     v               the maximum; it needs no bias correction
@@ -23,8 +23,8 @@ class Adamax(Optimizer):
     beta2 = β₂      the share of v that each step keeps
     eps = ε         keeps the division finite
 
-    Source: Kingma & Ba 2015, section 7.1, without ε. PyTorch and optax add ε to |g|, as here; Keras
-    adds it to v in the division.
+    Source: Kingma & Ba 2015, section 7.1, without ε. PyTorch and optax add ε to |g|, as above.
+    Keras adds it to v in the division.
     """
 
     lr: float = 2e-3

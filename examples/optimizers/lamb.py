@@ -1,6 +1,6 @@
-"""LAMB: Adam whose step is a fixed fraction of each layer's weights; for very large batches.
+"""LAMB: Adam whose step is a fixed fraction of the norm of each array; for large batches.
 
-Train the digits with it:
+Train on MNIST with it:
 
     python examples/mnist_mlp.py --plugin examples/optimizers/lamb.py --optimizer lamb --lr 0.01
 """
@@ -25,8 +25,8 @@ class LAMB(Optimizer):
     eps = ε             keeps the division finite
     weight_decay = λ    is inside the trust ratio
 
-    Source: You et al. 2020, which can also limit ‖w‖. optax does as here. In Keras the weight decay
-    is outside the trust ratio. PyTorch has no LAMB.
+    Source: You et al. 2020, who can also limit ‖w‖. optax has the rule above. In Keras, the weight
+    decay is outside the trust ratio. PyTorch has no LAMB.
     """
 
     beta1: float = 0.9

@@ -1,6 +1,6 @@
-"""Lookahead: another optimizer takes k steps forward; then the weights go half of the way back.
+"""Lookahead: after k steps of another optimizer, the weights go back half of the way.
 
-Train the digits with it:
+Train on MNIST with it:
 
     python examples/mnist_mlp.py --plugin examples/optimizers/lookahead.py --optimizer lookahead
 """
@@ -14,11 +14,11 @@ from minigrad.optimizers import Wrapper, register
 class Lookahead(Wrapper):
     """slow ← slow + α·(w − slow),  w ← slow, after every k steps of the inner optimizer.
 
-    The fast weights w explore; the slow weights average out where they oscillate. Evaluate the slow
-    weights: `with optimizer.evaluating():`. The state of the inner optimizer is kept.
+    The fast weights w explore. The slow weights average out their oscillations. Evaluate the slow
+    weights: `with optimizer.evaluating():`. The inner optimizer keeps its state.
 
-    k           the steps between two updates of the slow weights
-    alpha = α   the part of the way that the slow weights move
+    k           the number of steps between two updates of the slow weights
+    alpha = α   the fraction of the way from slow to w that the slow weights move
 
         Lookahead(Adam(lr=0.01), k=5)
 

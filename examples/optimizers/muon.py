@@ -1,6 +1,6 @@
 """Muon: momentum whose matrix is made orthogonal, so that a step moves in all directions alike.
 
-Train the digits with it:
+Train on MNIST with it:
 
     python examples/mnist_mlp.py --plugin examples/optimizers/muon.py --optimizer muon
 """
@@ -14,9 +14,9 @@ from minigrad.optimizers import Optimizer, ema, register
 class Muon(Optimizer):
     """B ← μ·B + (1 − μ)·g,  u = s·NS(B), or with nesterov u = s·NS(μ·B + (1 − μ)·g).
 
-    Momentum, orthogonalized by Newton-Schulz: NS(U·S·Vᵀ) ≈ U·Vᵀ, so rare directions of the gradient
-    count as much as frequent ones. Vectors and scalars have no such directions: they move by Adam
-    with the same lr. More than two axes: all but the last become rows.
+    Newton-Schulz iterations make momentum orthogonal: NS(U·S·Vᵀ) ≈ U·Vᵀ. So rare directions of the
+    gradient count as much as frequent ones. Vectors and scalars have no such directions: Adam moves
+    them, with the same lr. Of more than two axes, all but the last become rows.
 
     NS(X)           X / ‖X‖, then ns_steps times X ← 3.4445·X + (2.0315·X·Xᵀ − 4.775)·X·Xᵀ·X
     momentum = μ    the share of B that each step keeps
@@ -24,9 +24,9 @@ class Muon(Optimizer):
                     False: s = √max(1, columns / rows), which needs a larger lr
     eps             the least ‖X‖, and ε of Adam, with beta1 and beta2
 
-    Sources: Jordan et al. 2024; match_rms: Liu et al. 2025. It is True in Keras, but False in
-    PyTorch and optax. PyTorch computes NS in bfloat16, refuses vectors, and has outputs in rows.
-    optax and Keras move vectors by Adam, too, and add eps to ‖X‖; optax corrects the bias of B.
+    Sources: Jordan et al. 2024; match_rms: Liu et al. 2025, True in Keras, False in PyTorch and
+    optax. PyTorch computes NS in bfloat16, refuses vectors, and stores outputs in rows. optax and
+    Keras also move vectors by Adam, but add eps to ‖X‖. optax corrects the bias of B.
     """
 
     momentum: float = 0.95

@@ -1,6 +1,6 @@
 """RAdam: Adam that first moves by momentum alone, until its second moment can be trusted.
 
-Train the digits with it:
+Train on MNIST with it:
 
     python examples/mnist_mlp.py --plugin examples/optimizers/radam.py --optimizer radam
 """
@@ -14,17 +14,17 @@ from minigrad.optimizers import Optimizer, ema, register
 class RAdam(Optimizer):
     """m ← β₁·m + (1 − β₁)·g,  v ← β₂·v + (1 − β₂)·g²,  u = r·m̂ / √v̂, or m̂ while ρ ≤ 5.
 
-    Rectified Adam. After a few steps v is an average of few gradients, so 1 / √v̂ varies wildly. r
-    makes these steps smaller: a warmup of lr without a schedule.
+    Rectified Adam. In the first steps, v averages few gradients, so 1 / √v̂ varies wildly. r makes
+    these steps smaller, as a warmup of lr would.
 
     m̂ = m / (1 − β₁ᵗ),  √v̂ = (√v + ε) / √(1 − β₂ᵗ)
 
     m, v            the first and second moment: moving averages of g and g²
-    ρ               the length of the plain average that is as certain as v̂; it rises to ρ∞
+    ρ               the number of gradients in a plain average as certain as v̂; it rises to ρ∞
     beta1, beta2    β₁ and β₂, the shares of m and v that each step keeps
     eps = ε         keeps the division finite
 
-    Source: Liu et al. 2020, with ρ ≤ 4 and without ε. PyTorch does as here. optax decides by ρ < 5
+    Source: Liu et al. 2020, with ρ ≤ 4 and without ε. PyTorch has the rule above. optax has ρ < 5,
     and adds ε after the bias correction.
     """
 

@@ -1,7 +1,7 @@
 """Rprop: a step size for each weight, which grows while the sign of the gradient stays the same.
 
-It needs the gradient of all examples: with mini-batches the signs change by chance. RMSprop is the
-answer to that. So the command takes large batches:
+It needs the gradient of all examples: in mini-batches, signs change by chance. So the command takes
+large batches. (RMSprop was invented to make the idea work with mini-batches.)
 
     python examples/mnist_mlp.py --plugin examples/optimizers/rprop.py --optimizer rprop \\
         --batch-size 10000 --epochs 20
@@ -19,14 +19,14 @@ class Rprop(Optimizer):
     Resilient backpropagation: the size of a gradient has no effect, only its sign.
 
     Δ                           the step size, in units of lr; Δ₀ = 1
-    g₋₁                         the gradient before; 0 after a change of its sign
+    g₋₁                         the previous gradient; 0 after a change of sign
     eta_minus, eta_plus         η⁻ and η⁺
     min_factor, max_factor      Δ stays between them
 
-    Sources: Riedmiller & Braun 1993; without the step back: Igel & Hüsken 2000, iRprop⁻, which is
-    PyTorch's. There lr is only the first step size, and the limits are 1e-6 and 50. Here lr scales
-    every step, so schedules work: the limits of a step are lr·min_factor and lr·max_factor.
-    In optax every step comes one step later.
+    Sources: Riedmiller & Braun 1993; Igel & Hüsken 2000 for iRprop⁻, which takes no step back, as
+    above and in PyTorch. In PyTorch, lr is only the first step size, and the limits are 1e-6 and
+    50. Here, lr scales every step, so schedules work: the limits are lr·min_factor and
+    lr·max_factor. optax takes each step one step later.
     """
 
     lr: float = 0.01

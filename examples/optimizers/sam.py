@@ -1,6 +1,6 @@
-"""SAM: take the gradient where the loss is highest nearby, so as to end in a flat minimum.
+"""SAM: take the gradient at the neighbour with the highest loss, to end in a flat minimum.
 
-Train the digits with it:
+Train on MNIST with it:
 
     python examples/mnist_mlp.py --plugin examples/optimizers/sam.py --optimizer sam
 """
@@ -14,8 +14,8 @@ from minigrad.optimizers import Wrapper, clip_by_global_norm, register
 class SAM(Wrapper):
     """e = ρ·g(w) / ‖g(w)‖;  the inner optimizer steps from w with the gradient g(w + e).
 
-    Sharpness-aware minimization. ‖g‖ is the norm of all gradients together. A step takes two
-    gradients, so it needs a function that computes one: optimizer.step(closure).
+    Sharpness-aware minimization. ‖g‖ is the norm of all gradients together. A step computes two
+    gradients, so it needs a closure that computes one: optimizer.step(closure).
 
     rho = ρ     the distance to the neighbour
 

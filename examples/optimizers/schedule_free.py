@@ -15,13 +15,13 @@ from minigrad.optimizers import Optimizer, ema, register
 class ScheduleFreeSGD(Optimizer):
     """z ← z − lr·(g + λ·y),  x ← (1 − c)·x + c·z,  y = (1 − β)·z + β·x,  c = lr² / Σ lr².
 
-    z are the weights of SGD, and x is their average. Gradients are taken between them, at y: these
-    are the weights in training. Evaluate x: `with optimizer.evaluating():`. Keep lr constant.
+    z are the weights of SGD, x is their average. y lies between them: these are the weights in
+    training, where gradients are taken. Evaluate x: `with optimizer.evaluating():`. Keep lr fixed.
 
-    weight_decay = λ; momentum = β is the share of x in y, in AdamW in the place of β₁.
+    weight_decay = λ. momentum = β is the share of x in y; in AdamW it replaces β₁.
 
-    Source: Defazio et al. 2024. The authors' code and optax weigh by the largest lr so far: the
-    same, unless lr falls. Optax takes the lr of the next step for c: the same if lr is constant.
+    Source: Defazio et al. 2024. For c, the authors' code and optax take the largest lr so far
+    instead of lr. optax also takes the lr of the next step. If lr is constant, all agree.
     """
 
     lr: float = 1.0

@@ -33,7 +33,7 @@ def test_minigrad_and_hand_written_numpy_do_the_same_work(frameworks, optimizer)
 
 
 @pytest.mark.slow
-def test_the_program_runs():
+def test_compare_runs_and_prints_its_table():
     command = [sys.executable, str(HERE / "compare.py"), "--only", "small", "--pause", "0"]
     command += "--frameworks minigrad numpy --examples 240 --repetitions 1".split()
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)

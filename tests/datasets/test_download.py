@@ -22,7 +22,7 @@ PAUSES = download.PAUSES
 
 
 class Handler(BaseHTTPRequestHandler):
-    """The path names the behaviour; `server.log` holds (path, headers) of each request."""
+    """Answer a request as its path says, and add its (path, headers) to `server.log`."""
 
     timeout = 5
 
@@ -260,7 +260,7 @@ def test_a_temporary_fault_is_retried(server, behaviour):
     assert len(server.log) == 2
 
 
-def test_the_pauses_double(server, monkeypatch):
+def test_the_pause_between_tries_doubles(server, monkeypatch):
     pauses = []
     monkeypatch.setattr(download, "PAUSES", PAUSES)
     monkeypatch.setattr(download.time, "sleep", pauses.append)
@@ -355,7 +355,7 @@ def test_a_read_only_folder_with_the_file_is_enough(server, tmp_path):
 
 
 def test_the_proxy_comes_from_the_environment(server, monkeypatch):
-    """The server plays the proxy. A proxy receives the whole URL as the path."""
+    """The test server is the proxy: it receives the whole URL as the path."""
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setattr(Handler, "answer_http://data.invalid/good", Handler.answer_good, False)
@@ -396,7 +396,7 @@ def test_the_default_folder_depends_on_the_platform(monkeypatch, platform, envir
 
 
 def test_a_user_without_a_home_directory_is_told_what_to_do(monkeypatch):
-    """In some containers the user is only a number."""
+    """In some containers the user has a number, but no name and no home."""
     for name in ("MINIGRAD_DATA", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(download.sys, "platform", "linux")

@@ -1,4 +1,4 @@
-"""The lessons run headless and have the agreed form; the solutions of their exercises are right."""
+"""The lessons run headless and have one form; the solutions of their exercises are right."""
 
 import ast
 import os
@@ -54,13 +54,13 @@ def test_a_lesson_runs_without_a_display(lesson):
 
 @pytest.mark.slow
 @each_lesson
-def test_its_solutions_run_and_print_three_numbers(lesson):
+def test_the_solutions_of_a_lesson_print_three_answers(lesson):
     done = run(COURSE / "solutions" / lesson.name)
     assert (done.returncode, done.stderr) == (0, "")
     assert {*re.findall(r"^(\d)\. ", done.stdout, re.MULTILINE)} == {*"123"}
 
 
-def test_solutions_of_gradient_descent():
+def test_solutions_of_gradient_descent_agree_with_the_eigenvalues():
     s = load(1)
     hessian = 2 / len(s["X"]) * s["X"].T @ s["X"]
     assert s["exercise_1"]() < 2 / np.linalg.eigvalsh(hessian)[-1] < s["exercise_1"]() + 0.01

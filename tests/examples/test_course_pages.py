@@ -171,7 +171,7 @@ def save_screenshot(browser, width, file):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_slider_changes_the_picture(page, browser, tmp_path):
+def test_a_page_has_no_error_fits_its_window_and_follows_its_sliders(page, browser, tmp_path):
     folder = Path(os.environ.get("MINIGRAD_SCREENSHOTS", tmp_path)).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with served(page, tmp_path) as address:

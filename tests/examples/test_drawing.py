@@ -46,7 +46,7 @@ def test_without_matplotlib_a_message_says_what_to_install(monkeypatch, tmp_path
     assert error.count("\n") == 1 and 'pip install "minigrad[plot]"' in error
 
 
-def test_a_path_over_contours(plt):
+def test_a_path_is_drawn_with_its_start_end_and_minimum(plt):
     (ax,) = plotting.figure().axes
     drawing.draw_contours(ax, bowl, (-3, 3, -2, 2), [(0, 0)])
     drawing.draw_path(ax, LINE, "path")
@@ -83,7 +83,7 @@ def test_an_animation_has_a_frame_for_each_point(plt, tmp_path):
     assert plt.get_fignums() == []
 
 
-def test_paths_as_text():
+def test_paths_as_text_marks_start_points_and_minimum():
     text = drawing.paths_as_text(bowl, (-3, 3, -2, 2), {"one": LINE, "two": -LINE}, [(0, 0)])
     *rows, one, two = text.splitlines()
     assert (one, two) == ("1 one", "2 two")

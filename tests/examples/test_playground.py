@@ -37,7 +37,7 @@ def runs_of(surface, steps=200, choices=SIX):
 # ---- The equations hold, to the last bit ----
 
 
-def test_sgd():
+def test_sgd_satisfies_its_equations():
     before, inside, after = look("sgd", lr=0.3)
     same(before["g"], np.array([0.2, 4.0]) * before["w"])
     same(inside["u"], before["g"])
@@ -45,24 +45,24 @@ def test_sgd():
     same(after["w"], before["w"] + inside["Δw"])
 
 
-def test_momentum():
+def test_momentum_satisfies_its_equations():
     before, inside, after = look("sgd with momentum", lr=0.3, momentum=0.9)
     same(after["b"], 0.9 * before["b"] + before["g"])
     same(inside["Δw"], -0.3 * after["b"])
 
 
-def test_momentum_as_in_keras():
+def test_momentum_as_in_keras_satisfies_its_equations():
     before, inside, after = look("sgd as in keras", lr=0.3, momentum=0.9)
     same(after["b"], 0.9 * before["b"] + 0.3 * before["g"])
     same(inside["Δw"], -after["b"])
 
 
-def test_nesterov_momentum():
+def test_nesterov_momentum_satisfies_its_equations():
     before, inside, after = look("sgd with Nesterov momentum", lr=0.3, momentum=0.9)
     same(inside["Δw"], -0.3 * (before["g"] + 0.9 * after["b"]))
 
 
-def test_rmsprop():
+def test_rmsprop_satisfies_its_equations():
     before, inside, after = look("rmsprop", lr=0.3, rho=0.8)
     same(after["v"], 0.8 * before["v"] + (1 - 0.8) * before["g"] ** 2)
     same(inside["√v"], np.sqrt(after["v"]))
@@ -71,7 +71,7 @@ def test_rmsprop():
     same(after["w"], before["w"] + inside["Δw"])
 
 
-def test_rmsprop_as_in_keras():
+def test_rmsprop_as_in_keras_satisfies_its_equations():
     before, inside, after = look("rmsprop as in keras", lr=0.3, rho=0.8, momentum=0.5)
     same(after["v"], 0.8 * before["v"] + (1 - 0.8) * before["g"] ** 2)
     same(inside["√(v + 1e-07)"], np.sqrt(after["v"] + 1e-7))
@@ -80,7 +80,7 @@ def test_rmsprop_as_in_keras():
     same(inside["Δw"], -after["b"])
 
 
-def test_adam():
+def test_adam_satisfies_its_equations():
     before, inside, after = look("adam", lr=0.3, beta1=0.8, beta2=0.99)
     g, m, v = before["g"], after["m"], after["v"]
     same(m, 0.8 * before["m"] + (1 - 0.8) * g)
@@ -151,25 +151,25 @@ def test_a_path_is_that_of_a_plain_loop(surface, choice):
     same(found.path, path)
     same(found.losses[:-1], losses)
     assert found.losses[-1] == pytest.approx(problem(*path[-1]))
-    assert (found.steps, found.trouble) == (100, "")
+    assert (found.steps, found.divergence) == (100, "")
 
 
 @pytest.mark.slow
 @every_surface
 def test_the_first_settings_do_not_diverge(surface):
     for choice, one in runs_of(surface, choices=CHOICES).items():
-        assert not one.trouble and one.losses[-1] < one.losses[0], choice
+        assert not one.divergence and one.losses[-1] < one.losses[0], choice
 
 
-def test_divergence_is_said_in_words(plt):
+def test_a_diverged_run_says_so(plt):
     settings = (("lr", 0.1), ("momentum", 0.0))
     one = microscope.run_choice("rosenbrock", "sgd", settings)
     assert 1 <= one.steps < 20
-    assert one.trouble == f"diverged: after step {one.steps} the gradient is no finite number"
+    assert one.divergence == f"diverged: after step {one.steps} the gradient is no finite number"
     runs = {"sgd": one} | runs_of("rosenbrock", choices=["adam"])
-    assert one.trouble in microscope.pictures("rosenbrock", runs, 50)
+    assert one.divergence in microscope.pictures("rosenbrock", runs, 50)
     text = microscope.view("rosenbrock", "sgd", settings, one, 50)
-    assert f"There is no step 50: {one.trouble}. This is the last step." in text
+    assert f"There is no step 50: {one.divergence}. This is the last step." in text
     assert f"Step {one.steps} of sgd" in text
 
 
@@ -185,7 +185,7 @@ def test_a_number_that_is_too_large_is_explained():
     assert "∞ means: too large" in text and "<td" in text and "∞" in text.split("<table>")[1]
 
 
-def test_a_step_after_the_end_is_said_in_words():
+def test_a_step_after_the_end_of_the_run_says_so():
     settings = tuple(first_values("booth", "adam").items())
     one = microscope.first_steps(microscope.run_choice("booth", "adam", settings), 30)
     text = microscope.view("booth", "adam", settings, one, 31)

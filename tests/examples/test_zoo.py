@@ -44,7 +44,7 @@ def plug_ins():
         yield {*available()} - before
 
 
-def test_the_zoo_is_complete(plug_ins):
+def test_every_plug_in_is_listed_and_compared_with_a_framework(plug_ins):
     assert {*NAMES} == plug_ins
     assert {case["plugin"] for case in CASES} == {*NAMES} - {"sam"}
     assert len(CASES) >= 35 and {"torch", "jax", "optax"} <= {*ABOUT["versions"]}
@@ -78,7 +78,7 @@ def title(case):
 
 
 def split(flat):
-    """Return views of the flat array: a parameter each."""
+    """Return views of the flat array: one for each parameter, by name."""
     parts = np.split(flat, ENDS[:-1])
     return {name: part.reshape(shape) for part, (name, shape) in zip(parts, SHAPES.items())}
 
@@ -105,7 +105,7 @@ def deviation(ours, theirs):
 
 @pytest.mark.parametrize("i", range(len(CASES)), ids=map(title, CASES))
 def test_our_steps_match_the_framework(i):
-    """PyTorch's Muon runs with float64 in the place of its bfloat16: see golden/zoo.py."""
+    """PyTorch's Muon ran in float64 instead of bfloat16: see golden/zoo.py."""
     case, theirs = CASES[i], GOLDEN["training"][i]
     moves = [n for n, part in split(theirs[-1] != theirs[0]).items() if np.any(part)]
     training, evaluation = our_paths(case["plugin"], case["ours"], case["lr"], moves)
@@ -116,7 +116,7 @@ def test_our_steps_match_the_framework(i):
 
 
 def test_pytorchs_bfloat16_is_the_only_difference_to_its_muon():
-    """It rounds to 2⁻⁹ ≈ 0.002; five iterations, each with factors up to 3.4, enlarge that."""
+    """bfloat16 rounds to 2⁻⁹ ≈ 0.002. Five iterations with factors up to 3.4 enlarge the error."""
     theirs = np.diff(GOLDEN["muon_bfloat16"], axis=0)
     path, _ = our_paths(
         "muon", dict(match_rms=False, weight_decay=0.0), "changing", ["wide", "tall"]
@@ -207,7 +207,7 @@ def test_muon_takes_all_axes_but_the_last_as_rows(shape):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(3,), (2, 3)])
 def test_adafactor_divides_by_the_dtypes_epsilon_at_least(dtype, shape):
-    """As PyTorch with eps1=None: g = ε / 8 has √V̂ < ε, so U = g / ε."""
+    """PyTorch does the same with eps1=None. For g = ε / 8, √V̂ is less than ε, so U = g / ε."""
     eps = np.finfo(dtype).eps
     w = Parameter(np.ones(shape, dtype), np.full(shape, eps / 8, dtype))
     get("adafactor", [w], lr=0.5).step()

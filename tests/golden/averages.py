@@ -1,10 +1,10 @@
-"""Write averages.json: the averages of weights that PyTorch and Keras keep beside SGD.
+"""Write averages.json: the averages of the weights that PyTorch and Keras keep while SGD trains.
 
     python tests/golden/averages.py        in an environment with torch, keras and jax
 
 Each case runs SGD on the same given gradients, in float64 and in float32. lr is 1/8, because Keras
 keeps lr in float32. Keras computes on JAX, step by step and not compiled, so that it rounds like
-NumPy. Its float32 average is that of ρ rounded to float32; it takes 1 − ρ afterwards.
+NumPy. In float32, Keras rounds ρ first and then subtracts it from 1.
 """
 
 import json

@@ -6,7 +6,7 @@ Every case runs in float64 and float32 on the same given gradients. They do not 
 weights, so rounding errors do not grow. What each part of the inputs distinguishes:
 
     a changing lr                       lr inside or outside the momentum buffer
-    gradients near 1e-5                 the place of ε
+    gradients near 1e-5                 where ε stands
     a burst that fades                  the two variants of AMSGrad, and the decay rates
     zero gradients, nonzero weights     L2 and decoupled weight decay
     rare gradients                      the effect of a zero gradient on the state

@@ -2,12 +2,12 @@
 
     python tests/golden/keras_programs.py tests/golden/keras_programs.npz
 
-in an environment with keras and jax. Keras 3.15 rounds some float64 numbers to float32: on JAX
-tanh, floor and the normalization layers, on PyTorch even products, on TensorFlow factors, betas
-and learning rates. JAX with the rule of `keep_float64` is free of it.
+Run it in an environment with keras and jax. Keras 3.15 rounds some float64 numbers to float32: on
+JAX tanh, floor and the normalization layers, on PyTorch even products, on TensorFlow factors, betas
+and learning rates. `keep_float64` prevents this on JAX.
 
 A program takes the module keras, or minigrad.keras, and uses nothing else but NumPy. It returns a
-compiled model, x, y, and what fit gets beside them. `run` trains it for 20 steps: 15 of them in
+compiled model, x, y and the other arguments of fit. `run` trains the model for 20 steps: 15 in
 three epochs of fit with validation, five with train_on_batch. A callback may end fit earlier. The
 file also holds the numbers of the single functions in keras_functions.py.
 """
@@ -476,8 +476,8 @@ def start(arrays):
 def run(keras, build, dtype):
     """Train a program for 20 steps; return the names of its columns and its numbers.
 
-    "loss" and "metric" hold a row for each step: of fit the means over the epoch so far, of
-    train_on_batch the numbers of the batch. "history" holds a row for each epoch.
+    "loss" and "metric" hold a row for each step. A row of fit is the mean over the epoch so far; a
+    row of train_on_batch is that of the batch. "history" holds a row for each epoch.
     """
     before = keras.backend.floatx()
     keras.backend.set_floatx(dtype)
@@ -539,7 +539,7 @@ def train(keras, model, x, y, options):
 
 
 def keep_float64():
-    """Let the result of float64 operands be float64 in every function of Keras."""
+    """Patch Keras so that float64 operands give a float64 result in every function."""
     from keras.src import backend
     from keras.src.backend.common import dtypes
 

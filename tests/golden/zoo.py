@@ -2,13 +2,13 @@
 
     python tests/golden/zoo.py        in an environment with torch, jax and optax
 
-Every case runs in float64 on the same given gradients, as in generate.py; those of SAM come from a
-small loss, because SAM asks for a gradient elsewhere. Each case stores the training weights, and
-the weights for evaluation, where these are others. What each part of the inputs distinguishes:
+Every case runs in float64 on the same given gradients, as in generate.py. Only SAM has a small loss
+instead, because it needs gradients at other weights. Each case stores the training weights, and the
+weights for evaluation if they differ. What each part of the inputs distinguishes:
 
     a changing lr                       where lr enters
     lr = 0 in the first step            a division by lr, or by a sum of lr²
-    gradients near 1e-5, and zeros      the place of ε
+    gradients near 1e-5, and zeros      where ε stands
     a burst that fades                  decay rates, and maxima
     a vector, two matrices, a scalar    rules for matrices, and norms
 """
@@ -68,7 +68,7 @@ def join(parts):
 def in_torch(rule, *, for_muon=False, **options):
     """Return a function that runs the rule.
 
-    for_muon: on matrices only, and transposed; torch's matrices are (outputs, inputs).
+    for_muon: run it on matrices only, transposed: torch's matrices are (outputs, inputs).
     """
     names = ["wide", "tall"] if for_muon else [*SHAPES]
 
@@ -141,7 +141,7 @@ def muon(**options):
 
 
 class DoubleMuon(torch.optim.Muon):
-    """PyTorch's Muon with float64 in the place of bfloat16, which has three digits."""
+    """PyTorch's Muon in float64. The original uses bfloat16, which has three digits."""
 
     def step(self):
         original = torch.Tensor.bfloat16

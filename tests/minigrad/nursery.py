@@ -1,7 +1,7 @@
-"""A small but real training that tests interrupt; run as a program, it forks such trainings.
+"""A small training for tests that interrupt it, and a server that forks such trainings.
 
-The program reads one job per line: a JSON object with the arguments of `train`. It forks a process
-for each job, prints its pid, and prints its exit code when it has ended. So a hundred trainings
+Run as a program, the server reads one job per line: a JSON object with the arguments of `train`. It
+forks a process for each job, prints its pid, and at its end its exit code. So a hundred trainings
 import NumPy only once.
 """
 
@@ -51,7 +51,7 @@ def train(
 
     plugin: the name of a file in examples/optimizers that registers the optimizer.
     stop_after: number of batches after which to stop.
-    die_at_line: number of executed lines of the checkpoint writer after which to kill the process.
+    die_at_line: kill the process when the checkpoint writer has executed so many lines.
     """
     if plugin:
         run_file(str(ROOT / "examples" / "optimizers" / plugin))
@@ -73,7 +73,7 @@ def train(
 
 
 def stopper(batches):
-    """Return a list with a callback that stops after so many batches; None: never."""
+    """Return [a callback that stops after this number of batches], or never if it is None."""
     seen = itertools.count(1)
 
     def stop(batch, logs):

@@ -1,6 +1,6 @@
-"""Small trainings for tests of races; run as a program, it races one of them on an executor.
+"""Small trainings for tests of races, and a program that races one of them on an executor.
 
-The program is racetrack.py TRAINING EXECUTOR FOLDER; TRAINING is a key of the table in `main`.
+    python racetrack.py TRAINING EXECUTOR FOLDER        TRAINING is a key of the table in `main`
 """
 
 import json
@@ -35,7 +35,7 @@ def bowl(optimizer, seed, data, steps=5, pause=0.0):
 
 
 def deadly(optimizer, seed, data, tries, deaths):
-    """Kill this process in one configuration, `deaths` times; tries: a file that counts them."""
+    """Kill this process in one configuration, `deaths` times. The file `tries` counts the tries."""
     if optimizer.lr == 0.1 and seed == 1:
         with open(tries, "ab") as file:
             file.write(b"x")
@@ -45,7 +45,7 @@ def deadly(optimizer, seed, data, tries, deaths):
 
 
 class OddError(Exception):
-    """It can be pickled, but not unpickled: exceptions of some packages are like this."""
+    """An exception that can be pickled but not unpickled, as those of some packages."""
 
     def __init__(self, what, why):
         super().__init__(f"{what}: {why}")
@@ -61,7 +61,7 @@ def lines_of(folder):
 
 
 def outcomes(lines):
-    """Return what each trial has found, whatever the name and the code of the training."""
+    """Return the result of each trial, without the name and the code of the training."""
     return [json.loads(line) | {"train": "", "code": 0} for line in lines]
 
 

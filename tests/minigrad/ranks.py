@@ -1,4 +1,7 @@
-"""Trainings on several ranks, and what one process must get instead; as a program, one rank."""
+"""Trainings on MPI ranks, and the same trainings in one process, which must give the same numbers.
+
+Run as a program under mpiexec, this file is one rank.
+"""
 
 import json
 import os
@@ -96,13 +99,19 @@ VARIANTS = ["", " shard", " deterministic", " shard deterministic"]
 
 
 def variants(cases, ranks):
-    """Return the cases and variants to run. Two ranks have one order in which to add."""
+    """Return the pairs of case and variant to run on so many ranks.
+
+    One rank runs the plain variant. Two ranks add in one order, so deterministic changes nothing.
+    """
     chosen = {1: VARIANTS[:1], 2: VARIANTS[:2], 3: VARIANTS}[ranks]
     return [(n, v) for n, c in cases.items() for v in chosen if c.get("shards") or "sh" not in v]
 
 
 class Loop:
-    """The network and the data of a case. gate has a gradient only from some rows, unused never."""
+    """The network and the data of a case.
+
+    Only some rows give the parameter gate a gradient. The parameter unused never gets one.
+    """
 
     def __init__(self, make, shards=False, dtype=np.float32, closes=True, rate=0.0, rows=23,
                  epochs=3, group=None, nan_at=None, unused=5, compiles=False):  # fmt: skip
@@ -138,7 +147,11 @@ class Loop:
 
 
 def on_ranks(case, when=None, act=None, **options):
-    """Train a case on the ranks, as a user does; `when` says before what to call act(loop)."""
+    """Train a case on the ranks with an explicit loop.
+
+    when: "make", "bind", "gradient" or the number of a step; act(loop) is called there.
+    "no shares" gives every rank the whole batch.
+    """
 
     def reach(moment):
         return act(loop) if moment == when else None
@@ -210,7 +223,7 @@ class Sliced(Dropout):
 
 
 class Accumulated(Sequential):
-    """The reference of `fit`: one process that adds up the shares of `ranks` ranks."""
+    """The reference for `fit`: one process that adds up the gradients of `ranks` shares."""
 
     def train_step(self, x, y, sample_weight=None):
         sums, totals, n, noise = {}, {}, len(x), self.layers[1]
@@ -255,7 +268,10 @@ ODD_CALLBACKS = {  # what a callback of rank 1 does, and the error
 
 def fit(folder, ranks=None, fit=None, shard=False, rules=None, stream=False, calls=False, epochs=3,
         stop_after=None, save_freq=6, rows=60, rate=0.2, odd=None):  # fmt: skip
-    """Train with `fit`, and save to a folder; resume what is in it. ranks: of the reference."""
+    """Train with `fit`, saving to the folder, and resume what is in it.
+
+    ranks: None on MPI; in one process, the number of ranks that the reference imitates.
+    """
     network, noise = (Accumulated, Sliced) if ranks else (Sequential, Dropout)
     layers = [Dense(12, "relu", input_shape=(6,), **rules or {}), noise(rate), Dense(3, "softmax")]
     model, optimizer = network(layers, seed=1), Adam(lr=0.02)

@@ -30,26 +30,32 @@ def fit(model, *callbacks, **more):
     return model.fit(**settings | more).history
 
 
-class Recorder(Callback):
-    def __init__(self, log, name):
-        self.log, self.name = log, name
-
-    def __getattribute__(self, attribute):
-        if attribute.startswith("on_"):
-            return lambda *args: self.log.append((self.name, attribute, args))
-        return super().__getattribute__(attribute)
+HOOKS = [
+    "on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_train_batch_end",
+    "on_test_begin", "on_test_end", "on_epoch_end", "on_train_end",
+]  # fmt: skip
 
 
-def test_hooks_and_their_order(tmp_path):
+def recorder(log, name):
+    """Return a callback that appends (name, hook, arguments) to the log at each hook."""
+
+    def note(hook):
+        return lambda *args: log.append((name, hook, args))
+
+    return LambdaCallback(**{hook: note(hook) for hook in HOOKS})
+
+
+def test_hooks_are_called_in_keras_order_callback_by_callback():
     log, model = [], make_model()
-    history = fit(model, Recorder(log, "a"), Recorder(log, "b"), validation_split=0.5)
+    history = fit(model, recorder(log, "a"), recorder(log, "b"), validation_split=0.5)
     batch, test = (["on_train_batch_begin", "on_train_batch_end"], ["on_test_begin", "on_test_end"])
     epoch = ["on_epoch_begin", *batch * 2, *test, "on_epoch_end"]
     hooks = ["on_train_begin", *epoch * 2, "on_train_end"]
     assert [hook for name, hook, _ in log if name == "a"] == hooks
     assert [name for name, _, _ in log] == ["a", "b"] * len(hooks)
-    numbered = [args[0] for name, hook, args in log if name == "a" and len(args) == 2]
-    assert numbered == [0, 0, 0, 1, 1, 0, 1, 0, 0, 1, 1, 1]
+    numbers = [args[0] for name, hook, args in log if name == "a" and len(args) == 2]
+    batches = [0, 0, 1, 1]  # begin and end of each
+    assert numbers == [0, *batches, 0, 1, *batches, 1]  # between begin and end of epochs 0 and 1
     last = log[-1][2][0]
     assert last == {name: numbers[-1] for name, numbers in history.items()}
     assert set(last) == {"loss", "accuracy", "val_loss", "val_accuracy", "lr"}
@@ -84,7 +90,7 @@ def test_callbacks_can_stop_the_training():
 
     for hook, batches in {"on_batch_end": 1, "on_epoch_end": 3}.items():
         model, log = make_model(), []
-        fit(model, LambdaCallback(**{hook: stop}), Recorder(log, ""))
+        fit(model, LambdaCallback(**{hook: stop}), recorder(log, ""))
         assert [hook for _, hook, _ in log].count("on_train_batch_end") == batches
         assert log[-1][1] == "on_train_end"
     assert len(fit(model)["loss"]) == 2, "the next training is not stopped"
@@ -142,7 +148,7 @@ def watch(callback, numbers, lr=1.0, name="loss"):
         ({"patience": 9}, [math.nan] * 3, 3, 3),  # no best epoch
     ],
 )
-def test_early_stopping(settings, numbers, epochs, best):
+def test_early_stopping_stops_and_restores_as_keras_does(settings, numbers, epochs, best):
     stopping = EarlyStopping("loss", restore_best_weights=True, **settings)
     lrs, weight = watch(stopping, numbers)
     assert (len(lrs), weight) == (epochs, best)
@@ -170,11 +176,11 @@ def test_the_mode_of_accuracies_is_max():
         ({"patience": 1, "min_delta": 1.5}, [3, 2, 1], [1, 1, 0.5]),
     ],
 )
-def test_reduce_lr_on_plateau(settings, numbers, lrs):
+def test_reduce_lr_on_plateau_lowers_lr_as_keras_does(settings, numbers, lrs):
     assert watch(ReduceLROnPlateau("loss", factor=0.5, **settings), numbers)[0] == lrs
 
 
-def test_csv_logger(tmp_path):
+def test_csv_logger_writes_the_history(tmp_path):
     log = tmp_path / "log.csv"
     log.write_text("from another day")
     history = fit(make_model(), CSVLogger(log, separator=";"), validation_split=0.2)
@@ -183,13 +189,13 @@ def test_csv_logger(tmp_path):
     assert history == {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
-def test_terminate_on_nan(tmp_path, capsys):
+def test_terminate_on_nan_stops_before_the_nan_is_saved(tmp_path, capsys):
     """The broken state is not saved."""
     model = counting_model()
-    poison = LambdaCallback(on_batch_begin=lambda batch, logs: batch == 2 and ruin())
 
-    def ruin():
-        model.layers[0].kernel.data[:] = np.nan
+    def write_nan(batch, logs):
+        if batch == 2:
+            model.layers[0].kernel.data[:] = np.nan
 
     model.compile(optimizers.SGD(lr=1.0, on_nonfinite="ignore"), loss="mae")
     model.fit(
@@ -198,20 +204,24 @@ def test_terminate_on_nan(tmp_path, capsys):
         batch_size=1,
         epochs=3,
         verbose=0,
-        callbacks=[poison, TerminateOnNaN(), ModelCheckpoint(tmp_path, save_freq=1)],
+        callbacks=[
+            LambdaCallback(on_batch_begin=write_nan),
+            TerminateOnNaN(),
+            ModelCheckpoint(tmp_path, save_freq=1),
+        ],
     )
     assert capsys.readouterr().out == "TerminateOnNaN: the loss of batch 2 is nan\n"
     assert checkpoint.read(tmp_path)["progress"]["batch"] == 2
     assert all(np.isfinite(a).all() for a in checkpoint.read(tmp_path)["model"].values())
 
 
-def test_save_best_only(tmp_path):
+def test_save_best_only_keeps_the_best_weights(tmp_path):
     best = ModelCheckpoint(tmp_path / "best.npz", monitor="loss", save_best_only=True)
     watch(best, [3, 1, 2, 4])
     assert checkpoint.read(tmp_path / "best.npz")["model"]["layers.0.kernel"] == 2
 
 
-def test_save_freq_and_keep(tmp_path):
+def test_save_freq_2_saves_every_second_batch(tmp_path):
     fit(make_model(), ModelCheckpoint(tmp_path, save_freq=2, keep=9))
     names = sorted(path.stem.removeprefix("checkpoint-") for path in tmp_path.iterdir())
     assert names == [
@@ -367,7 +377,7 @@ def press(at, times=1):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGINT")
 def test_ctrl_c_stops_after_the_batch(tmp_path, monkeypatch):
-    """The bar closes, the batch is saved, the history is returned, and the training resumes."""
+    """The bar closes, the batch is saved, fit returns the history, and a resume continues."""
     whole, model = make_model(), make_model()
     history = fit(whole, epochs=3)
     monkeypatch.setattr(sys, "stderr", bar := Terminal())
@@ -388,7 +398,7 @@ def test_ctrl_c_stops_after_the_batch(tmp_path, monkeypatch):
 def test_a_second_ctrl_c_raises_at_once():
     log = []
     with pytest.raises(KeyboardInterrupt):
-        fit(make_model(), press(at=1, times=2), Recorder(log, ""))
+        fit(make_model(), press(at=1, times=2), recorder(log, ""))
     assert [hook for _, hook, _ in log].count("on_train_batch_end") == 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -73,7 +73,6 @@ def files(monkeypatch, tmp_path):
     (tmp_path / "unfinished.py").write_text("def f(")
     (tmp_path / "exits.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "beside", raising=False)
 
@@ -146,7 +145,7 @@ def test_the_seed_decides_the_inputs(monkeypatch):
 @pytest.mark.parametrize(
     "text, expected", [("3,4", (3, 4)), ("4", (4,)), ("(4,)", (4,)), ("()", ()), ("0-d", ())]
 )
-def test_shapes(text, expected):
+def test_a_shape_may_be_written_in_five_ways(text, expected):
     assert shape(text) == expected
 
 
@@ -282,7 +281,7 @@ def test_the_help_of_conformance_lists_the_checks(capsys):
         assert f"  {name}\n      {check.__doc__}\n" in out and "\n" not in check.__doc__
 
 
-def test_python_m_minigrad():
+def test_python_m_minigrad_runs_the_command():
     command = [sys.executable, "-W", "error", "-m", "minigrad", "gradcheck", "np.exp"]
     done = subprocess.run(
         [*command, "--shapes", "3"], cwd=ROOT, capture_output=True, text=True, timeout=60

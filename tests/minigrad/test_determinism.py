@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from nursery import Nursery, Terminal, X, Y, bits, last_checkpoint, make_model, train
 
-import minigrad
 from minigrad import Tensor
 from minigrad.anomaly import AnomalyError, detect_anomaly
 from minigrad.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
@@ -83,15 +82,7 @@ def test_models_in_threads_do_not_disturb_each_other():
     assert at_once == one_by_one
 
 
-def test_no_grad_applies_to_one_thread():
-    def derivative():
-        x = Tensor(3.0, requires_grad=True)
-        np.square(x).backward()
-        return x.grad.item()
 
-    with ThreadPoolExecutor(1) as pool, minigrad.no_grad():
-        assert not (Tensor(3.0, requires_grad=True) * 2.0).requires_grad
-        assert pool.submit(derivative).result() == 6
 
 
 def test_anomaly_mode_applies_to_one_thread():

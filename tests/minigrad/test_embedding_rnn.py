@@ -95,7 +95,7 @@ def test_recurrent_kernel_is_orthogonal_and_float32():
     np.testing.assert_allclose(u @ u.T, np.eye(8), atol=1e-6)
 
 
-def test_in_a_model():
+def test_an_rnn_learns_the_first_symbol_of_a_sequence():
     """Learn to name the first symbol of a sequence; this needs memory over all of it."""
     x = rng.integers(0, 3, (300, 6))
     model = Sequential([Embedding(3, 8), SimpleRNN(16), Dense(3)], seed=0)
@@ -126,7 +126,7 @@ def test_in_a_model():
         (lambda: SimpleRNN(2)(np.ones((3, 1, 4)), np.ones((1, 2))), r"\(3, 2\) is required"),
     ],
 )
-def test_bad_input(make, message):
+def test_wrong_sizes_indices_and_shapes_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 

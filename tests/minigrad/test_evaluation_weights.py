@@ -19,7 +19,7 @@ Y = X @ rng.standard_normal((5, 1)).astype(np.float32)
 
 
 class Twice(Wrapper):
-    """Take the gradients twice; the inner optimizer uses the second ones."""
+    """Compute the gradients twice; the inner optimizer uses the second ones."""
 
     needs_closure = True
     calls = 0
@@ -204,8 +204,6 @@ def test_the_logs_are_of_the_first_pass():
 def test_threads_that_predict_during_a_training_change_no_bit():
     model, alone = (make_model(EMA(SGD(lr=0.05), decay=0.9)) for _ in range(2))
     alone.fit(X, Y, 4, epochs=10, verbose=0)
-    model.fit(X, Y, 4, epochs=1, verbose=0)
-    model = make_model(EMA(SGD(lr=0.05), decay=0.9))
     errors, done = [], threading.Event()
 
     def predict():
@@ -226,7 +224,7 @@ def test_threads_that_predict_during_a_training_change_no_bit():
     assert all(np.array_equal(a, alone.state_dict()[k]) for k, a in model.state_dict().items())
 
 
-def test_by_name():
+def test_ema_and_swa_are_found_by_name():
     model = make_model("ema")
     assert isinstance(model.optimizer, EMA)
     assert repr(optimizers.get("swa", inner="sgd", every=3)) == "SWA(SGD(lr=0.01), every=3)"
@@ -237,7 +235,7 @@ def test_by_name():
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    """A file with good weights, and their loss."""
+    """Return a file with weights of a small loss, and that loss."""
     model = make_model(SGD(lr=0.1))
     model.fit(X, Y, epochs=30, verbose=0)
     path = tmp_path_factory.mktemp("good") / "good.npz"

@@ -18,7 +18,7 @@ from minigrad.models import Sequential
 
 @pytest.fixture
 def small():
-    """A model, and a function that computes its loss."""
+    """Return a model and a function that computes its loss."""
     model = Sequential([Dense(8, activation="relu", input_shape=(4,)), Dense(3)])
     return model, lambda: cross_entropy(model(np.ones((2, 4), np.float32)), [0, 1])
 
@@ -29,7 +29,7 @@ def test_mermaid_does_not_take_a_lambda_for_a_tag():
     assert 'n1["lambda<br/>(1,) float32"]' in text
 
 
-def test_dot(small):
+def test_dot_has_a_box_for_each_node_and_a_frame_for_each_layer(small):
     model, compute_loss = small
     text = trace(compute_loss, model)
     boxes = dict(re.findall(r'(n\d+) \[label="(.*?)"', text))
@@ -47,7 +47,7 @@ def test_dot(small):
     assert text.startswith("digraph {") and text.count("{") == text.count("}")
 
 
-def test_mermaid(small):
+def test_mermaid_has_the_same_boxes_arrows_and_frames(small):
     model, compute_loss = small
     text = trace(compute_loss, model, format="mermaid")
     assert text.startswith("flowchart TB") and text.count("subgraph") == text.count("  end") == 2
@@ -86,14 +86,14 @@ def test_layers_are_as_before_also_after_an_error(small):
     assert Layer.__call__ is call
 
 
-def test_without_a_model_and_of_a_leaf():
+def test_trace_needs_no_model_and_draws_a_leaf():
     x = Tensor([1.0, 2.0], requires_grad=True)
     text = trace(np.sum(x * x))
     assert text.count("leaf") == 1 and text.count("n0 -> n1") == 2
     assert trace(x).count("label") == 1
 
 
-def test_bad_input(small):
+def test_trace_refuses_other_formats_other_objects_and_freed_graphs(small):
     loss = small[1]()
     with pytest.raises(ValueError, match="one of dot, mermaid, received 'png'"):
         trace(loss, format="png")

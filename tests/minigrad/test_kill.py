@@ -31,7 +31,7 @@ def undisturbed(nursery, tmp_path_factory):
 
 
 @pytest.mark.parametrize("goal", [3, pytest.param(40, marks=pytest.mark.slow)])
-def test_kill_at_random_moments(nursery, undisturbed, tmp_path, goal):
+def test_killed_at_random_moments_ends_with_the_same_bits(nursery, undisturbed, tmp_path, goal):
     chance, kills, completed = random.Random(0), 0, 0
     while kills < goal:
         folder, done = tmp_path / str(completed), False
@@ -75,7 +75,7 @@ def test_optimizers_with_more_than_one_set_of_weights_survive_a_kill(nursery, tm
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(35, marks=pytest.mark.slow)])
-def test_kill_inside_a_save(nursery, undisturbed, tmp_path, kills):
+def test_killed_inside_a_save_ends_with_the_same_bits(nursery, undisturbed, tmp_path, kills):
     """Each process is killed in its second save, so that the training advances."""
     count, tracer = itertools.count(), sys.gettrace()
     sys.settrace(trace_lines_of_saves(lambda: next(count)))
@@ -94,7 +94,7 @@ def test_kill_inside_a_save(nursery, undisturbed, tmp_path, kills):
     assert not list(folder.glob("*.part"))
 
 
-def test_ctrl_c_in_another_process(nursery, undisturbed, tmp_path):
+def test_ctrl_c_stops_after_the_batch_and_the_training_resumes(nursery, undisturbed, tmp_path):
     """The training stops after its batch and saves it."""
     pid = nursery.start(folder=str(tmp_path), epochs=EPOCHS, save_freq="epoch")
     while not checkpoint.latest(tmp_path):

@@ -44,7 +44,7 @@ def test_tanh_agrees_with_its_polynomials():
         y, polynomial = grad(y, x, np.ones(y.shape), create_graph=True), polynomial.deriv() * slope
 
 
-def test_logistic_regression():
+def test_logistic_regression_has_autograds_losses_and_weights():
     w = Tensor(np.zeros(3), requires_grad=True)
     losses = [programs.logistic_loss(np, w).item()]
     for _ in range(100):
@@ -67,7 +67,7 @@ def test_logistic_regression():
         ("contraction", lambda *x: programs.contraction(np, *x), programs.contraction_start()),
     ],
 )
-def test_programs(name, f, points):
+def test_documented_programs_have_the_stored_values_and_gradients(name, f, points):
     leaves = [Tensor(x, requires_grad=True) for x in points]
     out = f(*leaves)
     out.backward()

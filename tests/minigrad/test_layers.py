@@ -1,3 +1,5 @@
+"""Layers: outputs against formulas, parameters and state by name, initializers, errors."""
+
 import numpy as np
 import pytest
 
@@ -41,7 +43,7 @@ def test_dense_computes_in_float32(dtype):
         (lambda: Dropout(float("nan")), "received nan"),
     ],
 )
-def test_bad_arguments(make, message):
+def test_wrong_layer_arguments_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -101,42 +103,55 @@ def test_parameters_are_found_in_order_each_once():
     assert "constant" in layer.state_dict()
 
 
-def test_state_round_trip_and_errors_that_change_nothing():
-    a, b = Nested(), Nested()
-    for layer in (a, b):
-        layer(np.ones((4, 3)))
-    b.load_state_dict(a.state_dict())
-    assert all(np.array_equal(v, b.state_dict()[k]) for k, v in a.state_dict().items())
-    good = b.state_dict()
-    for change, message in (
-        (lambda s: s.pop("scale"), "does not fit Nested: scale is missing"),
-        (lambda s: s.update(extra=1.0), "extra is unknown"),
-        (
-            lambda s: s.update(constant=np.zeros(3)),
-            r"constant must be float32 \(2,\), received float64 \(3,\)",
-        ),
-        (
-            lambda s: s.update(constant=np.array(["a", "b"])),
-            r"must be float32 \(2,\), received str32",
-        ),
-        (
-            lambda s: s.update(constant=np.array(["1", "2"])),
-            r"must be float32 \(2,\), received str32",
-        ),
-        (
-            lambda s: s.update(constant=np.array([1j, 0])),
-            r"must be float32 \(2,\), received complex128",
-        ),
-        (
-            lambda s: s.update(constant=np.array([1, None])),
-            r"must be float32 \(2,\), received object",
-        ),
-    ):
-        state = {k: v + 1 for k, v in good.items()}
-        change(state)
-        with pytest.raises(ValueError, match=message):
-            b.load_state_dict(state)
-        assert all(np.array_equal(v, b.state_dict()[k]) for k, v in good.items())
+@pytest.fixture
+def nested():
+    layer = Nested()
+    layer(np.ones((4, 3)))
+    return layer
+
+
+def test_load_state_dict_restores_every_tensor(nested):
+    other = Nested()
+    other(np.ones((4, 3)))
+    other.load_state_dict(nested.state_dict())
+    for name, array in nested.state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("constant", "received"),
+    [
+        (np.zeros(3), r"float64 \(3,\)"),
+        (np.array(["a", "b"]), "str32"),
+        (np.array(["1", "2"]), "str32"),
+        (np.array([1j, 0]), "complex128"),
+        (np.array([1, None]), "object"),
+    ],
+    ids=["shape", "letters", "digits", "complex", "object"],
+)
+def test_a_tensor_that_does_not_fit_is_refused_and_changes_nothing(nested, constant, received):
+    message = rf"constant must be float32 \(2,\), received {received}"
+    require_refused(nested, {**shifted(nested), "constant": constant}, message)
+
+
+def test_missing_and_unknown_tensors_are_refused_and_change_nothing(nested):
+    state = shifted(nested)
+    require_refused(nested, {**state, "extra": 1.0}, "extra is unknown")
+    del state["scale"]
+    require_refused(nested, state, "does not fit Nested: scale is missing")
+
+
+def shifted(layer):
+    """Return a state in which every number differs from the layer's."""
+    return {name: array + 1 for name, array in layer.state_dict().items()}
+
+
+def require_refused(layer, state, message):
+    before = layer.state_dict()
+    with pytest.raises(ValueError, match=message):
+        layer.load_state_dict(state)
+    for name, array in layer.state_dict().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
 
 
 def test_a_state_may_hold_tensors_integers_and_float64():
@@ -149,19 +164,30 @@ def test_a_state_may_hold_tensors_integers_and_float64():
     assert all(np.array_equal(expected[name], x) for name, x in layer.state_dict().items())
 
 
-def test_two_tensors_of_one_name_are_refused():
+def test_two_tensors_of_the_same_name_are_refused():
     layer = Layer()
     layer.members = {"a.b": Tensor(np.ones(2)), "a": {"b": Tensor(np.ones(3))}}
-    with pytest.raises(
-        ValueError, match=r"Layer: two tensors have the same name, \{'members\.a\.b'\}"
-    ):
+    message = r"Layer: two tensors have the same name, \{'members\.a\.b'\}"
+    with pytest.raises(ValueError, match=message):
         layer.state_dict()
+
+
+def test_two_layers_of_the_same_name_are_refused():
+    layer = Layer()
+    layer.parts = {1: Dense(2), "1": Dense(3)}
+    for part in layer.parts.values():
+        part(np.ones((1, 1)))
+    with pytest.raises(ValueError, match=r"two tensors have the same name, .*parts\.1\.bias"):
+        layer.parameters()
 
 
 def test_train_and_eval_reach_nested_layers():
     model = Sequential([Dense(2, input_shape=(3,)), Sequential([Dropout(0.5)])])
+    inner = model.layers[1].layers[0]
+    model.train()
+    assert inner.training
     model.eval()
-    assert not model.layers[1].layers[0].training
+    assert not inner.training
 
 
 @pytest.mark.parametrize("name", INITIALIZERS)
@@ -178,13 +204,18 @@ def test_initializers_have_the_documented_variance(name):
     assert np.var(w) == pytest.approx(variance, rel=0.03)
 
 
-def test_input_shape_as_a_number_and_wrong_shapes():
-    assert Dense(2, input_shape=784).input_shape == (784,)
-    for wrong in ((None, 7), (-1,), "784"):
-        with pytest.raises(
-            ValueError, match="each number of input_shape must be a positive integer"
-        ):
-            Dense(2, input_shape=wrong)
+def test_input_shape_may_be_a_number_and_is_checked_at_the_first_call():
+    layer = Dense(2, input_shape=784)
+    assert layer.input_shape == (784,)
+    with pytest.raises(ValueError, match=r"\(batch, 784\) is required, received \(1, 4\)"):
+        layer(np.ones((1, 4)))
+
+
+@pytest.mark.parametrize("wrong", [(None, 7), (-1,), "784", 2.0])
+def test_a_wrong_input_shape_is_refused(wrong):
+    message = "each number of input_shape must be a positive integer"
+    with pytest.raises(ValueError, match=message):
+        Dense(2, input_shape=wrong)
 
 
 def test_an_initializer_of_another_shape_is_refused():
@@ -200,16 +231,10 @@ def test_a_parameter_copies_the_array_of_its_initializer():
     assert np.all(w == 1)
 
 
-def test_two_layers_with_the_same_name_are_refused():
-    layer = Layer()
-    layer.parts = {1: Dense(2), "1": Dense(3)}
-    for part in layer.parts.values():
-        part(np.ones((1, 1)))
-    with pytest.raises(ValueError, match=r"two tensors have the same name, .*parts\.1\.bias"):
-        layer.parameters()
 
 
-def test_parameters_of_a_layer_that_is_not_built():
+
+def test_the_error_for_a_parameter_before_build_says_so():
     layer = Dense(2)
     with pytest.raises(AttributeError, match="no attribute 'kernel'; it may be made in build, at"):
         layer.kernel  # noqa: B018
@@ -230,14 +255,10 @@ def test_an_error_inside_a_property_keeps_its_message():
         Bad().width  # noqa: B018
 
 
-def test_input_shape_holds_for_a_layer_of_its_own():
-    with pytest.raises(ValueError, match=r"\(batch, 3\) is required, received \(1, 4\)"):
-        Dense(2, input_shape=3)(np.ones((1, 4)))
-    with pytest.raises(ValueError, match=r"must be a positive integer, received 2\.0"):
-        Dense(2, input_shape=2.0)
 
 
-def test_parameters_of_a_network_that_is_built_in_part():
+
+def test_parameters_of_a_partly_built_network_are_refused():
     """An optimizer would train only the parameters that exist."""
     net = Nested()
     inner = net.blocks[1]["inner"]

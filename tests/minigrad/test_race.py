@@ -18,10 +18,8 @@ from scipy.stats import ttest_rel
 
 import minigrad.race as racing
 from minigrad.__main__ import main
-from minigrad.optimizers import SGD, Adam, RMSprop, registry
+from minigrad.optimizers import SGD, Adam, RMSprop
 from minigrad.race_result import RaceResult, quartiles
-
-case = pytest.mark.parametrize
 
 
 @pytest.fixture
@@ -51,7 +49,7 @@ def result_of(**finals):
     return result
 
 
-@case("losses, expected", [
+@pytest.mark.parametrize("losses, expected", [
     ([5, 1, 4, 2, 3], [2, 3, 4]), ([1, 3], [1, 2, 3]), ([7], [7, 7, 7]),
     ([1, 2, 3, inf], [1, 2.5, 3]),
     ([1, inf, inf, inf], [1, inf, inf]), ([inf, inf], [inf] * 3), ([3, nan, 1, 2], [1, 2, 3]),
@@ -92,7 +90,7 @@ def test_differences_are_those_of_a_paired_t_test():
     assert result_of(a=[[1]], b=[[2]]).differences() == []  # one seed says nothing of a spread
 
 
-@case("bad", [[inf, 1], [nan, 1], [nan, nan]])
+@pytest.mark.parametrize("bad", [[inf, 1], [nan, 1], [nan, nan]])
 def test_pairs_with_a_diverged_or_lost_trial_are_left_out(bad):
     pairs = result_of(a=[[5, 6]], b=[bad], c=[[1, 3]]).differences()
     assert [pair[:2] for pair in pairs] == [("c", "a")]
@@ -146,7 +144,7 @@ def test_optimizers_leave_out_what_they_do_not_have_and_have_the_same_budget(com
 DRAW = {"draws": 2, "lrs": (0.1, 1)}
 
 
-@case("options, message", [
+@pytest.mark.parametrize("options, message", [
     ({"optimizers": ["sdg"]}, "did you mean 'sgd'"),
     ({"optimizers": ["sgd:momentun=0.9"]}, "did you mean 'momentum'"),
     ({"optimizers": ["sgd:momentum=1.9"]}, r"momentum must be .*1\.9"),
@@ -175,7 +173,7 @@ def test_a_mistake_is_reported_before_the_first_trial(options, message, compete,
     assert not ran and not (tmp_path / "race" / "results.jsonl").exists()
 
 
-@case("seeds", [range(3), {0, 1, 2}, np.arange(3)])
+@pytest.mark.parametrize("seeds", [range(3), {0, 1, 2}, np.arange(3)])
 def test_seeds_are_any_iterable_of_integers(seeds, compete):
     assert {trial[2] for trial in compete(seeds=seeds).losses} == {0, 1, 2}
 
@@ -238,7 +236,7 @@ def counted():
     return train
 
 
-@case("cut", [0, 1, -1, -9, -170, -400])
+@pytest.mark.parametrize("cut", [0, 1, -1, -9, -170, -400])
 def test_after_half_a_line_the_race_goes_on(cut, compete, counted, tmp_path):
     whole = compete(counted, ["sgd", "adam"], seeds=2)
     file = tmp_path / "race" / "results.jsonl"
@@ -257,7 +255,7 @@ def test_only_new_trials_run(compete, counted, tmp_path):
     assert len({*lines_of(tmp_path / "race")}) == 4
 
 
-@case("bad", [b"", b"{", b"[1]", b"3", b'{"optimizer": "sgd"}', b"\xff"])
+@pytest.mark.parametrize("bad", [b"", b"{", b"[1]", b"3", b'{"optimizer": "sgd"}', b"\xff"])
 def test_a_damaged_line_is_named(bad, compete, tmp_path):
     compete(seeds=3)
     file = tmp_path / "race" / "results.jsonl"
@@ -268,7 +266,7 @@ def test_a_damaged_line_is_named(bad, compete, tmp_path):
     assert file.read_bytes() == damaged
 
 
-@case("other", [partial(bowl, steps=3), racetrack.odd])
+@pytest.mark.parametrize("other", [partial(bowl, steps=3), racetrack.odd])
 def test_another_training_in_the_folder_is_refused(other, compete):
     compete(partial(bowl, steps=2))
     with pytest.raises(FileExistsError, match=r"is of racetrack.bowl\(steps=2\), not of .*out="):
@@ -279,7 +277,9 @@ def test_the_name_of_a_training_is_the_same_in_the_next_process():
     assert "0x" not in racing.describe(partial(bowl, steps=bowl))
 
 
-@case("ends", [nan, inf, -inf, FloatingPointError(), OverflowError(), np.float32(nan)])
+@pytest.mark.parametrize(
+    "ends", [nan, inf, -inf, FloatingPointError(), OverflowError(), np.float32(nan)]
+)
 def test_a_trial_that_diverges_is_a_result(ends, compete, tmp_path):
     def train(optimizer, seed, data):
         yield 3.0
@@ -307,7 +307,7 @@ def test_another_exception_names_the_trial_and_keeps_the_finished_ones(compete, 
     assert len(compete(train, seeds=4).losses) == 4 == len(counted.ran)
 
 
-@case(
+@pytest.mark.parametrize(
     "returned, message",
     [([], "yield at least one loss"), (0.5, "yield loss"), (None, "yield loss")],
 )
@@ -356,7 +356,7 @@ def test_a_second_race_in_the_folder_is_refused(compete, tmp_path):
 # ---- The picture, and the command ----
 
 
-@case("finals, scale", [
+@pytest.mark.parametrize("finals, scale", [
     ({"a": [[1, 2, inf], [inf] * 3, [nan] * 3], "b": [[3, nan, nan]] * 3}, "log"),
     ({"a": [[1.0], [inf]]}, "log"), ({"a": [[1.0, 3.0]]}, "log"), ({"a": [[-1.0, 3.0]]}, "linear"),
     ({"a": [[nan]]}, "linear"),
@@ -393,7 +393,6 @@ def files(compete, monkeypatch, tmp_path):
     """Write the file of a user; forget afterwards what it registered."""
     (tmp_path / "user.py").write_text(USER)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(RaceResult, "plot", lambda _, path: Path(path).touch())
 
@@ -408,14 +407,14 @@ def test_the_command_races_a_training_of_a_file(files, capsys):
     assert Path("r/s/race.png").exists()
 
 
-@case("final, status", [(nan, 1), (inf, 0)])
+@pytest.mark.parametrize("final, status", [(nan, 1), (inf, 0)])
 def test_a_lost_trial_is_an_exit_status_of_1(final, status, files, monkeypatch):
     monkeypatch.setattr(racing, "race", lambda *_, **__: result_of(a=[[1.0, final]]))
     Path("race").mkdir()
     assert main(["race"]) == status
 
 
-@case("words, sentence", [
+@pytest.mark.parametrize("words, sentence", [
     ("--optimizers sdg", "did you mean 'sgd'?"),
     ("--train user.py", "write --train FILE.py:NAME"),
     ("--train user.py:nope", "user.py defines no 'nope'"),

@@ -19,7 +19,6 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
-case = pytest.mark.parametrize
 
 
 class Program:
@@ -45,7 +44,7 @@ class Program:
             self.process.kill()
 
     def end(self, patience=30):
-        """Wait until this program and all that it started have ended; return who must be killed."""
+        """Wait until this program and its descendants have ended; kill and return those left."""
         deadline = time.monotonic() + patience
         while (alive := self.alive()) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -80,7 +79,7 @@ def run_to_the_end(*words, **options):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """Return a function: the lines of a race in the program's own process."""
+    """Return a function that races without a kill and returns the lines of results.jsonl."""
     folder = tmp_path_factory.mktemp("undisturbed")
 
     def lines(training):
@@ -90,7 +89,9 @@ def undisturbed(tmp_path_factory):
     return lines
 
 
-@case("executor", ["processes", "threads", "pool", "dask", "dask threads", "mpi"])
+@pytest.mark.parametrize(
+    "executor", ["processes", "threads", "pool", "dask", "dask threads", "mpi"]
+)
 def test_every_executor_finds_the_same_bits(executor, undisturbed, tmp_path):
     run_to_the_end("mnist", executor, tmp_path / "race")
     assert lines_of(tmp_path / "race") == undisturbed("mnist")
@@ -106,7 +107,9 @@ def test_local_without_threadpoolctl_finds_the_same_bits(undisturbed, tmp_path):
 
 
 @needs_proc
-@case("executor, kills", [("local", 1), ("processes", 5), ("dask", 1), ("mpi", 1), ("pool", 1)])
+@pytest.mark.parametrize(
+    "executor, kills", [("local", 1), ("processes", 5), ("dask", 1), ("mpi", 1), ("pool", 1)]
+)
 def test_a_killed_race_goes_on(executor, kills, undisturbed, tmp_path):
     chance, folder, before = random.Random(0), tmp_path / "race", 0
     for _ in range(kills):
@@ -128,7 +131,7 @@ def test_a_killed_race_goes_on(executor, kills, undisturbed, tmp_path):
 
 
 @needs_proc
-@case("executor", ["processes", "dask"])
+@pytest.mark.parametrize("executor", ["processes", "dask"])
 def test_a_trial_that_kills_its_worker_twice_is_lost(executor, undisturbed, tmp_path):
     for tries in 4, 8:  # two for each optimizer; the second start tries only these
         out = run_to_the_end("deadly", executor, tmp_path / "race")
@@ -140,7 +143,7 @@ def test_a_trial_that_kills_its_worker_twice_is_lost(executor, undisturbed, tmp_
     assert outcomes(lines_of(tmp_path / "race")) == rest and len(rest) == TRIALS - 2
 
 
-@case("executor", ["processes", "dask"])
+@pytest.mark.parametrize("executor", ["processes", "dask"])
 def test_a_worker_that_dies_once_costs_a_retry(executor, undisturbed, tmp_path):
     out = run_to_the_end("deadly once", executor, tmp_path / "race")
     assert "lost" not in out and (tmp_path / "race-tries").stat().st_size == 3
@@ -148,7 +151,7 @@ def test_a_worker_that_dies_once_costs_a_retry(executor, undisturbed, tmp_path):
 
 
 @needs_proc
-@case("executor", ["pool", "mpi"])
+@pytest.mark.parametrize("executor", ["pool", "mpi"])
 def test_after_an_executor_broke_the_next_start_goes_on(executor, undisturbed, tmp_path):
     program = start("deadly once", executor, tmp_path / "race")
     code, out = program.finish()
@@ -157,13 +160,13 @@ def test_after_an_executor_broke_the_next_start_goes_on(executor, undisturbed, t
     assert outcomes(lines_of(tmp_path / "race")) == outcomes(undisturbed("bowl"))
 
 
-@case("executor", ["local", "dask", "processes"])
+@pytest.mark.parametrize("executor", ["local", "dask", "processes"])
 def test_an_exception_that_cannot_be_unpickled_ends_the_race(executor, tmp_path):
     code, out = start("odd", executor, tmp_path / "race").finish()
     assert code and "OddError: no luck: bad data" in out
 
 
-@case("executor", ["processes", "dask", "mpi"])
+@pytest.mark.parametrize("executor", ["processes", "dask", "mpi"])
 def test_a_script_without_a_main_guard_gets_a_clear_error(executor, tmp_path):
     pytest.importorskip({"dask": "distributed", "mpi": "mpi4py"}.get(executor, "numpy"))
     call = f"race(mnist_mlp, ['sgd'], [0.1], 1, {executor!r}, out={str(tmp_path / 'race')!r})"

@@ -122,7 +122,7 @@ def fit(model, folder, epochs=12, **more):
     return history.history
 
 
-def test_callbacks_resume_too(tmp_path):
+def test_the_state_of_callbacks_is_resumed(tmp_path):
     whole, other = tmp_path / "whole", tmp_path / "other"
     straight = make_model("sgd", lr=0.3, momentum=0.9)
     history = fit(straight, whole)
@@ -137,7 +137,7 @@ def test_callbacks_resume_too(tmp_path):
     assert bits(model) == bits(straight), "the best weights"
 
 
-def test_resume_with_more_epochs(tmp_path):
+def test_a_finished_training_resumes_with_more_epochs(tmp_path):
     six, three = make_model(), make_model()
     whole = six.fit(X, Y, epochs=6, verbose=0).history
     three.fit(X, Y, epochs=3, verbose=0)
@@ -226,7 +226,7 @@ def test_another_training_is_refused(tmp_path, change, message):
         ),
     ],
 )
-def test_the_error_names_the_broken_rule(tmp_path, change, rule):
+def test_the_error_names_the_broken_requirement(tmp_path, change, rule):
     model, file = make_model(), tmp_path / "file.npz"
     model.fit(X, Y, verbose=0)
     stop = [*stopper(1), ModelCheckpoint(file)]

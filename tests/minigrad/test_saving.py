@@ -66,7 +66,7 @@ def twice(x):
     return 2 * x
 
 
-def test_layers_and_functions_of_ones_own_by_registration(tmp_path):
+def test_registered_custom_layers_and_functions_are_loaded(tmp_path):
     model = Sequential([Dense(2, twice, input_shape=(6,)), Shift(3.0)], seed=0)
     file = model.save(tmp_path / "own.npz")
     np.testing.assert_array_equal(load_model(file).predict(X), model.predict(X))
@@ -85,21 +85,26 @@ class Forgetful(Layer):
         return x
 
 
-def test_what_cannot_be_saved_is_told_when_it_is_loaded(tmp_path):
+def test_a_layer_that_is_not_registered_is_refused_by_load_model(tmp_path):
     file = Sequential([Dense(2, input_shape=(6,)), Unknown()]).save(tmp_path / "a.npz")
     with pytest.raises(checkpoint.CheckpointError, match="Unknown is not registered; put @"):
         load_model(file)
-    saving.CLASSES["Forgetful"] = Forgetful
+
+
+def test_a_layer_that_keeps_no_argument_is_refused_by_load_model(tmp_path, monkeypatch):
+    monkeypatch.setitem(saving.CLASSES, "Forgetful", Forgetful)
     file = Sequential([Dense(2, input_shape=(6,)), Forgetful(3)]).save(tmp_path / "b.npz")
     with pytest.raises(checkpoint.CheckpointError, match="Forgetful: the argument 'size' cannot"):
         load_model(file)
-    own = Sequential([Dense(2, lambda x: x, input_shape=(6,))])
-    own.save_weights(tmp_path / "c.npz")
+
+
+def test_load_model_refuses_a_file_of_weights(tmp_path):
+    Sequential([Dense(2, input_shape=(6,))]).save_weights(tmp_path / "c.npz")
     with pytest.raises(checkpoint.CheckpointError, match="only weights; or make the model and"):
         load_model(tmp_path / "c.npz")
 
 
-def test_custom_objects_and_compile(tmp_path):
+def test_custom_objects_are_loaded_and_a_custom_loss_must_be_compiled_again(tmp_path, monkeypatch):
     def swish_2(x):
         return x * 2
 
@@ -110,13 +115,12 @@ def test_custom_objects_and_compile(tmp_path):
     model.compile("sgd", own_loss)
     with pytest.raises(checkpoint.CheckpointError, match="swish_2 is not registered"):
         load_model(model.save(tmp_path / "a.npz"))
-    saving.FUNCTIONS["custom"]["swish_2"] = swish_2
+    monkeypatch.setitem(saving.FUNCTIONS["custom"], "swish_2", swish_2)
     model.train_on_batch(X, X[:, :2])
     same = load_model(model.save(tmp_path / "b.npz"), {"swish_2": swish_2})
     np.testing.assert_array_equal(same.predict(X), model.predict(X))
     with pytest.raises(RuntimeError, match="call compile"):  # its loss is not registered
         same.train_on_batch(X, X[:, :2])
-    del saving.FUNCTIONS["custom"]["swish_2"]
 
 
 @pytest.mark.parametrize("make", [lambda: optimizers.EMA(optimizers.Adam()), optimizers.NAdam])
@@ -143,7 +147,7 @@ class Residual(Model):
         return x + self.out(self.hidden(x))
 
 
-def test_a_model_of_ones_own(tmp_path):
+def test_a_registered_custom_model_is_loaded(tmp_path):
     model = Residual(4)
     model.compile("sgd", "mse")
     model.fit(X, X, verbose=0)
@@ -151,11 +155,11 @@ def test_a_model_of_ones_own(tmp_path):
     np.testing.assert_array_equal(same.predict(X), model.predict(X))
 
 
-# Files that lie
+# Tampered files
 
 
 def changed(file, change):
-    """Rewrite the index of a checkpoint."""
+    """Apply the change to the architecture in a saved model; return the file."""
     with zipfile.ZipFile(file) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     index = json.loads(members["checkpoint.json"])
@@ -167,33 +171,37 @@ def changed(file, change):
     return file
 
 
-def layer_config(architecture, i=0):
-    return architecture["model"]["config"]["layers"][i]
+def layers_of(architecture):
+    return architecture["model"]["config"]["layers"]
+
+
+def layer_config(architecture):
+    return layers_of(architecture)[0]
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "reason"),
     [
-        lambda a: layer_config(a).update({"class": "os.system"}),
-        lambda a: layer_config(a)["config"].update(units=10**9),
-        lambda a: layer_config(a)["config"].update(units="rm -rf"),
-        lambda a: layer_config(a)["config"].update(surprise=1),
-        lambda a: layer_config(a)["config"]["activation"].update(function="eval"),
-        lambda a: layer_config(a)["config"]["activation"].update(kind="builtins"),
-        lambda a: a.update(input_shape=[10**12]),
-        lambda a: a.update(input_shape="wide"),
-        lambda a: a.update(model={"class": "Dense", "config": {"units": 3}}),
-        lambda a: a.update(model={"partial": 3, "config": {}}),
-        lambda a: a.update(model=None),
-        lambda a: a.pop("input_shape"),
-        lambda a: a["model"]["config"]["layers"].append(a["model"]["config"]["layers"][0]),
-        lambda a: a.update(compile={"optimizer": "evil", "loss": "mse", "metrics": []}),
+        (lambda a: layer_config(a).update({"class": "os.system"}), "unknown class 'os.system"),
+        (lambda a: layer_config(a)["config"].update(units=10**9), "larger than the arrays"),
+        (lambda a: layer_config(a)["config"].update(units="rm -rf"), "units must be a positive"),
+        (lambda a: layer_config(a)["config"].update(surprise=1), "unknown option of Dense"),
+        (lambda a: layer_config(a)["config"]["activation"].update(function="eval"), "'eval"),
+        (lambda a: layer_config(a)["config"]["activation"].update(kind="builtins"), "builtins"),
+        (lambda a: a.update(input_shape=[10**12]), r"\(batch, 6\) is required"),
+        (lambda a: a.update(input_shape="wide"), "cannot be interpreted as an integer"),
+        (lambda a: a.update(model={"class": "Dense", "config": {"units": 3}}), "no model"),
+        (lambda a: a.update(model={"partial": 3, "config": {}}), "must be callable"),
+        (lambda a: a.update(model=None), "it describes no model"),
+        (lambda a: a.pop("input_shape"), "input_shape"),
+        (lambda a: layers_of(a).append(layers_of(a)[0]), "larger than the arrays"),
+        (lambda a: a.update(compile={"optimizer": "evil", "loss": "mse", "metrics": []}), "evil"),
     ],
 )
-def test_a_file_that_lies_is_refused(tmp_path, change):
+def test_a_tampered_architecture_is_refused(tmp_path, change, reason):
     model = Sequential([Dense(3, "relu", input_shape=(6,))], seed=0)
-    file = changed(model.save(tmp_path / "lie.npz"), change)
-    with pytest.raises(checkpoint.CheckpointError):
+    file = changed(model.save(tmp_path / "tampered.npz"), change)
+    with pytest.raises(checkpoint.CheckpointError, match=reason):
         load_model(file)
 
 

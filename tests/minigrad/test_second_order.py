@@ -252,7 +252,7 @@ def test_a_callback_that_writes_into_the_parameters_does_no_harm():
 # ---- options ----
 
 
-def test_options_go_to_scipy():
+def test_bounds_options_and_constraints_reach_scipy():
     problem = Problem()
     result = minimize(
         problem.quadratic, problem.parameters, bounds=[(0, 0.1)] * 4, options={"maxiter": 7}
@@ -263,7 +263,7 @@ def test_options_go_to_scipy():
     assert abs(problem.x().sum() - 1) < 1e-12
 
 
-def test_derivatives_of_ones_own_replace_the_engines():
+def test_a_custom_hessian_replaces_the_engines():
     problem = Problem()
     result = minimize(problem.quadratic, problem.parameters, "trust-constr",
                       hess=scipy.optimize.BFGS(), options={"gtol": 1e-8})  # fmt: skip
@@ -342,7 +342,7 @@ def test_after_an_error_in_the_callback_the_parameters_hold_their_starting_value
     assert problem.x().tobytes() == START.tobytes()
 
 
-def test_long_doubles_get_all_their_digits_back():
+def test_after_an_error_long_doubles_have_all_their_digits():
     start = np.array([1, 2], np.longdouble) / 3
     w = Tensor(start, requires_grad=True)
     with pytest.raises(ValueError, match="bounds"):

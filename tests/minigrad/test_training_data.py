@@ -35,7 +35,7 @@ def test_targets_of_one_number_an_example_do_not_broadcast():
     assert match_target(np.zeros((1,)), np.zeros(())).shape == ()
 
 
-def test_a_loss_of_ones_own_gets_targets_in_the_shape_of_the_output():
+def test_a_custom_loss_gets_targets_in_the_shape_of_the_output():
     seen = set()
 
     def loss(y_true, y_pred):
@@ -211,7 +211,7 @@ def test_predict_takes_batches():
     np.testing.assert_allclose(model.predict(iter([X[:7], X[7:]])), expected, rtol=1e-6)
 
 
-def test_numbers_for_a_model_of_one_feature():
+def test_a_model_of_one_feature_takes_inputs_of_shape_n():
     model = Sequential([Input(1), Dense(1)], seed=0)
     model.compile("sgd", "mse")
     x = np.linspace(0, 1, 10)
@@ -239,7 +239,7 @@ def trained(net):
     return weights_of(net)
 
 
-def test_a_model_of_ones_own_layers_trains_and_its_seed_fixes_everything():
+def test_a_custom_model_trains_and_its_seed_fixes_everything():
     np.testing.assert_array_equal(trained(Net(seed=3)), trained(Net(seed=3)))
     np.testing.assert_array_equal(trained(Net().seed(3)), trained(Net().seed(3)))
     assert not np.array_equal(trained(Net(seed=3)), trained(Net(seed=4)))
@@ -275,7 +275,7 @@ def test_a_metric_of_scikit_learns_form_sees_all_examples_in_evaluate():
     assert sizes == [40] and value == pytest.approx(model.predict(X).max())
 
 
-def test_a_table_with_columns_of_several_dtypes():
+def test_a_table_of_several_dtypes_becomes_floats():
     mixed = np.empty((40, 3), object)
     mixed[:, 0], mixed[:, 1:] = X[:, 0] > 0, X[:, 1:]
     a, b = binary(), binary()

@@ -145,7 +145,7 @@ def test_an_empty_batch_leaves_the_averages():
     np.testing.assert_array_equal(layer.moving_mean.data, before["moving_mean"])
 
 
-def test_noise_on_integers():
+def test_gaussian_noise_of_integers_is_float32():
     out = GaussianNoise(0.1).seed(0)(np.arange(6).reshape(2, 3), training=True)
     assert out.dtype == np.float32 and not np.array_equal(out.data, np.arange(6).reshape(2, 3))
 
@@ -168,7 +168,7 @@ def test_a_softmax_of_one_unit_is_warned_of():
         Dense(1, "softmax", input_shape=(3,)).parameters()
 
 
-def test_a_model_without_its_base_class():
+def test_a_model_that_does_not_call_super_init_is_told_so():
     class Forgetful(Model):
         def __init__(self):
             self.layer = Dense(1)
@@ -196,6 +196,7 @@ def test_validation_steps_begin_at_the_first_batch_each_time():
 
 def test_an_epoch_that_is_stopped_at_its_last_batch_counts():
     model = linear()
+
     def at_the_end(batch, logs):
         model.stop_training = batch == 1
 
@@ -205,7 +206,7 @@ def test_an_epoch_that_is_stopped_at_its_last_batch_counts():
     assert len(history.history["loss"]) == 1
 
 
-def test_what_gives_no_batch_ends():
+def test_an_iterable_without_batches_is_refused():
     class Spent:
         def __iter__(self):
             return iter(())
@@ -284,7 +285,7 @@ class ShiftedBy(Model):
         return x + self.out(x) * (self.size == (3, 3))
 
 
-def test_a_model_with_a_seed_and_a_tuple(tmp_path):
+def test_a_saved_model_keeps_its_seed_and_tuple_arguments(tmp_path):
     model = ShiftedBy((3, 3), seed=0)
     expected = model.predict(X)
     np.testing.assert_array_equal(load_model(model.save(tmp_path / "m.npz")).predict(X), expected)
@@ -329,14 +330,14 @@ def test_the_parameters_of_a_file_are_no_larger_than_its_arrays(tmp_path, layer,
         load_model(file)
 
 
-def test_a_class_where_an_object_is_needed():
+def test_a_class_in_place_of_an_object_is_refused():
     with pytest.raises(TypeError, match="a callback such as"):
         linear().fit(X, Y, callbacks=CSVLogger, verbose=0)
     with pytest.raises(TypeError, match="metrics must be a name, a function, or a list"):
         linear().compile("sgd", "mse", metrics=3)
 
 
-def test_predict_of_items_ends():
+def test_predict_takes_an_object_with_length_and_items():
     class Items:
         def __len__(self):
             return 2

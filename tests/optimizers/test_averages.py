@@ -43,7 +43,7 @@ def test_our_average_is_the_frameworks(case):
 
 
 def test_keras_differs_in_float32_by_the_rounding_of_the_decay():
-    """1 − 0.999 is 0.001 here; of 0.999 in float32 it is 0.00099998713."""
+    """Here 1 − ρ is 0.001. Keras first rounds ρ to float32: there, 1 − ρ is 0.00099998713."""
     key = ("keras", "float32", {"decay": 0.999})
     (case,) = (c for c in CASES if (c["framework"], c["dtype"], c["ours"]) == key)
     ours = our_averages("ema", case["ours"], "float32")[KEPT]

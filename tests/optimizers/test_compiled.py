@@ -1,7 +1,7 @@
-"""Compiled steps: every bit is that of the step in NumPy, and what cannot be compiled is refused.
+"""Compiled steps have the bits of the steps in NumPy; rules that cannot be compiled are refused.
 
-Most tests run twice. With the engine "python" the loops that numba would compile run as Python
-code, so the traced rules are tested without numba as well.
+Most tests run twice. With the engine "python", the loops that numba would compile run as Python
+code. So the traced rules are tested without numba, too.
 """
 
 import copy
@@ -26,7 +26,7 @@ from minigrad import optimizers
 from minigrad.callbacks import ModelCheckpoint
 from minigrad.layers import Dense
 from minigrad.models import Sequential
-from minigrad.optimizers import CosineDecay, Optimizer, Parameter, get, register, registry
+from minigrad.optimizers import CosineDecay, Optimizer, Parameter, get, register
 from tests.optimizers.test_golden import CASES, our_path, title
 
 compiled = importlib.import_module("minigrad.optimizers.compiled")
@@ -52,7 +52,6 @@ numba_only = pytest.mark.parametrize("engine", ENGINES[1:], indirect=True)
 
 @pytest.fixture(params=ENGINES, autouse=True)
 def engine(request, monkeypatch):
-    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
     monkeypatch.setattr(compiled, "SMALL", -1)  # compile arrays of every size
     if request.param == "python":
         numba = types.SimpleNamespace(config=types.SimpleNamespace(DISABLE_JIT=0))
@@ -62,7 +61,7 @@ def engine(request, monkeypatch):
 
 
 def require_same_bits(a, b, context):
-    """NaN equals NaN, whatever its sign bit."""
+    """Check dtype, values and signs. NaN equals NaN, whatever its sign bit."""
     a, b = np.asarray(a), np.asarray(b)
     assert a.dtype == b.dtype, context
     assert np.array_equal(a, b, equal_nan=True), context
@@ -75,18 +74,43 @@ def arrays_of(optimizer):
     return {n: p.data for n, p in optimizer.parameters.items()} | slots
 
 
-def require_same_steps(name, dtype, hyper=None, special=(), steps=70, change=None):
-    """Take steps with two optimizers, one compiled, and compare all arrays after every step."""
+def require_same_arrays(a, b, context=""):
+    """Check that weights and slots of two optimizers have the same names and the same bits."""
+    arrays, others = arrays_of(a), arrays_of(b)
+    assert arrays.keys() == others.keys(), context
+    for key in arrays:
+        require_same_bits(arrays[key], others[key], f"{context} {key}")
+
+
+def parameters_of_all_layouts(dtype):
+    """Return arrays of 0 to 2 axes, an empty one, one in Fortran order and one with strides."""
     rng = np.random.default_rng(0)
     most = 5 if compiled.compile_kernel is run_as_python else 1001
     shapes = [(7,), (2, 3), (most,), (1,), (), (0,)]
     weights = [np.array(rng.standard_normal(shape), dtype) for shape in shapes]
     weights.append(np.asfortranarray(rng.standard_normal((4, 3)).astype(dtype)))
     weights.append(rng.standard_normal((6, 4)).astype(dtype)[::2, 1:])
+    return [Parameter(w) for w in weights]
+
+
+def gradient_of_all_sizes(rng, shape, dtype, special):
+    """Draw numbers of about 1e-20 to 1e3; a fifth of them from `special`, such as NaN."""
+    g = rng.standard_normal(shape) * 10.0 ** rng.uniform(-20, 3, shape)
+    if len(special):
+        chosen = rng.choice(special, shape)
+        g = np.where(rng.random(shape) < 0.2, chosen, g)
+    with np.errstate(all="ignore"):
+        return np.array(g, dtype)
+
+
+def require_same_steps(name, dtype, hyper=None, special=(), steps=70, change=None):
+    """Take steps with two optimizers, one compiled, and compare all arrays after every step.
+
+    change: a function that changes each optimizer before step 5.
+    """
     pair = []
     for _ in range(2):
-        parameters = [Parameter(copy.copy(w)) for w in weights[:-1]]
-        parameters.append(Parameter(copy.deepcopy(weights[-1].base)[::2, 1:]))
+        parameters = parameters_of_all_layouts(dtype)
         groups = [
             {"params": parameters[:2], "lr": CosineDecay(0.1, 50)},
             {"params": parameters[2:]},
@@ -94,24 +118,18 @@ def require_same_steps(name, dtype, hyper=None, special=(), steps=70, change=Non
         pair.append(get(name, groups, **{"on_nonfinite": "ignore", **(hyper or {})}))
     plain, fast = pair
     assert fast.compile() is fast
+    rng = np.random.default_rng(1)
     for step in range(steps):
         for p, q in zip(plain.parameters.values(), fast.parameters.values()):
-            g = rng.standard_normal(p.data.shape) * 10.0 ** rng.uniform(-20, 3, p.data.shape)
-            if len(special):
-                chosen = rng.choice(special, p.data.shape)
-                g = np.where(rng.random(p.data.shape) < 0.2, chosen, g)
-            with np.errstate(all="ignore"):
-                p.grad, q.grad = np.array(g, dtype), np.array(g, dtype)
+            p.grad = gradient_of_all_sizes(rng, p.data.shape, dtype, special)
+            q.grad = p.grad.copy()
         if step == 3:
             plain.parameters["1"].grad = fast.parameters["1"].grad = None
         for optimizer in pair:
             if step == 5 and change:
                 change(optimizer)
             optimizer.step()
-        before, after = arrays_of(plain), arrays_of(fast)
-        assert before.keys() == after.keys()
-        for key in before:
-            require_same_bits(before[key], after[key], f"{name} {hyper} step {step}: {key}")
+        require_same_arrays(plain, fast, f"{name} {hyper} step {step}:")
     assert not fast.compiled.refused
     return fast
 
@@ -184,12 +202,12 @@ def test_every_switch_has_the_same_bits(name, hyper, dtype):
 
 @numba_only
 @pytest.mark.parametrize("name", ["rmsprop", "adam", "lion"])
-def test_seventy_steps_with_gradients_of_all_sizes(name):
+def test_subnormal_numbers_are_flushed_at_the_same_step(name):
     """After 64 steps subnormal numbers in the slots are flushed to 0."""
     require_same_steps(name, np.float32, steps=70)
 
 
-def test_numbers_and_switches_can_change_between_steps():
+def test_hyperparameters_can_change_between_steps():
     def change(optimizer):
         optimizer.lr, optimizer.beta1, optimizer.momentum = 0.02, 0.5, 0.7
         optimizer.amsgrad = True
@@ -198,7 +216,7 @@ def test_numbers_and_switches_can_change_between_steps():
     require_same_steps("adam", np.float32, steps=12, change=change)
 
 
-def test_switches_that_change_no_slot_can_change():
+def test_switches_can_change_between_steps():
     def change(optimizer):
         optimizer.nesterov, optimizer.maximize, optimizer.eps_in_sqrt = True, True, True
         optimizer.groups[0]["decoupled_weight_decay"] = True
@@ -288,7 +306,7 @@ class Rprop(Optimizer):
 
 
 class Everything(Optimizer):
-    """Uses all that can be compiled, at least once."""
+    """Use every operation that can be compiled at least once."""
 
     k: float = 3.0
     elementwise = True
@@ -311,7 +329,7 @@ class Everything(Optimizer):
 
 
 class ReadsSelf(Optimizer):
-    """Reads hyperparameters, the steps and the shape elsewhere than in its arguments."""
+    """Read a hyperparameter and the number of steps from self, and the shape from g."""
 
     beta: float = 0.5
     elementwise = True
@@ -338,7 +356,7 @@ def test_a_hyperparameter_read_from_self_can_change():
 
 
 class Counts(Optimizer):
-    """A slot of shape (1,): for a parameter of that shape it is an array like the others."""
+    """Count in a slot of shape (1,). A parameter of shape (1,) has slots of that shape, too."""
 
     elementwise = True
 
@@ -366,18 +384,16 @@ def test_hyperparameters_can_be_numpy_numbers():
     for step in range(4):
         plain.step()
         fast.step()
-        for key, array in arrays_of(plain).items():
-            require_same_bits(array, arrays_of(fast)[key], (step, key))
+        require_same_arrays(plain, fast, step)
 
 
-def test_python_computes_slots_of_other_shapes():
+def test_slots_of_other_shapes_are_computed_in_numpy():
     plain, fast = make_pair(Counts, [3, 4])
     fast.compile()
     for step in range(4):
         plain.step()
         fast.step()
-        for key, array in arrays_of(plain).items():
-            require_same_bits(array, arrays_of(fast)[key], (step, key))
+        require_same_arrays(plain, fast, step)
     assert fast.slots["1"]["count"] == 4
 
 
@@ -392,7 +408,7 @@ def test_a_parameter_can_be_refused_where_others_are_compiled():
     for _ in range(3):
         plain.step()
         fast.step()
-    assert all(np.array_equal(a, arrays_of(fast)[key]) for key, a in arrays_of(plain).items())
+    require_same_arrays(plain, fast)
 
 
 # ---- what cannot be compiled ----
@@ -627,7 +643,7 @@ def test_an_elementwise_rule_must_not_replace_a_slot():
         cls().compile()
 
 
-def test_the_line_is_the_line_of_the_rule():
+def test_the_error_names_the_line_of_the_rule():
     register("refused")(exponential)
     line = exponential.__code__.co_firstlineno + 2
     where = rf"\(test_compiled.py, line {line}: return g \* np.exp\(-\(g\*\*2\)\)\)"
@@ -656,7 +672,7 @@ def test_without_strict_numpy_runs_the_rule_and_one_warning_says_so():
         for optimizer in (plain, fast, plain, fast):
             optimizer.step()
     assert len(caught) == 1
-    assert all(np.array_equal(a, arrays_of(fast)[key]) for key, a in arrays_of(plain).items())
+    require_same_arrays(plain, fast)
 
 
 def test_a_rule_that_branches_away_later_runs_in_numpy_and_a_warning_says_so():
@@ -674,11 +690,10 @@ def test_a_rule_that_branches_away_later_runs_in_numpy_and_a_warning_says_so():
             plain.step()
             fast.step()
     assert len(caught) == 1 and caught[0].filename == __file__
-    for key, array in arrays_of(plain).items():
-        require_same_bits(array, arrays_of(fast)[key], key)
+    require_same_arrays(plain, fast)
 
 
-def test_an_error_of_the_rule_stays_what_it_is():
+def test_an_error_inside_a_rule_keeps_its_type_and_message():
     class Stops(Optimizer):
         def direction(self, g, slots, *, t):
             if t == 4:
@@ -706,16 +721,17 @@ def test_without_numba_an_error_names_the_extra(monkeypatch):
 
 # ---- rules that do more than compute: they run as in NumPy ----
 
-trap = []
+MORE_THAN_COMPUTE = []
 SWITCH = {"factor": 1.0}
 
 
-def as_trap(cls):
-    trap.append(pytest.param(cls, id=cls.__name__))
+def more_than_compute(cls):
+    """Add a rule to the list above."""
+    MORE_THAN_COMPUTE.append(pytest.param(cls, id=cls.__name__))
     return cls
 
 
-@as_trap
+@more_than_compute
 class HasTwoOptionalNumbers(Optimizer):
     above: float | None = None
     below: float | None = None
@@ -726,7 +742,7 @@ class HasTwoOptionalNumbers(Optimizer):
         return np.minimum(g, above) if above is not None else np.maximum(g, below or 0.3)
 
 
-@as_trap
+@more_than_compute
 class CatchesItsOwnError(Optimizer):
     def direction(self, g, slots, *, t):
         try:
@@ -736,7 +752,7 @@ class CatchesItsOwnError(Optimizer):
         return g * k
 
 
-@as_trap
+@more_than_compute
 class WritesToSelf(Optimizer):
     beta: float = 0.9
 
@@ -745,27 +761,27 @@ class WritesToSelf(Optimizer):
         return g * self.beta
 
 
-@as_trap
+@more_than_compute
 class ReadsAnotherParameter(Optimizer):
     def direction(self, g, slots):
         return g * float(self.parameters["0"].data.max())
 
 
-@as_trap
+@more_than_compute
 class ReadsAGlobal(Optimizer):
     def direction(self, g, slots):
         SWITCH["factor"] = 2.0 if self.steps > 1 else 1.0
         return g * SWITCH["factor"]
 
 
-@as_trap
+@more_than_compute
 class AsksForTypes(Optimizer):
     def direction(self, g, slots, *, lr, t):
         known = isinstance(t, int) and isinstance(lr, float) and np.isscalar(t)
         return g * 2 if known and isinstance(g, np.ndarray) else g
 
 
-@as_trap
+@more_than_compute
 class SharesASlotBetweenSlots(Optimizer):
     def init(self, w):
         return dict.fromkeys("ab", np.zeros_like(w))
@@ -776,7 +792,7 @@ class SharesASlotBetweenSlots(Optimizer):
         return slots["a"] * 1
 
 
-@as_trap
+@more_than_compute
 class SharesASlotBetweenParameters(Optimizer):
     def init(self, w):
         return {"count": SWITCH.setdefault(self, np.zeros(()))}
@@ -788,7 +804,7 @@ class SharesASlotBetweenParameters(Optimizer):
         return g / float(slots["count"])
 
 
-@as_trap
+@more_than_compute
 class KeepsItsWeights(Optimizer):
     def update(self, w, g, slots, h):
         slots.setdefault("start", w)
@@ -801,7 +817,7 @@ class KeepsItsWeights(Optimizer):
     lazy_slots = True
 
 
-@as_trap
+@more_than_compute
 class KeepsTheGradient(Optimizer):
     lazy_slots = True
 
@@ -811,7 +827,7 @@ class KeepsTheGradient(Optimizer):
         return 2 * g - last
 
 
-@as_trap
+@more_than_compute
 class ChangesANumberAfterItsUse(Optimizer):
     def init(self, w):
         return {"n": np.ones(())}
@@ -824,7 +840,7 @@ class ChangesANumberAfterItsUse(Optimizer):
         return u
 
 
-@as_trap
+@more_than_compute
 class ReadsItsOwnWeights(Optimizer):
     def update(self, w, g, slots, h):
         w -= h["lr"] * g
@@ -834,7 +850,7 @@ class ReadsItsOwnWeights(Optimizer):
         return g * 1
 
 
-@as_trap
+@more_than_compute
 class ReadsItsOwnSlot(Optimizer):
     def init(self, w):
         return {"m": np.zeros_like(w)}
@@ -844,7 +860,7 @@ class ReadsItsOwnSlot(Optimizer):
         return g * sum(float(own["m"].sum()) for own in self.slots.values())
 
 
-@as_trap
+@more_than_compute
 class RemembersTheWeights(Optimizer):
     def init(self, w):
         return {"last": w.copy()}
@@ -858,7 +874,7 @@ class RemembersTheWeights(Optimizer):
         return g * 1
 
 
-@as_trap
+@more_than_compute
 class GivesTwoSlotsOneArray(Optimizer):
     def init(self, w):
         return {"a": np.zeros_like(w), "b": np.zeros_like(w)}
@@ -869,7 +885,7 @@ class GivesTwoSlotsOneArray(Optimizer):
         return slots["a"] * 1
 
 
-@as_trap
+@more_than_compute
 class IsWrapped(optimizers.Adam):
     @functools.wraps(optimizers.Adam.direction)
     def direction(self, g, slots, *, t, beta1, **hyper):
@@ -877,7 +893,7 @@ class IsWrapped(optimizers.Adam):
         return g * SWITCH["factor"] * (1 - beta1)
 
 
-@as_trap
+@more_than_compute
 class FailsAfterASideEffect(Optimizer):
     count: float = field(default=0.0, init=False)
 
@@ -886,7 +902,7 @@ class FailsAfterASideEffect(Optimizer):
         return g * self.count if t < 3 else np.exp(g) * self.count
 
 
-@as_trap
+@more_than_compute
 class CountsInASlotAndFails(Optimizer):
     def init(self, w):
         return {"n": np.zeros(())}
@@ -896,7 +912,7 @@ class CountsInASlotAndFails(Optimizer):
         return g * float(slots["n"]) if t < 4 else np.exp(g) * float(slots["n"])
 
 
-@as_trap
+@more_than_compute
 class KeepsTheFirstGradient(Optimizer):
     lazy_slots = True
 
@@ -905,7 +921,7 @@ class KeepsTheFirstGradient(Optimizer):
         return slots["last"] * 1
 
 
-@as_trap
+@more_than_compute
 class KeepsStateInADict(Optimizer):
     state: dict = field(default_factory=dict, init=False)
 
@@ -915,7 +931,7 @@ class KeepsStateInADict(Optimizer):
         return self.state[g.shape] * 1
 
 
-@as_trap
+@more_than_compute
 class UsesItsOwnGenerator(Optimizer):
     rng: object = field(default_factory=lambda: np.random.default_rng(0), init=False)
 
@@ -923,13 +939,13 @@ class UsesItsOwnGenerator(Optimizer):
         return g * float(self.rng.random())
 
 
-@as_trap
+@more_than_compute
 class UsesAnEnum(Optimizer):
     def direction(self, g, slots):
         return g * enum.IntEnum("K", {"TWO": 2}).TWO
 
 
-@as_trap
+@more_than_compute
 class DividesByAClippedZero(Optimizer):
     def direction(self, g, slots):
         zero = 0.0 * np.abs(g)
@@ -937,9 +953,9 @@ class DividesByAClippedZero(Optimizer):
         return sum(np.sign(1 / z) * 3**n for n, z in enumerate(zeros)) + np.clip(g, -0.2, 0.2)
 
 
-@pytest.mark.parametrize("cls", trap)
+@pytest.mark.parametrize("cls", MORE_THAN_COMPUTE)
 @pytest.mark.filterwarnings("ignore:.* cannot be compiled")
-def test_a_rule_that_does_more_than_compute(cls):
+def test_a_rule_that_does_more_than_compute_takes_the_steps_of_numpy(cls):
     plain, fast = make_pair(cls, [3, 4], lr=0.5)
     try:
         fast.compile()
@@ -953,8 +969,7 @@ def test_a_rule_that_does_more_than_compute(cls):
                 g[...] = np.sin(step + np.arange(g.size))
                 p.grad = g
             optimizer.step()
-        for key, array in arrays_of(plain).items():
-            require_same_bits(array, arrays_of(fast)[key], (step, key))
+        require_same_arrays(plain, fast, step)
         assert [getattr(plain, h) for h in cls.defaults] == [getattr(fast, h) for h in cls.defaults]
     for a, b in zip(buffers[:2], buffers[2:]):
         assert all(np.array_equal(x, y) for x, y in zip(a, b))
@@ -967,10 +982,8 @@ def test_subclasses_of_arrays_are_left_to_numpy(kind):
     fast.compile()
     for optimizer in (plain, fast, plain, fast):
         optimizer.parameters["0"].grad = np.full((3, 3), 0.5)
-        try:
-            optimizer.step()
-        except ValueError as error:  # NumPy's own, from a matrix
-            assert optimizer is plain or "matrix" in str(error) or error.args
+        optimizer.step()
+    assert not fast.compiled.loops  # NumPy took the steps
     assert np.array_equal(*(np.asarray(o.parameters["0"].data) for o in (plain, fast)))
 
 
@@ -988,25 +1001,23 @@ def test_a_slot_can_be_read_only_if_the_rule_only_reads_it():
     fast.compile()
     for optimizer in (plain, fast, plain, fast):
         optimizer.step()
-    for key, array in arrays_of(plain).items():
-        require_same_bits(array, arrays_of(fast)[key], key)
+    require_same_arrays(plain, fast)
 
 
-def test_a_gradient_that_is_a_slot():
+def test_a_gradient_may_be_an_array_of_the_slots():
     plain, fast = make_pair(optimizers.Adam, [3])
     fast.compile()
     for optimizer in (plain, fast):
         optimizer.step()
         optimizer.parameters["0"].grad = optimizer.slots["0"]["first_moment"]
         optimizer.step()
-    for key, array in arrays_of(plain).items():
-        require_same_bits(array, arrays_of(fast)[key], key)
+    require_same_arrays(plain, fast)
 
 
 # ---- nothing else changes ----
 
 
-def test_compile_can_stand_before_bind():
+def test_compile_may_be_called_before_bind():
     plain, _ = make_pair(optimizers.Adam, [3])
     w = Parameter(np.ones(3), np.full(3, 0.3))
     fast = optimizers.Adam().compile().bind([w])
@@ -1017,7 +1028,7 @@ def test_compile_can_stand_before_bind():
 
 
 @pytest.mark.parametrize("saved_compiled, resumed_compiled", [(True, False), (False, True)])
-def test_a_state_does_not_know_the_difference(saved_compiled, resumed_compiled):
+def test_compiled_and_plain_optimizers_exchange_states(saved_compiled, resumed_compiled):
     plain, saved = make_pair(optimizers.Adam, [3, 4], amsgrad=True, momentum=0.5)
     _, resumed = make_pair(optimizers.Adam, [3, 4])
     for optimizer, is_compiled in ((saved, saved_compiled), (resumed, resumed_compiled)):
@@ -1035,12 +1046,11 @@ def test_a_state_does_not_know_the_difference(saved_compiled, resumed_compiled):
     for _ in range(3):
         plain.step()
         resumed.step()
-    for key, array in arrays_of(plain).items():
-        require_same_bits(array, arrays_of(resumed)[key], key)
+    require_same_arrays(plain, resumed)
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
-def test_a_copy_is_compiled_too(duplicate):
+def test_a_copy_of_a_compiled_optimizer_is_compiled(duplicate):
     plain, fast = make_pair(optimizers.Adam, [3])
     fast.compile()
     for optimizer in (plain, fast, plain, fast):
@@ -1053,7 +1063,7 @@ def test_a_copy_is_compiled_too(duplicate):
     assert np.array_equal(fast.parameters["0"].data, plain.parameters["0"].data)
 
 
-def test_checks_still_come_before_any_change():
+def test_a_nan_gradient_is_refused_before_any_parameter_changes():
     _, optimizer = make_pair(optimizers.RMSprop, [3, 4])
     optimizer.compile()
     optimizer.parameters["1"].grad = np.array([1.0, np.nan, 0.0, 0.0])
@@ -1148,7 +1158,7 @@ def test_a_cache_that_fails_costs_only_time(error, monkeypatch):
     compiled.compile_kernel.cache_clear()
 
 
-def test_compile_warns_of_nothing_else():
+def test_compile_of_a_built_in_optimizer_does_not_warn():
     with warnings.catch_warnings(action="error"):
         optimizers.Adam().compile()
 

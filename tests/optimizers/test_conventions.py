@@ -91,7 +91,7 @@ def d2l_momentum(g, lr, t, s, w):
         (SGD, "d2l", dict(momentum=0.8), d2l_momentum, 0.0),
     ],
 )
-def test_the_steps_by_hand(optimizer_class, framework, hyper, change, v0):
+def test_each_convention_takes_the_steps_by_hand(optimizer_class, framework, hyper, change, v0):
     state = dict(v=v0, m=0.0, b=0.0, d=0.0)
     expected = weight_by_hand(change, state)
     assert our_weight(optimizer_class, framework, **hyper) == pytest.approx(expected, rel=1e-13)
@@ -101,7 +101,7 @@ def test_the_steps_by_hand(optimizer_class, framework, hyper, change, v0):
     "framework, size",
     [("torch", 3.152), ("keras2", 3.065), ("optax", 0.100), ("keras", 0.0316), ("d2l", 0.010)],
 )
-def test_the_first_step_at_a_tiny_gradient(framework, size):
+def test_the_first_step_at_a_tiny_gradient_has_the_length_of_the_convention(framework, size):
     w = Parameter(np.zeros(1), np.array([1e-5]))
     RMSprop.as_in(framework, [w], lr=1.0, rho=0.9).step()
     assert -w.data[0] == pytest.approx(size, abs=6e-4 if size > 0.05 else 6e-5)
@@ -119,7 +119,7 @@ def test_the_first_step_at_a_tiny_gradient(framework, size):
         (SGD(lr=0.6, momentum=0.25), [-0.1263396302056502, -0.1866322301151672]),
     ],
 )
-def test_the_textbooks_path_on_a_quadratic(optimizer, end):
+def test_the_path_on_a_quadratic_ends_where_the_textbooks_does(optimizer, end):
     w = Parameter(np.array([-5.0, -2.0]))
     optimizer.bind([w])
     for _ in range(20):

@@ -18,11 +18,6 @@ from minigrad.optimizers import (
 )
 
 
-@pytest.fixture(autouse=True)
-def restore_registry(monkeypatch):
-    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
-
-
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """Return a function that installs a distribution with an entry point for an optimizer."""

@@ -89,7 +89,7 @@ def test_a_function_is_saved_without_its_code():
 
 
 def test_lazy_slots_are_restored():
-    @register("test_state_signum", override=True)
+    @register("signum")
     def signum(g, slots, *, beta=0.9):
         m = slots.setdefault("m", np.zeros_like(g))
         m += (1 - beta) * (g - m)
@@ -108,14 +108,9 @@ def changed(state, **parts):
 INVALID_STATES = [
     (lambda s: {}, ValueError, "it must be a dict with optimizer, steps"),
     (lambda s: None, ValueError, "it must be a dict with optimizer, steps"),
-    *[
-        (
-            lambda s, p=part: changed(s, **{p: None}),
-            ValueError,
-            "slots and every group must be a dict",
-        )
-        for part in ("updates", "hyper", "slots")
-    ],
+    (lambda s: changed(s, updates=None), ValueError, "slots and every group must be a dict"),
+    (lambda s: changed(s, hyper=None), ValueError, "slots and every group must be a dict"),
+    (lambda s: changed(s, slots=None), ValueError, "slots and every group must be a dict"),
     (lambda s: changed(s, groups=None), ValueError, "groups must be a list"),
     (lambda s: changed(s, groups=[None, {}]), ValueError, "every group must be a dict"),
     (lambda s: changed(s, groups=[{}, {}]), ValueError, "its groups hold"),

@@ -16,13 +16,13 @@ def follow(
     jump: int, optimizer: AdaGrad | RMSprop, forget: bool = False, noise: float = 0.5
 ) -> np.ndarray:
     """Return w after each step: (jump + 100,)."""
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     w = Tensor(np.zeros(1), requires_grad=True)
     optimizer.bind([w])
     path = []
     for step in range(jump + 100):
         c = 0.0 if step < jump else 2.0
-        loss = np.sum((w - c) ** 2 / 2 + noise * random.standard_normal() * w)
+        loss = np.sum((w - c) ** 2 / 2 + noise * rng.standard_normal() * w)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

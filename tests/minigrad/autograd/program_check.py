@@ -1,7 +1,7 @@
 """Compare the derivatives of a random program with finite differences of NumPy alone.
 
-The truth: the program runs on np.longdouble arrays, and its derivative in a random direction comes
-from central differences, extrapolated to a step of 0.
+The reference derivative comes from NumPy alone: the program runs on np.longdouble arrays, and
+central differences in a random direction are extrapolated to a step of 0.
 """
 
 import re
@@ -17,7 +17,6 @@ import scipy.special
 from minigrad import Tensor, grad
 
 STEP = 2e-3  # of the finite differences
-TOLERANCE = dict(values=1e-10, first=1e-7, second=1e-5, float32=2e-3)
 MISSING = re.compile(  # the messages of what minigrad lacks
     "has no derivative|minigrad (does not )?support|needs full_matrices=False in minigrad|"
     "np.einsum: axes . and . have one index"
@@ -33,7 +32,7 @@ class Outcome(NamedTuple):
 
 
 class Check:
-    """The derivatives of φ = Σ⟨u, result⟩ by the leaves, in the random directions v and w."""
+    """Check the derivatives of φ = Σ⟨u, result⟩ in random directions v and w of the leaves."""
 
     def __init__(self, program: Any):
         self.program, self.rng = program, program.rng
@@ -41,9 +40,8 @@ class Check:
         self.v, self.w = ([self.direction(x) for x in program.leaves.values()] for _ in range(2))
         self.moves = {name: self.direction(program.values[name]) for name in program.lines}
         self.lines_move = False
-        self.digits = (
-            1e-3 if "float32" in str(program) else 1e-9
-        )  # tolerance in the program's own dtypes
+        is_single = "float32" in str(program)
+        self.tolerance = 1e-3 if is_single else 1e-9  # in the program's own dtypes
 
     def direction(self, x: np.ndarray) -> np.ndarray:
         return self.rng.choice([-1.0, 1.0], x.shape) * self.rng.uniform(0.5, 1.5, x.shape)
@@ -70,7 +68,7 @@ class Check:
         return Outcome("agreed")
 
     def what_is_wrong(self, check: Callable, truth: Any) -> str:
-        """Return the message of a check, or its exception; a warning is an exception, too."""
+        """Return the message of a check, or of its exception. A warning counts as an exception."""
         try:
             with warnings.catch_warnings(action="error"):
                 return check(truth)
@@ -88,7 +86,7 @@ class Check:
             return np.longdouble(np.nan)
 
     def exact_values(self, t: float, s: float = 0) -> dict[str, Any]:
-        """Return the values of the lines at x + t·v + s·w, with as many digits as NumPy has.
+        """Return the values of the lines at x + t·v + s·w, computed in np.longdouble.
 
         With lines_move, add (t + s)·move to the result of each line.
         """
@@ -116,14 +114,14 @@ class Check:
         return (16 * fine - coarse) / 15
 
     def unfit(self, order: int, wrong: str) -> Outcome | None:
-        """Return why differences tell nothing here: a kink, a jump, or decisions by rounding.
+        """Return why the differences are useless: a kink, a jump or a choice made by rounding.
 
-        After a warning, look for a function at a point where it has no derivative. The leaves do
-        not always reach its neighbours: np.sqrt(x - x) is 0 everywhere. A line that moves does.
+        After a warning, also look for a function without a derivative at its point. Moving the
+        leaves does not always move its argument: np.sqrt(x - x) is 0 everywhere. So move the lines.
         """
 
         def gap(h: float) -> Any:
-            """Return the distances of the derivatives on both sides from that in the middle."""
+            """Return how much the derivatives on both sides differ from the one in the middle."""
             with np.errstate(all="ignore"):
                 middle = self.difference(order, h)
                 return sum(abs(self.difference(order, h, at) - middle) for at in (h, -h))
@@ -151,7 +149,7 @@ class Check:
             if (ours.dtype, ours.shape) != (expected.dtype, expected.shape):
                 shapes = f"{ours.shape}, expected {expected.dtype} {expected.shape}"
                 return f"{name} is {ours.dtype} {shapes}"
-            if not np.allclose(ours, expected, rtol=self.digits, atol=self.digits):
+            if not np.allclose(ours, expected, rtol=self.tolerance, atol=self.tolerance):
                 return f"{name} is {ours.tolist()}, expected {expected.tolist()}"
         return ""
 
@@ -172,7 +170,8 @@ class Check:
             others = [y.grad for y in leaves if y is not x and y.grad is not None]
             if any(np.may_share_memory(x.grad, y) for y in [x.data, *others, *self.u.values()]):
                 return f"{name}.grad shares memory"
-        return compare(np.concatenate(products), truth, 1e-7 if dtype else max(self.digits, 1e-7))
+        tolerance = 1e-7 if dtype else max(self.tolerance, 1e-7)
+        return compare(np.concatenate(products), truth, tolerance)
 
     def second_derivatives(self, truth: Any) -> str:
         leaves, values = self.run(np.float64)
@@ -187,14 +186,14 @@ class Check:
 
 
 def compare(products: np.ndarray, truth: Any, tolerance: float) -> str:
-    """Compare Σ products, in units of Σ|products|."""
+    """Return "" if Σ products equals the truth, up to tolerance·Σ|products|; else a message."""
     if abs(products.sum() - truth) <= tolerance * max(1, abs(products).sum()):
         return ""
     return f"the derivative is {products.sum():.12g}, truth {truth:.12g}"
 
 
 def recorded(array: np.ndarray) -> Tensor:
-    """Return a leaf with that very array, and its memory layout."""
+    """Return a leaf that holds this array itself, so that its memory layout stays."""
     leaf = Tensor(array, requires_grad=True)
     leaf.data = array
     return leaf
@@ -206,7 +205,7 @@ def recorded(array: np.ndarray) -> Tensor:
 def run_all(
     program: Any, leaves: dict, constants: dict, dtype: Any = None, moves: Any = ()
 ) -> dict[str, Any]:
-    """Return the values of all lines; with a dtype, all floats have it; add the moves to them."""
+    """Return the values of all lines, each with its move added; compute floats in `dtype`."""
     names = leaves | each_array(constants, dtype)
     names |= dict(np=Cast(np, dtype), scipy=Cast(scipy, dtype)) if dtype else NAMES
     for line, code in program.codes.items():
@@ -216,7 +215,7 @@ def run_all(
 
 
 class Cast:
-    """A module whose float dtypes are all one; functions without loops for it get float64."""
+    """A module in which every float dtype is `dtype`; a function that refuses it gets float64."""
 
     def __init__(self, module: Any, dtype: Any):
         self.module, self.dtype = module, dtype

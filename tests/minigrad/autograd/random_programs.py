@@ -3,14 +3,19 @@
     python -m tests.minigrad.autograd.random_programs --programs 20000 --seed 1
     python -m tests.minigrad.autograd.random_programs --seed 1 --only 17      shows one program
 
-A program has 1 to 4 leaves and 1 to 8 lines such as `v2 = np.sum(v1, axis=(0, -1))`. The functions
-are those of HANDLED_FUNCTIONS: a new row of that table takes part at once. The name of a parameter
-decides what is drawn for it, see ARGUMENTS. What NumPy refuses is drawn again.
+A program has 1 to 4 leaves and 1 to 8 lines such as `v2 = np.sum(v1, axis=(0, -1))`. It calls the
+functions of HANDLED_FUNCTIONS, so a new row of that table is tested at once. The name of a
+parameter decides which values are drawn for it: see ARGUMENTS. If NumPy refuses a line, it is drawn
+again.
 
-See program_check for what is compared. The table counts the programs that agreed, that disagreed,
-that asked for an option which minigrad lacks (refused), that have a kink or a jump (kink), with a
-function at a point where it has no derivative, such as a root of 0 (singular), that overflow beside
-the point (not finite), and that NumPy itself decides by rounding (rounding).
+program_check compares the derivatives. The table counts the outcomes:
+
+    agreed, DISAGREES
+    refused       it needs an option that minigrad lacks
+    kink          it has a kink or a jump
+    singular      a function has no derivative at its point, such as a root at 0
+    not finite    it overflows near the point
+    rounding      a rounding error decides what NumPy computes
 """
 
 import argparse
@@ -286,7 +291,7 @@ def one_of(*options: Any) -> Callable:
 
 
 def points(p: Program, a: str) -> str:
-    """Return an operand with a's axes or one axis."""
+    """Return an operand with one axis or with as many axes as a."""
     x = p.second(a)
     return x if np.ndim(p.run(x)) in (1, np.ndim(p.run(a))) else a
 
@@ -341,7 +346,7 @@ def supported_parameters(function: Any) -> Iterator[inspect.Parameter]:
 
 
 def fit(value: Any) -> bool:
-    """Return whether a value may take part: small real floats, and not the rest of a rounding."""
+    """Return whether a program may use a value: a small float array without rounding residues."""
     return (
         isinstance(value, (np.ndarray, np.generic))
         and value.dtype.char in "fd"

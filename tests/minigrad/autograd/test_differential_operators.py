@@ -90,7 +90,7 @@ def test_gradient_descent_is_stable_up_to_two_over_lambda():
     assert distance(0.99 * limit) < 1e-3 < 1e3 < distance(1.01 * limit)
 
 
-def test_the_largest_stable_lr_on_the_airfoil_data_is_953(monkeypatch):
+def test_the_largest_stable_lr_on_the_airfoil_data_is_0_953(monkeypatch):
     """On the textbook's 1,500 standardised rows, gradient descent with lr > 2/λ diverges."""
     shared = Path(__file__).parents[3] / "shared" / "data"
     if not shared.is_dir():

@@ -143,7 +143,7 @@ def test_the_sign_of_slogdet_is_a_constant():
     np.testing.assert_allclose(x.grad, gradient(np.linalg.det, -SQUARE), rtol=1e-13)
 
 
-def test_b_with_one_axis_is_a_vector():
+def test_solve_takes_b_with_one_axis_as_a_vector():
     """It was ambiguous before NumPy 2: b of shape (3, 3) was a stack of vectors for such an A."""
     a = np.stack([SQUARE, SQUARE.T, np.eye(3)])
     for b in (np.arange(3.0), np.arange(9.0).reshape(3, 3), np.ones((2, 1, 3, 2))):
@@ -196,7 +196,7 @@ def test_multi_dot_of_two_arrays_is_dot():
     assert np.linalg.multi_dot([Tensor(3.0), Tensor(2.0)]).item() == 6
 
 
-def test_powers_of_matrices():
+def test_matrix_power_gives_numpys_values_for_every_integer():
     for n in range(-5, 10):
         ours, numpys = (np.linalg.matrix_power(x, n) for x in (Tensor(SQUARE), SQUARE))
         np.testing.assert_allclose(ours, numpys, rtol=1e-12)
@@ -213,7 +213,7 @@ def test_diag_needs_one_or_two_axes():
             np.diag(Tensor(np.ones(shape)))
 
 
-def test_empty_matrices():
+def test_empty_matrices_have_empty_gradients():
     empty = np.zeros((0, 0))
     for f in (np.linalg.det, np.linalg.inv, np.linalg.eigvalsh, lambda x: np.linalg.svd(x).U):
         assert gradient(f, empty).shape == (0, 0)

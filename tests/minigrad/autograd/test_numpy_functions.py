@@ -41,12 +41,12 @@ np.nanmin(h, i, keepdims=k); np.nansum(b, i); np.nanmean(b, i, where=p > 2)
 np.median(x, axis=i, keepdims=k); np.median(h, axis=i); np.quantile(h + 0.5, 0.4, axis=i)
 np.quantile(p * 1.5, 0.3, axis=i, keepdims=k); np.percentile(p / 2, 30, axis=i, keepdims=k)
 np.quantile(p / 2, np.array([[0, 0.25], [0.9, 1]]), axis=i, keepdims=k); np.quantile(p / 2, 1, i)
-np.percentile(p / 2, np.array([25, 60]), axis=i, keepdims=k); np.quantile(p / 2, 1.1, axis=i)
+np.percentile(p / 2, np.array([25, 60]), axis=i, keepdims=k)
 """
 # i an axis or, for a function without axis=, ignored
 ALONG_AXES = """
 np.cumsum(x, axis=i); np.cumsum(x, i, np.int16); np.cumprod(x, axis=i); np.cumprod(x, i, np.float32)
-np.diff(x, axis=i); np.diff(x, 0, i); np.diff(x, 2, i); np.diff(x, 7, i); np.diff(x, -1, i)
+np.diff(x, axis=i); np.diff(x, 0, i); np.diff(x, 2, i); np.diff(x, 7, i)
 np.diff(x, axis=i, prepend=p, append=x[..., :1] if np.ndim(x) and i == -1 else p)
 np.diff(x, axis=i, append=np.int64(3)); np.trapezoid(x, axis=i); np.trapezoid(x, dx=0.5, axis=i)
 np.trapezoid(x, p * p, axis=i); np.gradient(p * 0.5, axis=i); np.gradient(p, 2, axis=i)
@@ -56,6 +56,7 @@ np.cov(x); np.cov(x, rowvar=False, bias=True); np.cov(x, p, ddof=0); np.cov(x, d
 np.corrcoef(x); np.corrcoef(x, p, rowvar=False); np.nan_to_num(h); np.nan_to_num(p / x, nan=2)
 np.nan_to_num(h / x, posinf=3, neginf=-4)
 """
+REFUSED_BY_NUMPY = ["np.quantile(p / 2, 1.1, axis=i)", "np.diff(x, -1, i)"]
 # x, y arrays
 PRODUCTS = """
 np.dot(x, y); np.inner(x, y); np.vdot(x, y); np.vecdot(x, y); np.vecdot(x, y, axis=0)
@@ -120,7 +121,13 @@ def test_reductions_equal_numpys(text):
     passed = 0
     for shape, dtype, i, order in ARGUMENTS:
         passed += compare(text, arrays_of(shape, dtype, order), i=i, k=order == "F")
-    assert passed > 20 or "1.1" in text
+    assert passed > 20
+
+
+@pytest.mark.parametrize("text", REFUSED_BY_NUMPY)
+def test_what_numpy_refuses_is_refused(text):
+    for shape, dtype, i, order in ARGUMENTS:
+        assert not compare(text, arrays_of(shape, dtype, order), i=i)
 
 
 @pytest.mark.parametrize("text", texts(ALONG_AXES))
@@ -128,7 +135,7 @@ def test_functions_along_an_axis_equal_numpys(text):
     passed = 0
     for shape, dtype, i, order in ARGUMENTS:
         passed += np.ndim(i) == 0 and compare(text, arrays_of(shape, dtype, order), i=i)
-    assert passed > 5 or "-1, i" in text
+    assert passed > 5
 
 
 @pytest.mark.parametrize("text", texts(PRODUCTS))
@@ -183,18 +190,18 @@ def test_std_of_constants_has_the_gradient_0():  # as in torch
         assert np.isnan(gradient_of(lambda x: np.std(x, ddof=1), [2.0])).all()
 
 
-def test_cumprod_with_zeros():
+def test_cumprod_with_zeros_has_pytorchs_gradient():
     assert gradient_of(np.cumprod, [2.0, 0.0, 3.0, 0.0, 4.0]) == [1, 8, 0, 0, 0]  # torch's numbers
     assert gradient_of(np.cumprod, [2.0, 0.0, 3.0, 4.0]) == [1, 32, 0, 0]
 
 
-def test_cumprod_of_partial_products_too_small_for_float32():
+def test_cumprod_keeps_products_below_the_normal_range():
     x = np.repeat(np.float32([3, 0.1]), 60)
     np.testing.assert_array_equal(np.cumprod(Tensor(x)).data, np.cumprod(x))
     assert np.cumprod(x)[-1] > 0
 
 
-def test_gradients_of_torch():
+def test_cov_corrcoef_trapezoid_and_cross_have_pytorchs_gradients():
     weights = np.array([[1.0, 2.0], [3.0, 4.0]])
     x = [[1.0, 2.0, 4.0], [3.0, -1.0, 2.0]]
     by_torch = [[17 / 6, -37 / 6, 10 / 3], [10 / 3, -61 / 6, 41 / 6]]
@@ -269,7 +276,7 @@ def test_lists_and_numbers_beside_float32():
 # Errors
 
 
-def test_what_is_refused():
+def test_unsupported_arguments_raise_an_error_that_names_them():
     x = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     with pytest.raises(TypeError, match=r"np\.quantile has no derivative with respect to q"):
         np.quantile(x, x[0, 0])

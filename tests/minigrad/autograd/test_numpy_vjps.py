@@ -4,6 +4,7 @@ import inspect
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,19 +31,17 @@ DERIVATIVE_0 = {f"np.{name}" for name in "sign floor ceil trunc rint round floor
 DERIVATIVE_0 |= {"np.heaviside", "scipy.special.gammasgn"}
 
 
-def for_every_case(check):
-    """Make a test of each function that runs the check on its cases; an error names the case."""
+each_function = pytest.mark.parametrize("function", TABLE)
 
-    @pytest.mark.parametrize("function", TABLE)
-    def test(function):
-        for case in TABLE[function]:
-            try:
-                check(case)
-            except Exception as error:
-                error.add_note(f"This happened in the case {case.text}.")
-                raise
 
-    return test
+@contextmanager
+def naming(case):
+    """Add the text of the case to an error."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"in the case {case.text}")
+        raise
 
 
 def test_every_function_is_enrolled():
@@ -58,20 +57,28 @@ def test_every_function_is_enrolled():
         HANDLED_FUNCTIONS.update(known)
 
 
-@for_every_case
-def test_derivatives_of_first_and_second_order(case):
-    assert gradcheck(case.f, *case.inputs, order=2)
+@each_function
+def test_derivatives_of_first_and_second_order_pass_gradcheck(function):
+    for case in TABLE[function]:
+        with naming(case):
+            assert gradcheck(case.f, *case.inputs, order=2)
 
 
-@for_every_case
-def test_values_equal_numpys(case):
-    np.testing.assert_allclose(
-        case.f(*map(Tensor, case.inputs)), case.f(*case.inputs), rtol=1e-14, strict=True
-    )
+@each_function
+def test_values_equal_numpys(function):
+    for case in TABLE[function]:
+        ours, numpys = case.f(*map(Tensor, case.inputs)), case.f(*case.inputs)
+        np.testing.assert_allclose(ours, numpys, rtol=1e-14, strict=True, err_msg=case.text)
 
 
-@for_every_case
-def test_float32_and_shapes_are_kept_and_operands_are_unchanged(case):
+@each_function
+def test_float32_and_shapes_are_kept_and_operands_are_unchanged(function):
+    for case in TABLE[function]:
+        with naming(case):
+            check_float32(case)
+
+
+def check_float32(case):
     inputs = [np.array(x, np.float32, order="K") for x in case.inputs]
     for x in inputs:
         x.flags.writeable = False
@@ -183,7 +190,7 @@ def test_equal_extremes_share_the_gradient():
     assert derivative(lambda x: np.clip(x, 0, 1), [-1.0, 0.0, 0.5, 1.0, 2.0]) == [0, 1, 1, 1, 0]
 
 
-def test_powers_at_zero():
+def test_powers_have_finite_gradients_at_zero():
     assert derivative(lambda x: x**2, 0.0) == derivative(lambda x: x**0, 0.0) == 0
     assert derivative(lambda x: x**1, 0.0) == 1
     assert derivative(lambda n: 0.0**n, 2.0) == 0
@@ -191,7 +198,7 @@ def test_powers_at_zero():
     assert grad(grad(np.sum(x**2), x, create_graph=True), x, np.ones(2)).tolist() == [2, 2]
 
 
-def test_products_with_zeros():
+def test_prod_with_zeros_has_the_gradient_of_the_other_factors():
     assert derivative(np.prod, [2.0, 0.0, 5.0]) == [0, 10, 0]
     assert derivative(np.prod, [0.0, 0.0, 5.0]) == [0, 0, 0]
 
@@ -234,7 +241,7 @@ def test_einsum_broadcasts_axes_of_one_element():
     ],
 )
 @pytest.mark.parametrize("x", [np.full(300, 200, np.uint8), np.ones(300, bool)], ids=str)
-def test_whole_numbers_too_wide_for_their_dtype(f, x):
+def test_reductions_of_small_integers_do_not_overflow(f, x):
     with np.errstate(all="ignore"):
         np.testing.assert_allclose(f(Tensor(x)).data.astype(float), np.asarray(f(x), float))
 
@@ -268,14 +275,14 @@ def test_lists_and_numbers_beside_tensors():
         np.pad(x, 1, constant_values=x[0])
 
 
-def test_xlogy_at_zero():
+def test_xlogy_of_0_and_0_has_gradient_0():
     from scipy.special import xlogy
 
     assert derivative(lambda y: xlogy(0.0, y), 0.0) == 0
     assert derivative(xlogy, 2.0, 4.0) == [np.log(4.0), 0.5]
 
 
-def test_empty_reductions():
+def test_reductions_of_empty_arrays_give_empty_gradients():
     empty = np.zeros((0, 3))
     assert derivative(np.sum, empty) == [] and derivative(lambda x: np.prod(x, 0), empty) == []
     with pytest.warns(RuntimeWarning):
@@ -307,7 +314,7 @@ def test_the_derivative_of_a_step_is_zero():
 
 
 @pytest.mark.parametrize("b", [3.0, -3.0, 0.1])
-def test_remainders(b):
+def test_remainder_fmod_and_divmod_have_numpys_values_and_slopes(b):
     a = np.array([5.0, -5.0, 1.0, -0.5])
     assert derivative(lambda a: a % b, a) == derivative(lambda a: np.fmod(a, b), a) == [1] * 4
     for remainder in (np.remainder, np.fmod):
@@ -404,7 +411,7 @@ def test_radius_and_angle_at_scales_whose_squares_overflow(scale):
 
 
 def test_extremes_with_a_bound_of_another_dtype():
-    """A Python float takes part in float32; 0.1 in float64 is less than 0.1 in float32."""
+    """NumPy converts a Python float to float32. A float64 0.1 is less than a float32 0.1."""
     x = np.array([0.1, 0.3], np.float32)
     for bound, expected in ((0.1, 0.5), (np.float64(0.1), 1), (np.array([0.1, 0.2]), 1)):
         leaf = Tensor(x, requires_grad=True)
@@ -413,7 +420,7 @@ def test_extremes_with_a_bound_of_another_dtype():
         assert grad(np.sum(np.fmin(leaf, bound)), leaf).tolist() == [1 - expected, 0]
 
 
-def test_clip_at_its_bounds():
+def test_clip_gives_x_the_gradient_1_at_its_bounds():
     """PyTorch 2.13: torch.clamp gives x the gradient 1 at both bounds, and the bounds 0 there."""
     x, ones, twos = [0.0, 1.0, 1.5, 2.0, 3.0], [1.0] * 5, [2.0] * 5
     assert derivative(np.clip, x, ones, twos) == [[0, 1, 1, 1, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 1]]
@@ -491,7 +498,7 @@ M = np.array([[1.0, 5.0, 3.0], [4.0, 2.0, 6.0]])
 @pytest.mark.parametrize(
     "ufunc", [np.add, np.multiply, np.maximum, np.minimum, np.logaddexp], ids=lambda f: f.__name__
 )
-def test_reduce_is_numpys(ufunc, options):
+def test_ufunc_reduce_gives_numpys_values_and_passes_gradcheck(ufunc, options):
     if ufunc is np.logaddexp and options.get("axis") == (0, 1):
         expected = ufunc.reduce(M, axis=None)  # NumPy reduces only one axis, or all
     else:
@@ -510,7 +517,7 @@ def test_logaddexp_reduce_of_infinities_and_large_numbers():
         assert np.logaddexp.reduce(Tensor(x)).item() == np.logaddexp.reduce(x)
 
 
-def test_accumulate_is_numpys():
+def test_ufunc_accumulate_gives_numpys_values():
     for options in ({}, dict(axis=1)):
         found = np.add.accumulate(Tensor(M), **options)
         np.testing.assert_array_equal(found.data, np.add.accumulate(M, **options))
@@ -552,7 +559,7 @@ def test_numbers_joined_without_an_axis_do_not_promote():
     [f for f in HANDLED_FUNCTIONS if isinstance(f, np.ufunc) and f.nin == 2 and not f.signature],
     ids=lambda f: f.__name__,
 )
-def test_outer_is_numpys(ufunc):
+def test_ufunc_outer_gives_numpys_values(ufunc):
     a, b = M / 4, np.array([0.7, 1.2])
     for x, y in ((a, b), (b, a), (a, 0.5), (0.5, a), ([0.25, 1.0], b)):
         expected, ours = ufunc.outer(x, y), ufunc.outer(x, Tensor(np.array(y)))
@@ -566,7 +573,7 @@ def unwrapped(x):
     return [part.data for part in x] if isinstance(x, tuple) else x.data
 
 
-def test_dtype_of_a_ufunc():
+def test_the_dtype_argument_of_a_ufunc_sets_the_dtype():
     x = Tensor([1.0, 2.0], requires_grad=True)
     y = np.multiply(x, np.array([0.1, 0.2]), dtype=np.float32)
     z = np.exp(x, dtype="float64")
@@ -579,7 +586,7 @@ def test_dtype_of_a_ufunc():
     assert default.tolist() == [2, 3] and np.add(x, 1, out=None).dtype == np.float32
 
 
-def test_methods_are_numpys():
+def test_mT_conj_and_round_give_numpys_values():
     x = Tensor(M, requires_grad=True)
     assert x.mT.tolist() == M.T.tolist() and x[None].mT.shape == (1, 3, 2)
     assert x.conj().tolist() == x.conjugate().tolist() == M.tolist() and x.conj().requires_grad

@@ -24,14 +24,14 @@ def disagreements(seed, numbers):
     return counts, programs
 
 
-def test_random_programs():
+def test_300_random_programs_agree_with_numpy_and_differences():
     counts, programs = disagreements(0, range(300))
     assert not programs, "\n\n".join(programs)
     assert counts["agreed"] > 250
 
 
 @pytest.mark.slow
-def test_many_random_programs():
+def test_4000_random_programs_agree_with_numpy_and_differences():
     _, programs = disagreements(1, range(4000))
     assert not programs, "\n\n".join(programs)
 

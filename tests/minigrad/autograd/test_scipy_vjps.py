@@ -30,7 +30,7 @@ def test_gammaln_has_derivatives_of_any_order(x):
     assert derivatives(scipy.special.gammaln, x, 5)[1:] == pytest.approx(expected, rel=1e-12)
 
 
-def test_known_derivatives():
+def test_derivatives_of_gamma_psi_and_bessel_functions_equal_known_constants():
     gamma, zeta3 = 0.5772156649015329, 1.2020569031595943  # Euler's and Apéry's constants
     of_psi = [-gamma, np.pi**2 / 6, -2 * zeta3]
     assert derivatives(scipy.special.digamma, 1.0, 2) == pytest.approx(of_psi, rel=1e-14)
@@ -59,7 +59,7 @@ def test_the_logarithm_of_a_small_type_has_all_digits(one):
     assert found == pytest.approx(np.log(2), rel=1e-15)
 
 
-def test_derivatives_at_0():
+def test_derivatives_at_0_are_finite():
     assert derivatives(lambda x: scipy.special.ive(1, x), 0.0, 1) == [0, 0.5]  # e^−|x|·I₁(x)
     assert derivatives(lambda x: scipy.special.gammainc(1.0, x), 0.0, 1) == [0, 1]  # 1 − e⁻ˣ
     x, y = (Tensor(v, requires_grad=True) for v in (0.0, 2.0))

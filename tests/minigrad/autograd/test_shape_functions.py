@@ -149,7 +149,7 @@ def assert_equal(ours, right, dtype=None):
 
 
 @pytest.mark.parametrize("text", split_texts(EXPRESSIONS))
-def test_result_is_numpys(text):
+def test_each_expression_gives_numpys_result(text):
     for x in FLOATS + INTEGERS:
         ours, right = outcome(text, Tensor(x)), outcome(text, x)
         if text in STRICTER and x.size == 0:
@@ -211,7 +211,7 @@ def test_interp_of_a_number_keeps_the_dtype_of_the_points():
     assert np.interp(0.25, [0.0, 1.0], Tensor([1.0, 3.0])).dtype == np.float32
 
 
-def test_small_integers_beside_float32():
+def test_small_integers_beside_float32_have_numpys_dtype_and_do_not_wrap():
     """NumPy's dtypes, and differences that do not wrap."""
     x, small = Tensor(np.float32([1, 2])), np.array([-100, 100], np.int8)
     for f in (lambda x: np.linspace(x, small, 3), lambda x: np.polyval(x, small > 0)):
@@ -256,14 +256,14 @@ def test_convolve_in_all_modes_takes_memory_for_the_results_only():
         np.testing.assert_allclose(k.grad[j], g @ windows, rtol=1e-9)
 
 
-def test_third_derivatives():
+def test_third_derivatives_pass_gradcheck():
     v, w = np.array([0.3, -1.2, 0.8]), np.array([0.5, 1.5])
     assert gradcheck(lambda v, w: np.convolve(v, w, "same") ** 3, v, w, order=3)
     assert gradcheck(lambda v: np.polyval(v, v), v, order=3)
     assert gradcheck(lambda v: np.rot90(np.block([[v, v[:1]], [v**3, 1.0]])) ** 3, v, order=3)
 
 
-def test_pad_widths_by_axis():
+def test_pad_takes_widths_by_axis_and_as_a_tensor():
     x = leaf([1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
     assert np.pad(x, {-1: (1, 0)}).tolist() == [[0, 1, 2, 3], [0, 4, 5, 6]]
     assert np.pad(x, {0: 1}, "edge").tolist() == np.pad(x.data, ((1, 1), (0, 0)), "edge").tolist()
@@ -316,7 +316,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("act", "message"), REFUSED)
-def test_refused(act, message):
+def test_unsupported_calls_raise_and_change_nothing(act, message):
     before = X.data.copy(), V.data.copy(), A.copy()
     with pytest.raises((TypeError, ValueError), match=message):
         act()

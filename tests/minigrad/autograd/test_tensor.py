@@ -24,13 +24,13 @@ def leaf(values, dtype=np.float64):
 # Derivatives with known values
 
 
-def test_square():
+def test_the_gradient_of_a_square_is_2x():
     x = leaf(3.0)
     (x * x).backward()
     assert x.grad == 6
 
 
-def test_diamond():
+def test_gradients_of_two_paths_add_up():
     x = leaf(2.0)
     y = 3 * x
     (2 * y + 5 * y).backward()
@@ -141,7 +141,7 @@ def test_derivative_by_the_initial_gradient():
         (np.ones(2), "float64"),
     ],
 )
-def test_dtype_of_a_new_tensor(data, dtype):
+def test_lists_and_floats_become_float32_and_arrays_keep_their_dtype(data, dtype):
     assert Tensor(data).dtype == dtype
 
 
@@ -223,7 +223,7 @@ def test_a_second_backward_raises_and_names_retain_graph():
         grad(y * 2, x)
 
 
-def test_retain_graph():
+def test_retain_graph_allows_a_second_backward():
     x = leaf(2.0)
     y = x * x
     y.backward(retain_graph=True)
@@ -231,7 +231,7 @@ def test_retain_graph():
     assert x.grad == 8
 
 
-def test_no_grad_and_detach():
+def test_no_grad_and_detach_record_nothing():
     x = leaf(2.0)
     with no_grad():
         assert not (x * x).requires_grad
@@ -294,7 +294,7 @@ def test_comparisons_are_plain_arrays():
     assert 2.0 in x.reshape(1, 3) and 4.0 not in x
 
 
-def test_conversion_to_an_array():
+def test_asarray_shares_the_data_and_array_copies_it():
     x = Tensor(np.array([1.0, 2.0]))
     assert np.asarray(x) is x.data and x.numpy() is x.data
     assert np.array(x) is not x.data and np.asarray(x, np.float32).dtype == np.float32
@@ -316,7 +316,7 @@ X_ = np.ones((3, 2))
 
 
 @pytest.mark.parametrize("convert", [float, int, complex, math.exp, math.floor])
-def test_a_python_number_warns(convert):
+def test_conversion_to_a_python_number_warns(convert):
     x = leaf(2.0)
     with pytest.warns(UserWarning, match=r"tensor\.item\(\)") as caught:
         convert(x)
@@ -335,7 +335,7 @@ def test_comparing_printing_and_measuring_are_silent():
 @pytest.mark.parametrize(
     "copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
 )
-def test_copies_and_pickles(copied):
+def test_copies_keep_data_and_gradient_but_no_graph(copied):
     x = leaf([1.0, 2.0])
     np.sum(x * x).backward()
     twin = copied(x)
@@ -345,7 +345,7 @@ def test_copies_and_pickles(copied):
     assert not copied(x * 2).requires_grad  # a copy of a recorded tensor is a constant
 
 
-def test_repr():
+def test_repr_shows_values_dtype_and_requires_grad():
     assert repr(leaf([1.0, 2.0])) == "Tensor([1., 2.], dtype=float64, requires_grad=True)"
     assert repr(Tensor([[1.0], [2.0]])) == "Tensor([[1.],\n        [2.]])"
 
@@ -353,7 +353,7 @@ def test_repr():
 # A primitive of the user's own
 
 
-def test_primitive_with_several_operands_and_options():
+def test_a_primitive_can_have_several_operands_and_options():
     @primitive(
         lambda g, _, _x, y, power=1: g * y**power,
         lambda g, _, x, y, power=1: g * x * power * y ** (power - 1),
@@ -368,7 +368,7 @@ def test_primitive_with_several_operands_and_options():
     assert times_power(3.0, 2.0) == 6  # on plain numbers it is an ordinary function
 
 
-def test_a_vjp_that_returns_the_wrong_shape():
+def test_a_vjp_of_the_wrong_shape_is_refused():
     double = primitive(lambda g, _, x: np.ones(5))(lambda x: 2 * x)
     with pytest.raises(ValueError, match=r"gave a gradient of shape \(5,\).* shape \(2,\)"):
         double(leaf([1.0, 2.0])).backward(np.ones(2))
@@ -464,7 +464,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("act", "error", "message"), REFUSED)
-def test_bad_input(act, error, message):
+def test_bad_input_raises_an_error_that_names_the_call(act, error, message):
     with pytest.raises(error, match=message):
         act()
     assert X.tolist() == [1, 2] and X.grad is None and N.tolist() == [0, 1]
@@ -477,14 +477,14 @@ def test_options_accept_constant_tensors():
     assert total.item() == 9 and total.requires_grad
 
 
-def test_integer_data_with_requires_grad_set_later():
+def test_backward_refuses_integer_data_whose_requires_grad_was_set():
     n = Tensor(np.arange(3))
     n.requires_grad = True
     with pytest.raises(TypeError, match="floating-point data, received int64"):
         np.sum(n * leaf(2.0)).backward()
 
 
-def test_data_replaced_by_an_array_of_another_shape():
+def test_backward_refuses_data_of_another_shape():
     x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
     for output in (np.sum(x * y), np.sum(x + y), np.sum(x.reshape(1, 2) * 2)):
         x.data = np.ones(3)
@@ -524,7 +524,7 @@ def test_small_integers_do_not_overflow_in_a_vjp(f, slope):
     np.testing.assert_allclose(x.grad, [slope], rtol=1e-12, atol=1e-15)
 
 
-def test_a_primitive_of_ones_own_keeps_its_integers():
+def test_a_custom_primitive_receives_integers_unchanged():
     """They can be indices, which a vjp needs as integers."""
 
     def put_back(g, _out, x, index):
@@ -570,7 +570,7 @@ def test_an_array_of_another_library_is_converted():
     [lambda x, y: x * y, lambda x, y: y * x, lambda x, y: np.add(x, y), lambda x, y: x @ y.T],
 )
 def test_masked_matrix_and_sparse_arrays_are_refused(other, combine):
-    """Alone they compute something else than an ordinary array does."""
+    """On their own, they compute other values than ordinary arrays."""
     messages = "ordinary array is required|gradient would be lost|no attribute 'view'"  # SciPy 1.13
     with pytest.raises((TypeError, AttributeError), match=messages):
         combine(leaf([1.0, 2.0]), other())
@@ -659,7 +659,7 @@ def test_a_step_is_seen_in_a_view_of_the_parameter(view):
         loss.backward()
 
 
-def test_a_step_outside_of_the_way_to_the_inputs_is_no_matter():
+def test_a_changed_parameter_that_grad_does_not_need_is_allowed():
     """Of w·w + 2z, the gradient with respect to z does not need w."""
     w, z = leaf(2.0), leaf(1.0)
     loss = w * w + 2 * z

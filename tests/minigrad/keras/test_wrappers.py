@@ -70,7 +70,7 @@ def test_an_option_that_nobody_takes_is_refused(wrappers):
     assert fitted.model_.layers[0].units == 3
 
 
-def test_a_regressor(wrappers):
+def test_a_regressor_learns_a_linear_function(wrappers):
     keras.utils.set_random_seed(0)
     y = X @ [1.0, -2.0, 0.5, 0.0] + 1
     regressor = wrappers.KerasRegressor(build_fn=build_regressor, epochs=30, verbose=0).fit(X, y)

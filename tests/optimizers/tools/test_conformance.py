@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from minigrad.optimizers import EMA, SGD, Optimizer, Wrapper, available, get, register, registry
+from minigrad.optimizers import EMA, SGD, Optimizer, Wrapper, available, get, register
 from minigrad.optimizers.tools.checks import find_ascent
 from minigrad.optimizers.tools.conformance import CHECKS, conformance, report
 
@@ -97,11 +97,6 @@ def test_every_registered_optimizer_passes(name):
 )
 def test_what_is_not_registered_can_be_checked(make):
     assert conformance(make) == {}
-
-
-@pytest.fixture(autouse=True)
-def restore_registry(monkeypatch):
-    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
 
 
 seen: list = []
@@ -233,7 +228,7 @@ class MovesAll(Optimizer):
 
 
 class Counts(Optimizer):
-    """u = g times the number of calls, which is in no slot."""
+    """u = n·g. n, the number of calls so far, is in no slot."""
 
     elementwise = True
     calls: ClassVar[list] = []
@@ -244,7 +239,7 @@ class Counts(Optimizer):
 
 
 class KeepsRefused(Unchecked):
-    """u = g. Refuses a value, but has it already."""
+    """u = g. It raises for a wrong value, but only after it has stored it."""
 
     def __setattr__(self, name, value):
         object.__setattr__(self, name, value)
@@ -252,7 +247,7 @@ class KeepsRefused(Unchecked):
 
 
 class CountsTwice(Optimizer):
-    """u = g. Its updates are no numbers of updates."""
+    """u = g. `updates` holds the number of steps, not the number of updates."""
 
     def direction(self, g, slots):
         return g
@@ -285,7 +280,7 @@ class GlobalZero(Global):
 
 
 class GlobalSwitch(Global):
-    """u = g, or with `half` g / 2; no group can have its own."""
+    """u = g, or g / 2 with `half`. Groups cannot have their own `half`."""
 
     half: bool = False
 
@@ -646,11 +641,9 @@ WRONG = [
         r"step\(closure\) returns None, not .* write return super",
     ),
     pytest.param(
-        *(
-            Counts,
-            "compiled_steps_have_the_same_bits",
-            r"compile\(\) changes bits of .* on nothing but its arguments",
-        ),
+        Counts,
+        "compiled_steps_have_the_same_bits",
+        r"compile\(\) changes bits of .* on nothing but its arguments",
         marks=pytest.mark.skipif(not find_spec("numba"), reason="numba is not installed"),
     ),
 ]

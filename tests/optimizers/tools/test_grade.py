@@ -1,7 +1,7 @@
-"""grade: what students hand in gets its points and the right sentence, and cannot end the grader.
+"""grade gives every submission its points and the right sentence; no submission stops the grader.
 
-The folder submissions holds the programs. Their first lines are comments: the task; the variant, if
-there is one; what is right or wrong; and a part of what the report must say.
+The folder `submissions` holds the programs. Each begins with comments: the task, the variant (if it
+has one), what is right or wrong, and words that the report must contain.
 """
 
 import contextlib
@@ -22,7 +22,6 @@ from minigrad.optimizers.tools.grade import tests_of as graded_tests  # pytest c
 from minigrad.optimizers.tools.mistakes import MISTAKES, diagnose
 from minigrad.optimizers.tools.task_rules import TASKS, VARIANTS, Rule, agree, make_rule
 
-case = pytest.mark.parametrize
 slow = pytest.mark.slow
 FOLDER = Path(__file__).with_name("submissions")
 SUBMISSIONS = sorted(FOLDER.glob("*.py"))
@@ -47,13 +46,13 @@ def marks(file):
 # ---- What students hand in ----
 
 
-@case("file", [
+@pytest.mark.parametrize("file", [
     pytest.param(file, id=file.stem, marks=marks(file)) for file in SUBMISSIONS
 ])  # fmt: skip
 def test_a_submission_gets_its_points_and_the_right_sentence(file):
     about = headers(file)
     report = grade(file, about["task"], about.get("variant"))
-    if "right" in about:
+    if "right" in about:  # a header without text: {"right": None}
         assert (report.points, report.problems) == (report.most_points, [])
     else:
         assert report.points < report.most_points
@@ -69,7 +68,7 @@ def test_there_are_forty_submissions_of_all_tasks():
 
 
 @slow
-@case("name", ["momentum_changes_gradient", "adam_float64"])
+@pytest.mark.parametrize("name", ["momentum_changes_gradient", "adam_float64"])
 def test_right_steps_get_no_diagnosis(name):
     file = FOLDER / f"{name}.py"
     report = grade(file, headers(file)["task"])
@@ -114,7 +113,7 @@ def says(text, sentence):
     return re.fullmatch(pattern, sentence) is not None
 
 
-@case("task", TASKS)
+@pytest.mark.parametrize("task", TASKS)
 def test_each_entry_of_the_table_finds_itself(task):
     unnamed, applied = [], 0
     for text, tasks, changes in MISTAKES:
@@ -133,7 +132,7 @@ def test_each_entry_of_the_table_finds_itself(task):
     assert applied >= {"sgd": 1, "momentum": 20, "adagrad": 35, "rmsprop": 45, "adam": 75}[task]
 
 
-@case("task", [task for task in TASKS if task != "sgd"])
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "sgd"])
 def test_two_mistakes_are_both_named(task):
     rule = make_rule(task)
     sentences = diagnosis(rule, replace(rule, scale=-1.0, shared=True))
@@ -149,7 +148,7 @@ def test_infinite_directions_explain_nothing():
     assert not agree([np.array([np.inf])], [np.array([1.0])])
 
 
-@case("value", ["eps", "rho"])
+@pytest.mark.parametrize("value", ["eps", "rho"])
 def test_one_number_in_the_code_is_found(value):
     rule = make_rule("rmsprop")
     wrong = replace(rule, hyper=lambda h: h | {value: TASKS["rmsprop"][value]})
@@ -160,7 +159,7 @@ def test_one_number_in_the_code_is_found(value):
 # ---- The rules and their variants ----
 
 
-@case("rule", [rule for _, rule in RULES], ids=RULE_IDS)
+@pytest.mark.parametrize("rule", [rule for _, rule in RULES], ids=RULE_IDS)
 def test_a_rule_without_mistakes_takes_the_steps_of_the_library(rule):
     parts = ["float64", "float32", "other numbers"] if TASKS[rule.task] else ["float64"]
     for part in parts:
@@ -169,7 +168,7 @@ def test_a_rule_without_mistakes_takes_the_steps_of_the_library(rule):
         assert agree([*rule.reference(calls)], [*rule.directions(calls)], tolerance), part
 
 
-@case("task", [task for task in TASKS if len(VARIANTS[task]) > 1])
+@pytest.mark.parametrize("task", [task for task in TASKS if len(VARIANTS[task]) > 1])
 def test_neighbours_have_different_variants(task):
     rules = [make_rule(task, str(n)) for n in range(100, 400)]
     assert all(a != b for a, b in itertools.pairwise(rules))
@@ -177,7 +176,7 @@ def test_neighbours_have_different_variants(task):
     assert make_rule(task, "s0123") == make_rule(task, "123")
 
 
-@case("task", [task for task in TASKS if len(VARIANTS[task]) > 1])
+@pytest.mark.parametrize("task", [task for task in TASKS if len(VARIANTS[task]) > 1])
 def test_the_code_of_a_variant_passes_no_other(task):
     # The rule of PyTorch is the first variant; a student draws it once in 4 to 10 times.
     rules = [rule for name, rule in RULES if name == task]
@@ -186,8 +185,8 @@ def test_the_code_of_a_variant_passes_no_other(task):
     assert np.array_equal(equal, np.eye(len(rules)))
 
 
-@case("task, rule", RULES, ids=RULE_IDS)
-def test_the_right_directions_pass_all_tests_and_the_opposite_fails_most(task, rule):
+@pytest.mark.parametrize("rule", [rule for _, rule in RULES], ids=RULE_IDS)
+def test_the_right_directions_pass_all_tests_and_the_opposite_fails_most(rule):
     parts = [part for test in graded_tests(rule) for part in test.parts]
     us = {part: directions(rule, part) for part in parts}
     assert all(test.passes(rule, us) for test in graded_tests(rule))
@@ -233,7 +232,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and forks ar
 linux = pytest.mark.skipif(sys.platform != "linux", reason="memory has a limit on Linux")
 
 
-@case("code, text", [
+@pytest.mark.parametrize("code, text", [
     pytest.param(IGNORE, "endless loop", id="a loop that catches everything"),
     pytest.param(body("while True: pass"), "endless loop", id="a loop", marks=slow),
     pytest.param(body("os.kill(os.getpid(), 9)"), "SIGKILL", id="kill", marks=posix),
@@ -281,14 +280,14 @@ HOSTILE = {
 
 @slow
 @posix
-@case("code", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("code", HOSTILE.values(), ids=HOSTILE)
 def test_a_program_that_breaks_the_grader_s_files_is_a_finding(grade_code, code):
     report = grade_code(code + RIGHT)
     assert report.points == 12 or report.problems
 
 
 @slow
-@case("encode", [
+@pytest.mark.parametrize("encode", [
     lambda text: text.replace("\n", "\r\n").encode(),
     lambda text: b"\xef\xbb\xbf" + text.encode(),
     lambda text: "# -*- coding: latin-1 -*-\n# grüßt\n".encode("latin-1") + text.encode(),
@@ -323,7 +322,7 @@ def test_no_process_stays(grade_code, tmp_path):
 
 @pytest.fixture(scope="module")
 def report():
-    """The report of a submission with a mistake, from a process."""
+    """Return the report of a submission with a mistake, graded in its own process."""
     return grade(FOLDER / "rmsprop_no_root.py", "rmsprop")
 
 
@@ -348,8 +347,8 @@ def test_the_report_has_the_format_of_gradescope(report):
     assert "The root is missing" in str([test["output"] for test in result["tests"]])
 
 
-@case("task, rule", RULES, ids=RULE_IDS)
-def test_all_tests_give_about_ten_points(task, rule):
+@pytest.mark.parametrize("rule", [rule for _, rule in RULES], ids=RULE_IDS)
+def test_all_tests_give_about_ten_points(rule):
     scores = [(test.name, 0, test.points) for test in graded_tests(rule)]
     assert 7 <= Report("file.py", rule.task, scores).most_points <= 13
     assert len({name for name, *_ in scores}) == len(scores)
@@ -358,8 +357,8 @@ def test_all_tests_give_about_ten_points(task, rule):
 # ---- The skeletons ----
 
 
-@case("variant", [None, "1234", "1235"])
-@case("task", TASKS)
+@pytest.mark.parametrize("variant", [None, "1234", "1235"])
+@pytest.mark.parametrize("task", TASKS)
 def test_a_skeleton_is_a_program_with_the_equations(task, variant):
     text, names = skeleton(task, variant), {}
     exec(compile(text, "skeleton", "exec"), names)
@@ -445,7 +444,7 @@ def test_the_command_prints_a_skeleton(capsys):
     assert capsys.readouterr().out == skeleton("adam", "79")
 
 
-@case("arguments, text", [
+@pytest.mark.parametrize("arguments, text", [
     (["--task", "rmsprop"], "write the files"),
     (["nothing.py", "--task", "rmsprop"], "no file nothing.py"),
     ([str(FOLDER), "--task", "rmsprop"], "no file"),

@@ -167,7 +167,7 @@ def test_the_match_with_the_fewest_numbers_is_first():
 
 
 class Constant(optimizers.Optimizer):
-    """u = 1: no data here are from it. The next classes fail in one of their methods."""
+    """u = 1, which explains no data here. Each class below fails in one of its methods."""
 
     def direction(self, g, slots):
         return np.ones_like(g)
@@ -250,7 +250,7 @@ def test_rules_that_fail_are_left_out_and_named_once(monkeypatch):
     assert message.count("KeyError: 'lost'") == 4 and "OtherStep" not in message
 
 
-def test_a_plug_in_that_does_not_load_is_no_problem(restrict, monkeypatch):
+def test_a_plug_in_that_does_not_load_is_left_out(monkeypatch):
     monkeypatch.setattr(registry, "_registry", {"sgd": SGD})
     entry = EntryPoint("broken", "no_such_module:rule", "minigrad.optimizers")
     monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
