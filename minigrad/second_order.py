@@ -1,6 +1,6 @@
 """SciPy's methods of minimization (Nocedal & Wright 2006) with the engine's derivatives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
@@ -58,7 +58,7 @@ def require(condition: object, what: str, received: object) -> None:
         raise ValueError(f"minimize: {what}; received {received!r:.60}")
 
 
-def distinct_tensors(parameters: Any) -> list[Tensor]:
+def distinct_tensors(parameters: Iterable[Tensor | tuple[str, Tensor]]) -> list[Tensor]:
     """Return the tensors; raise ValueError unless they are leaves that share no memory."""
     tensors = [p[-1] if isinstance(p, tuple) else p for p in parameters]
     bad = [p for p in tensors if not isinstance(p, Tensor) or not p.requires_grad or p.node]
