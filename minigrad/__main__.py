@@ -136,7 +136,7 @@ def run_race(parser: Parser, argv: list[str]) -> int:
     if args.train:
         for function in filter(None, (name, args.load)):
             find_function(f"{file}:{function}")
-        call = partial(partial, race.call_in_file, str(Path(file).resolve()))
+        call = partial(partial, race.call_function_of, str(Path(file).resolve()))
         train, load = call(name), call(args.load) if args.load else None
     lrs = args.lrs or ([grid[0], grid[-1]] if args.draws else grid)
     makers = {text: partial(race.make_optimizer, text, args.plugin) for text in args.optimizers}

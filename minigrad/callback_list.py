@@ -42,9 +42,10 @@ class CallbackList:
     @contextmanager
     def training(self) -> Iterator[None]:
         """Handle Ctrl-C inside the block; if the block raises, forget the training state."""
-        handler, thread = signal.getsignal(signal.SIGINT), threading.current_thread()
-        is_installed = handler is signal.default_int_handler and thread is threading.main_thread()
-        if is_installed:
+        is_main_thread = threading.current_thread() is threading.main_thread()
+        is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        installs_handler = is_main_thread and is_default
+        if installs_handler:
             signal.signal(signal.SIGINT, self.on_ctrl_c)
         self.running = True
         try:
@@ -54,7 +55,7 @@ class CallbackList:
             raise
         finally:
             self.running = False
-            if is_installed:
+            if installs_handler:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def on_ctrl_c(self, *_: Any) -> None:

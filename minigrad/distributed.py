@@ -39,7 +39,7 @@ import numpy as np
 from . import __version__, utils
 from .autograd.conversion import unwrap
 from .datasets.batches import Share, current_share
-from .exchange import Buffer, Numbers
+from .exchange import Buffer, ClosureResult
 from .optimizers import Optimizer, Parameter, Wrapper
 from .optimizers.clipping import l2_norm
 from .optimizers.evaluation import mark_as_changed
@@ -121,7 +121,7 @@ class DataParallel(Wrapper):
         batch. It is not called where the share of a rank is empty.
         """
         if self.ranks == 1:
-            return self.inner.step(closure and (lambda: Numbers(closure()).restored()))
+            return self.inner.step(closure and (lambda: ClosureResult(closure()).unflatten()))
         self.require_parameters()
         if self.shard:
             require_elementwise(self.inner, bound=True)
@@ -139,7 +139,7 @@ class DataParallel(Wrapper):
             how = "batches(…, rank=optimizer.rank, ranks=optimizer.ranks)"
             raise RuntimeError(f"{self!r}: each step needs a batch from a loop over {how}")
         rows, own = share.stop - share.start, vars(self)
-        numbers = Numbers(closure() if closure else None) if rows else None
+        numbers = ClosureResult(closure() if closure else None) if rows else None
         if share.draws and share.rows < self.ranks:  # empty shares draw nothing
             required = "with dropout a batch needs at least one row for each rank"
             raise RuntimeError(f"{self!r}: {required}; received {share.rows} rows")
@@ -170,7 +170,7 @@ class DataParallel(Wrapper):
         ):
             g = g.copy() if self.inner.needs_closure else g  # it may keep the first of several
             parameter.grad = g if weight else None
-        return self.numbers.restored(sums[:-2] / share.rows)
+        return self.numbers.unflatten(sums[:-2] / share.rows)
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to None."""

@@ -8,8 +8,8 @@ import numpy as np
 from .autograd.conversion import unwrap
 
 
-class Numbers:
-    """The numbers that a closure returns, as one array; `restored` gives them their form again."""
+class ClosureResult:
+    """The numbers that a closure returns, as one array; `unflatten` gives them their form again."""
 
     def __init__(self, result: Any):
         self.is_list = isinstance(result, list | tuple)
@@ -22,7 +22,7 @@ class Numbers:
         self.shapes = [array.shape for array in arrays]
         self.flat = np.concatenate([[], *[array.reshape(-1) for array in arrays]])
 
-    def restored(self, flat: np.ndarray | None = None) -> Any:
+    def unflatten(self, flat: np.ndarray | None = None) -> Any:
         """Return numbers in the form of the result."""
         flat = self.flat if flat is None else flat
         ends = np.cumsum([np.prod(shape, dtype=int) for shape in self.shapes])

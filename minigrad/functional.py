@@ -26,7 +26,7 @@ from .utils import (
     TensorOrArray,
     as_dtype,
     as_float,
-    check_shares,
+    check_probabilities,
     one_hot,
     user_frame,
     weighted,
@@ -270,7 +270,7 @@ def binary_cross_entropy(
     As in PyTorch, a logarithm below −100 counts as −100. The function of logits has no such limit.
     """
     p, t = same_shape("binary_cross_entropy", prediction, target)
-    check_shares("binary_cross_entropy", t)
+    check_probabilities("binary_cross_entropy", t)
     if not np.all((p >= 0) & (p <= 1)):
         required = "binary_cross_entropy: probabilities from 0 to 1 are required"
         received = f"received {unwrap(p)!r:.80}"
@@ -285,7 +285,7 @@ def binary_cross_entropy_with_logits(
     """−w·t·log p − (1 − t)·log(1 − p), p = sigmoid(ŷ), w = pos_weight: a number, or an array."""
     z = prediction.logits if isinstance(prediction, SigmoidProbabilities) else prediction
     z, t = same_shape("binary_cross_entropy_with_logits", z, target)
-    check_shares("binary_cross_entropy_with_logits", t)
+    check_probabilities("binary_cross_entropy_with_logits", t)
     losses = as_dtype(pos_weight, z.dtype) * t * softplus(-z) + (1 - t) * softplus(z)
     return np.mean(weighted(losses, sample_weight))
 

@@ -85,7 +85,7 @@ class Layer(LayerState):
             self.build_once(self.input_shape or x.shape[1:])
         wrapper = forward_wrapper.get()
         out = wrapper(self, x, *state) if wrapper else self.forward(x, *state)
-        return self.note_activity(out) if self.rules else out
+        return self.add_activity_penalty(out) if self.rules else out
 
     def __getattr__(self, name: str) -> Any:
         """Make the parameters if the input shape is known: layer.kernel exists before a call."""

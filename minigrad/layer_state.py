@@ -44,7 +44,7 @@ def inference_mode() -> Iterator[None]:
 
 
 @primitive(lambda g, _out, _x: warn_of_inference(g))
-def gradient_warns(x: Any) -> Any:
+def identity_with_warning(x: Any) -> Any:
     return x.view()
 
 
@@ -89,10 +89,10 @@ class LayerState:
             del cls.training  # the property; a constant would hide it from predict
             cls.starts_training = start
 
-    def warn_by_default(self, x: Any) -> Any:
+    def warn_if_mode_unset(self, x: Any) -> Any:
         """Return x; if nobody has set a mode, a backward pass through it warns."""
         is_set = "training" in vars(self) or training_mode.get() is not None
-        return x if is_set or not x.requires_grad else gradient_warns(x)
+        return x if is_set or not x.requires_grad else identity_with_warning(x)
 
     @property
     def trainable(self) -> bool:
@@ -181,7 +181,7 @@ class LayerState:
                     found.append((layer, name, rule))
         return found
 
-    def note_activity(self, out: Any) -> Any:
+    def add_activity_penalty(self, out: Any) -> Any:
         """Add the activity regularizer's penalty, per example, to the loss of this step of fit."""
         rule, penalties = self.rules.get("activity_regularizer"), activity_penalties.get()
         if rule and penalties is not None:

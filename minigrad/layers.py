@@ -125,7 +125,7 @@ class Dropout(Layer):
     def forward(self, x: Tensor) -> Output:
         if not self.rate:
             return x
-        return dropout(x, self.rate, self.rng) if self.training else self.warn_by_default(x)
+        return dropout(x, self.rate, self.rng) if self.training else self.warn_if_mode_unset(x)
 
 
 class GaussianNoise(Layer):
@@ -140,7 +140,7 @@ class GaussianNoise(Layer):
 
     def forward(self, x: Tensor) -> Output:
         if not self.training or not self.stddev:
-            return self.warn_by_default(x) if self.stddev else x
+            return self.warn_if_mode_unset(x) if self.stddev else x
         x = as_float(x)
         noise = draw_rows(self.rng.standard_normal, self.rng, x.shape)
         return x + (self.stddev * noise).astype(x.dtype)

@@ -29,7 +29,7 @@ from .utils import (
     TensorLike,
     TensorOrArray,
     as_float,
-    check_shares,
+    check_probabilities,
     lookup,
     user_frame,
     weighted,
@@ -78,7 +78,7 @@ class BinaryCrossentropy(Loss):
             p, t = same_shape(type(self).__name__, y_pred.logits, y_true)
         else:
             p, t = same_shape(type(self).__name__, y_pred, y_true)
-        check_shares(type(self).__name__, t)
+        check_probabilities(type(self).__name__, t)
         t = t * (1 - self.label_smoothing) + self.label_smoothing / 2
         if self.from_logits or isinstance(y_pred, SigmoidProbabilities):
             return t * functional.softplus(-p) + (1 - t) * functional.softplus(p)

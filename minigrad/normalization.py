@@ -129,7 +129,7 @@ class BatchNormalization(Layer):
         check_features(self, x, self.moving_mean.size)
         mean, variance = self.moving_mean, self.moving_variance
         if not self.training and self.trainable:
-            x = self.warn_by_default(x)
+            x = self.warn_if_mode_unset(x)
         elif self.trainable and len(x):
             if utils.share_of_batch():
                 problem = "each rank would see the mean and variance of its own rows only"

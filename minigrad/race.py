@@ -38,14 +38,14 @@ from .functional import cross_entropy
 from .layers import Dense
 from .models import Sequential
 from .optimizers import get
-from .race_result import Hyper, RaceResult, Trial, append, as_line, cut_half_a_line, read
-from .race_workers import MAIN_GUARD, TrialError, one_blas_thread, open_places, run
+from .race_result import Hyper, RaceResult, Trial, append, read, remove_partial_line, to_record
+from .race_workers import MAIN_GUARD, TrialError, one_blas_thread, open_workers, run
 from .utils import is_finite_number, lookup, positive_int, run_file
 
 if POSIX:
     import fcntl
 
-BUSY: set[Path] = set()  # the folders that races of this process write into
+FOLDERS_IN_USE: set[Path] = set()  # the folders that races of this process write into
 
 # ---- A training ----
 
@@ -152,22 +152,22 @@ def race(train: Callable[..., Iterator[float]],
     rows = [row for label in makers for row in result.trials(label)]
     folder = Path(out)
     with ExitStack() as stack:
-        places = stack.enter_context(open_places(executor, workers, sum(map(len, rows))))
+        pool = stack.enter_context(open_workers(executor, workers, sum(map(len, rows))))
         stack.enter_context(alone_in(folder))
         result.losses = read(folder / "results.jsonl", result, {t for r in rows for t in r})
-        cut_half_a_line(folder / "times.jsonl")
-        todo = [trial for column in zip(*rows) for trial in column if trial not in result.losses]
+        remove_partial_line(folder / "times.jsonl")
+        pending = [trial for column in zip(*rows) for trial in column if trial not in result.losses]
         call = functools.partial(run_trial, train, load, uuid.uuid4().hex)
         if result.losses:
             done, every = len(result.losses), sum(map(len, rows))
             print(f"race: {done} of {every} trials are finished in {folder}", file=sys.stderr)
-        bar = stack.enter_context(tqdm(total=len(todo), desc="race", unit="trial", disable=None))
-        for trial, outcome in run(call, makers, todo, places):
+        bar = stack.enter_context(tqdm(total=len(pending), desc="race", unit="trial", disable=None))
+        for trial, outcome in run(call, makers, pending, pool):
             if outcome is None:
                 result.lost.append(trial)
             else:
                 result.losses[trial] = outcome.pop("losses")
-                append(folder / "results.jsonl", as_line(result, trial))
+                append(folder / "results.jsonl", to_record(result, trial))
                 append(folder / "times.jsonl", {"trial": trial} | outcome)
                 best = min(result.losses, key=lambda trial: result.losses[trial][-1])
                 bar.set_postfix_str(f"best {best[0]} {best[1]}: {result.losses[best][-1]:.4g}")
@@ -180,9 +180,9 @@ def alone_in(folder: Path) -> Iterator[None]:
     """Make the folder; refuse a second race in it."""
     folder.mkdir(parents=True, exist_ok=True)
     problem = f"race: another race is writing into {folder}"
-    if folder.resolve() in BUSY:
+    if folder.resolve() in FOLDERS_IN_USE:
         raise RuntimeError(problem)
-    BUSY.add(folder.resolve())
+    FOLDERS_IN_USE.add(folder.resolve())
     try:
         with open(folder / "lock", "w") as file:
             if POSIX:
@@ -192,7 +192,7 @@ def alone_in(folder: Path) -> Iterator[None]:
                     raise RuntimeError(problem) from error
             yield
     finally:
-        BUSY.remove(folder.resolve())
+        FOLDERS_IN_USE.remove(folder.resolve())
 
 
 def makers_of(optimizers: Any) -> dict[str, Callable[..., Any]]:
@@ -274,7 +274,7 @@ def describe(value: Any) -> str:
 
     The same call gives the same text in another process: it has no addresses.
     """
-    if isinstance(value, functools.partial) and value.func is call_in_file:
+    if isinstance(value, functools.partial) and value.func is call_function_of:
         return f"{Path(value.args[0]).name}:{value.args[1]}"
     if isinstance(value, functools.partial):
         fixed = [*map(describe, value.args)]
@@ -288,7 +288,7 @@ def describe(value: Any) -> str:
 def code_of(train: Any) -> int:
     """Return a checksum of a training's code; 0 if it has none to read."""
     while isinstance(train, functools.partial):
-        if train.func is call_in_file:
+        if train.func is call_function_of:
             return crc32(Path(train.args[0]).read_bytes())
         train = train.func
     try:
@@ -299,23 +299,23 @@ def code_of(train: Any) -> int:
 
 # ---- One trial, in a worker ----
 
-LOADED: dict[str, Any] = {}  # the data of the latest race in this process
-ONE_AT_A_TIME = threading.Lock()  # the BLAS threads and the seeds belong to the whole process
+LOADED_DATA: dict[str, Any] = {}  # the data of the latest race in this process
+TRIAL_LOCK = threading.Lock()  # the BLAS threads and the seeds belong to the whole process
 
 
 def run_trial(train: Callable[..., Any], load: Callable[[], Any] | None, race_id: str,
               make: Callable[..., Any], trial: Trial) -> dict[str, Any]:  # fmt: skip
     """Run one training; return its losses, its seconds, and the worker."""
     _, hyper, seed = trial
-    with ONE_AT_A_TIME, one_blas_thread(), np.errstate(all="ignore"):
-        if race_id not in LOADED:
-            LOADED.clear()
-            LOADED[race_id] = read_only(load()) if load else None
+    with TRIAL_LOCK, one_blas_thread(), np.errstate(all="ignore"):
+        if race_id not in LOADED_DATA:
+            LOADED_DATA.clear()
+            LOADED_DATA[race_id] = read_only(load()) if load else None
         start, before = time.perf_counter(), (random.getstate(), np.random.get_state())
         random.seed(seed)  # for code that takes its randomness from elsewhere
         np.random.seed(seed % 2**32)
         try:
-            losses = losses_of(train(make(**json.loads(hyper)), seed, LOADED[race_id]))
+            losses = losses_of(train(make(**json.loads(hyper)), seed, LOADED_DATA[race_id]))
         except Exception as error:  # a training can raise anything
             lines = "".join(traceback.format_exception(error))
             raise TrialError(f"{type(error).__name__}: {error}\n{lines}") from None
@@ -355,7 +355,7 @@ def run_version(file: str, checksum: int) -> ModuleType:
     return run_file(file)
 
 
-def call_in_file(file: str, name: str, *args: Any) -> Any:
+def call_function_of(file: str, name: str, *args: Any) -> Any:
     """Call a function of a Python file; unlike the function itself, this can be pickled."""
     return getattr(run_once(file), name)(*args)
 

@@ -149,7 +149,7 @@ def quartiles(x: np.ndarray) -> np.ndarray:
 # ---- The file of results ----
 
 
-def as_line(result: RaceResult, trial: Trial) -> dict[str, Any]:
+def to_record(result: RaceResult, trial: Trial) -> dict[str, Any]:
     """Return a trial as plain values for JSON, which has no inf."""
     finite = [x for x in result.losses[trial] if math.isfinite(x)]
     diverged = len(finite) < len(result.losses[trial])
@@ -166,7 +166,7 @@ def append(path: Path, content: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def cut_half_a_line(path: Path) -> bytes:
+def remove_partial_line(path: Path) -> bytes:
     """Cut off what a killed race left behind the last line; return the rest."""
     raw = path.read_bytes() if path.exists() else b""
     whole = raw[: raw.rfind(b"\n") + 1]
@@ -178,7 +178,7 @@ def cut_half_a_line(path: Path) -> bytes:
 def read(path: Path, result: RaceResult, known: set[Trial]) -> dict[Trial, list[float]]:
     """Return the losses of these trials from an earlier call; leave others aside."""
     found = {}
-    for number, text in enumerate(cut_half_a_line(path).splitlines(), start=1):
+    for number, text in enumerate(remove_partial_line(path).splitlines(), start=1):
         try:
             line = json.loads(text)
             trial = line["optimizer"], json.dumps(line["hyper"]), line["seed"]

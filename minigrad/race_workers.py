@@ -1,6 +1,6 @@
 """Where the trials of a race run: in this process, in own processes, under Dask, under MPI.
 
-In reading order: the loop over the trials, the places, one BLAS thread.
+In reading order: the loop over the trials, the workers, one BLAS thread.
 """
 
 import multiprocessing
@@ -31,25 +31,25 @@ INSTALL = 'pip install "minigrad[distributed]"'
 MAIN_GUARD = 'write the call below `if __name__ == "__main__":`, because workers import the file'
 
 
-def run(call: Callable[..., Any], makers: Mapping[str, Any], todo: Sequence[Trial],
-        places: list[Any]) -> Iterator[tuple[Trial, dict[str, Any] | None]]:  # fmt: skip
-    """Yield each trial with its outcome, or None if it is lost. A place runs one trial at a time.
+def run(call: Callable[..., Any], makers: Mapping[str, Any], pending: Sequence[Trial],
+        workers: list[Any]) -> Iterator[tuple[Trial, dict[str, Any] | None]]:  # fmt: skip
+    """Yield each trial with its outcome, or None if it is lost. A worker runs one trial at a time.
 
     If a worker dies, its trial runs again at the end, alone: another trial may be the cause.
     """
-    waiting, free, suspects = deque(todo), [*places], list[Trial]()
+    waiting, free, suspects = deque(pending), [*workers], list[Trial]()
     running: dict[Future, tuple[Any, Trial]] = {}
 
     def start(trial: Trial) -> None:
-        place = free.pop()
-        running[place.submit(call, makers[trial[0]], trial)] = place, trial
+        worker = free.pop()
+        running[worker.submit(call, makers[trial[0]], trial)] = worker, trial
 
     def wait_for_one() -> Iterator[tuple[Trial, BaseException | None, Any]]:
         """Wait until a trial ends; yield (trial, error, outcome) for each that has ended."""
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            place, trial = running.pop(future)
-            free.append(place)
-            error = error_of(place, future)
+            worker, trial = running.pop(future)
+            free.append(worker)
+            error = error_of(worker, future)
             yield trial, error, None if error else future.result()
 
     try:
@@ -91,19 +91,19 @@ class WorkerDied(Exception):
     """The process of a trial has ended before the trial."""
 
 
-def error_of(place: Any, future: Future) -> BaseException | None:
+def error_of(worker: Any, future: Future) -> BaseException | None:
     """Return the exception of a trial; WorkerDied if its worker has died."""
     try:
         error = future.exception()
     except CancelledError as cancelled:  # the scheduler is gone
         error = cancelled
-    is_own_death = isinstance(place, Worker) and isinstance(error, BrokenExecutor)
+    is_own_death = isinstance(worker, Worker) and isinstance(error, BrokenExecutor)
     if is_own_death or type(error).__name__ == "KilledWorker":  # Dask's
         return WorkerDied()
     return error
 
 
-class Here:
+class InProcess:
     """Runs a trial in this process."""
 
     def submit(self, call: Callable[..., Any], *args: Any) -> Future:
@@ -164,8 +164,8 @@ def end_with_parent() -> None:
 
 
 @contextmanager
-def open_places(executor: Any, workers: int | None, trials: int) -> Iterator[list[Any]]:
-    """Yield the places of an executor: as many trials run at once."""
+def open_workers(executor: Any, workers: int | None, trials: int) -> Iterator[list[Any]]:
+    """Yield a list with a worker for each trial that can run at the same time."""
     count = cores() if workers is None else positive_int("race: workers", workers)
     count = min(count, max(trials, 1))
     package = "mpi4py" if executor == "mpi" else "distributed"
@@ -177,45 +177,55 @@ def open_places(executor: Any, workers: int | None, trials: int) -> Iterator[lis
                 raise TypeError(f"race: an executor needs submit; received {executor!r}")
             yield [executor] * max(trials, 1)
         elif executor == "mpi":
-            from mpi4py import MPI
-            from mpi4py.futures import MPIPoolExecutor
-
-            world = MPI.COMM_WORLD
-            if world.size < 2 or "mpi4py.futures" not in sys.orig_argv:
-                how = "mpiexec -n 3 python -m mpi4py.futures PROGRAM"
-                raise RuntimeError(f"race: for two workers under MPI, start it with {how}")
-            if world.rank:
-                raise RuntimeError(f"race: {MAIN_GUARD}")
-            count = world.size - 1 if workers is None else count
-            yield [stack.enter_context(MPIPoolExecutor(count))] * count
+            yield mpi_workers(None if workers is None else count, stack)
         elif executor == "dask" or str(executor).startswith("tcp://"):
-            import dask
-            from distributed import Client, LocalCluster
-
-            cluster = executor
-            if executor == "dask":  # race itself runs a trial again if its worker has died
-                stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
-                own = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None}
-                try:
-                    cluster = stack.enter_context(LocalCluster(**own))
-                except RuntimeError as error:
-                    raise RuntimeError(f"race: Dask cannot start; {MAIN_GUARD}") from error
-            client = stack.enter_context(Client(cluster))
-            places = [client.get_executor(pure=False)] * sum(client.nthreads().values())
-            if not places:
-                raise RuntimeError(f"race: the scheduler {executor} has no workers; start some")
-            yield places
+            yield dask_workers(executor, count, stack)
         elif executor in (None, "local") and (find_spec("threadpoolctl") or has_one_thread()):
-            yield [Here()]
+            yield [InProcess()]
         elif executor in (None, "local", "processes"):
-            places = [Worker() for _ in range(count if executor == "processes" else 1)]
             stack.enter_context(environment(ONE_THREAD))
-            for place in places:
-                stack.callback(place.close)
-            yield places
+            own = [Worker() for _ in range(count if executor == "processes" else 1)]
+            for worker in own:
+                stack.callback(worker.close)
+            yield own
         else:
             known = "local, processes, dask, mpi, tcp://HOST:PORT, or an object with submit"
             raise ValueError(f"race: an executor is one of {known}; received {executor!r}")
+
+
+def mpi_workers(count: int | None, stack: ExitStack) -> list[Any]:
+    """Return `count` workers among the ranks of MPI, by default all but the one that races."""
+    from mpi4py import MPI
+    from mpi4py.futures import MPIPoolExecutor
+
+    world = MPI.COMM_WORLD
+    if world.size < 2 or "mpi4py.futures" not in sys.orig_argv:
+        how = "mpiexec -n 3 python -m mpi4py.futures PROGRAM"
+        raise RuntimeError(f"race: for two workers under MPI, start it with {how}")
+    if world.rank:
+        raise RuntimeError(f"race: {MAIN_GUARD}")
+    count = world.size - 1 if count is None else count
+    return [stack.enter_context(MPIPoolExecutor(count))] * count
+
+
+def dask_workers(executor: str, count: int, stack: ExitStack) -> list[Any]:
+    """Return the workers of a cluster that starts here, or of the scheduler at tcp://HOST:PORT."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    cluster: Any = executor
+    if executor == "dask":  # race itself runs a trial again if its worker has died
+        stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
+        options = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None}
+        try:
+            cluster = stack.enter_context(LocalCluster(**options))
+        except RuntimeError as error:
+            raise RuntimeError(f"race: Dask cannot start; {MAIN_GUARD}") from error
+    client = stack.enter_context(Client(cluster))
+    workers = [client.get_executor(pure=False)] * sum(client.nthreads().values())
+    if not workers:
+        raise RuntimeError(f"race: the scheduler {executor} has no workers; start some")
+    return workers
 
 
 def cores() -> int:

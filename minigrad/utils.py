@@ -91,7 +91,7 @@ def weighted(values: Any, sample_weight: TensorLike | None) -> Any:
     return values * np.reshape(w, (*w.shape, *[1] * (values.ndim - w.ndim)))
 
 
-def check_shares(who: str, t: Any) -> None:
+def check_probabilities(who: str, t: Any) -> None:
     """Raise ValueError if targets, the shares of label 1, lie outside of 0 … 1."""
     if not np.all((t >= 0) & (t <= 1)):
         raise ValueError(f"{who}: targets from 0 to 1 are required; received {unwrap(t)!r:.80}")

@@ -16,7 +16,7 @@ from .hyperparameters import (
 )
 
 ARGUMENTS = {"init": ["w"], "direction": ["g", "slots"], "evaluation_weight": ["w", "slots"]}
-GIVEN = {"t", "w"}  # what these methods can name besides hyperparameters
+EXTRA_KEYWORDS = {"t", "w"}  # what these methods can name besides hyperparameters
 STAGES = ("weight_decay", "momentum")  # direction does these itself if it names them
 GLOBAL_ONLY = ("clip_global_norm", "on_nonfinite")  # a group cannot override these
 
@@ -45,7 +45,7 @@ def declare(cls: Any, base: Any) -> None:
     ]
     if cls.step is not base.step:  # it may read self.k, which is not the value of a group
         own = cls.defaults.keys() - base.__dataclass_fields__.keys()
-        cls.unread_by_rule = own - set().union(*cls.required_hyperparameters.values())
+        cls.not_overridable = own - set().union(*cls.required_hyperparameters.values())
     require_signature(cls, "step", ["self", "closure"], [])
     for name, default in cls.defaults.items():
         setattr(cls, name, Hyperparameter(name, default))
@@ -66,7 +66,7 @@ def declared_defaults(cls: Any, base: Any) -> dict[str, Any]:
     who, defaults = cls.__name__, {f.name: f.default for f in fields(cls) if f.init}
     for name, default in defaults.items():
         inherited = base.__dataclass_fields__.get(name)
-        is_taken = hasattr(base, name) or inherited is not None or name in GIVEN
+        is_taken = hasattr(base, name) or inherited is not None or name in EXTRA_KEYWORDS
         if is_taken and not (inherited and inherited.init):
             raise TypeError(f"{who}: {base.__name__} uses the name {name!r}; rename it")
         if default is MISSING:
@@ -90,7 +90,7 @@ def required_keywords(cls: Any, method: str) -> list[str]:
             names += [*(cls.defaults.keys() - STAGES), *cls.own_stages, "t"]
         elif p.kind is p.KEYWORD_ONLY or p.default is not p.empty:
             names.append(p.name)
-    for name in set(names) - {*cls.defaults} - GIVEN:
+    for name in set(names) - {*cls.defaults} - EXTRA_KEYWORDS:
         raise TypeError(undeclared(cls, name))
     is_static = isinstance(inspect.getattr_static(cls, method), staticmethod)
     require_signature(cls, method, [*["self"][is_static:], *ARGUMENTS[method]], names)
@@ -154,7 +154,7 @@ def validate_overrides(self: Any, overrides: dict[str, Any]) -> dict[str, Any]:
     for name, value in overrides.items():
         if name not in allowed:
             raise TypeError(unknown_hyperparameter(who, name, allowed))
-        if name in self.unread_by_rule:
+        if name in self.not_overridable:
             how = f"direction must take it as a keyword, direction(self, g, slots, *, {name})"
             raise TypeError(f"{who} cannot have its own {name}: {how}")
         default, limits = allowed[name], self.limits

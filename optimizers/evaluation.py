@@ -14,7 +14,8 @@ import numpy as np
 
 from .declaration import check_array
 
-LOCKS: WeakKeyDictionary[Any, RLock] = WeakKeyDictionary()  # a lock cannot be copied or pickled
+# of the optimizers; they are not attributes, because a lock cannot be copied or pickled
+EVALUATION_LOCKS: WeakKeyDictionary[Any, RLock] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -85,7 +86,7 @@ def lock_of(self: Any) -> AbstractContextManager[Any]:
     """Return the lock of an optimizer and its wrappers, if they have weights for evaluation."""
     if not self.has_evaluation_weights:
         return nullcontext()
-    return LOCKS.setdefault(self.innermost, RLock())
+    return EVALUATION_LOCKS.setdefault(self.innermost, RLock())
 
 
 def write(self: Any, arrays: Mapping[str, np.ndarray], recording: bool) -> None:

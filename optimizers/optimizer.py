@@ -84,7 +84,7 @@ class Optimizer:
     limits: ClassVar[dict[str, Any]] = {}  # name → (least, bound, whether the bound is legal)
     required_hyperparameters: ClassVar[dict[str, list[str]]] = {}  # of each method of the rule
     methods_with_w: ClassVar[set[str]] = set()  # those that name w besides
-    unread_by_rule: ClassVar[set[str]] = set()  # a group cannot override these
+    not_overridable: ClassVar[set[str]] = set()  # a group cannot override these
     own_stages: ClassVar[set[str]] = set()  # what direction does itself
     ignored_switches: ClassVar[list[str]] = []  # of these stages
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeAlias
 
-from .declaration import GIVEN
+from .declaration import EXTRA_KEYWORDS
 from .hyperparameters import did_you_mean
 from .optimizer import Optimizer
 from .parameters import Params
@@ -55,7 +55,7 @@ def _from_function(function: Callable[..., Any]) -> Rule:
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     inherited = Optimizer.__dataclass_fields__
     for p in parameters:
-        if p.kind is p.KEYWORD_ONLY and p.name not in {*defaults, *inherited, *GIVEN}:
+        if p.kind is p.KEYWORD_ONLY and p.name not in {*defaults, *inherited, *EXTRA_KEYWORDS}:
             how = f"write {p.name}=0.9 to make it a hyperparameter"
             raise TypeError(f"{function.__name__}: the keyword {p.name} has no default; {how}")
     namespace = defaults | {

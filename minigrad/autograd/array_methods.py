@@ -38,7 +38,7 @@ def operators(ufunc: np.ufunc) -> tuple[Callable, Callable]:
     )
 
 
-def of_data(function: Callable) -> Any:
+def data_method(function: Callable) -> Any:
     """Make a method that calls the function on the array."""
     return lambda self: function(self.data)
 
@@ -52,7 +52,7 @@ def in_place_error(what: str) -> TypeError:
     )
 
 
-def number(kind: type) -> Any:
+def number_conversion(kind: type) -> Any:
     """Make a conversion such as float(tensor). It warns of a lost gradient, as PyTorch does."""
 
     def convert(self: Any) -> Any:
@@ -118,8 +118,8 @@ class ArrayMethods:
     ndim = property(operator.attrgetter("data.ndim"), doc="The number of axes.")
     size = property(operator.attrgetter("data.size"), doc="The number of elements.")
 
-    __len__, __bool__, __index__ = of_data(len), of_data(bool), of_data(operator.index)
-    __float__, __int__, __complex__ = number(float), number(int), number(complex)
+    __len__, __bool__, __index__ = data_method(len), data_method(bool), data_method(operator.index)
+    __float__, __int__, __complex__ = map(number_conversion, (float, int, complex))
 
     def __contains__(self, x: Any) -> bool:
         return x in self.data

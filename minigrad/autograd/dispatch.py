@@ -18,12 +18,12 @@ from .conversion import coerce_lists, unwrap_nested
 
 NONDIFFERENTIABLE: set[Callable] = set()  # these run on the arrays and return plain arrays
 IN_PLACE = {np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask}
-UNNAMED = {  # these take any number of operands, which have no names
+VARIADIC = {  # these take any number of operands, which have no names
     np.einsum, np.gradient, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays,
     np.meshgrid,
 }  # fmt: skip
 # Functions that cannot have a derivative here, and why
-REFUSED: dict[Any, str] = dict.fromkeys(IN_PLACE, "it writes into a plain array")
+REFUSAL_REASONS: dict[Any, str] = dict.fromkeys(IN_PLACE, "it writes into a plain array")
 LAZY_TABLES: dict[str, Callable] = {}  # module name → loader of its table
 UFUNC_OPTIONS = dict(out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True)
 UFUNC_METHODS: dict[str, dict[Any, Callable]] = dict(  # np.add.reduce is np.sum
@@ -43,13 +43,15 @@ def dispatch(function: Callable, args: Sequence, options: dict, method: str = "_
     if function in NONDIFFERENTIABLE:
         constants = {name: unwrap_nested(x) for name, x in options.items()}
         return function(*map(unwrap_nested, args), **constants)
-    implementation = HANDLED_FUNCTIONS.get(function) or find(function, *args, *options.values())
+    implementation = HANDLED_FUNCTIONS.get(function)
+    if implementation is None:
+        implementation = find_implementation(function, *args, *options.values())
     if options or len(args) > shared_arguments(function, implementation):
         args, options = bind_arguments(function, implementation, args, options)
     return implementation(*args, **options)
 
 
-def find(function: Callable, *args: Any) -> Callable:
+def find_implementation(function: Callable, *args: Any) -> Callable:
     """Load the lazy tables of imported modules, look the function up; refuse to write in place."""
     if function in IN_PLACE and isinstance(args[0], ArrayMethods):
         raise in_place_error(f"{name_of(function)}(tensor, ...)")
@@ -57,7 +59,7 @@ def find(function: Callable, *args: Any) -> Callable:
         if module in sys.modules:
             load()
     if function not in HANDLED_FUNCTIONS:
-        reason = f": {REFUSED[function]}" if function in REFUSED else ""
+        reason = f": {REFUSAL_REASONS[function]}" if function in REFUSAL_REASONS else ""
         advice = "If you need its value alone, leave the graph on purpose: pass x.data"
         raise TypeError(f"{name_of(function)} has no derivative in minigrad{reason}. {advice}")
     return HANDLED_FUNCTIONS[function]
@@ -104,7 +106,7 @@ def bind_arguments(
         operand_count, supported = len(implementation.vjps), implementation.option_names
     else:
         operand_count, supported = 0, list(parameters(implementation))
-    if is_ufunc or function in UNNAMED:
+    if is_ufunc or function in VARIADIC:
         operands, named = list(args), options
     else:
         named = dict(zip(defaults, args)) | options

@@ -15,13 +15,14 @@ import numpy as np
 from numpy import linalg
 
 from .conversion import coerce_lists, unwrap
-from .dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE, REFUSED
+from .dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE, REFUSAL_REASONS
 from .numpy_functions import cast, normalize_axes, root
 from .numpy_vjps import defvjp, implements, scatter_add
 from .tensor import Primitive
 
 NONDIFFERENTIABLE.add(linalg.matrix_rank)
-REFUSED[linalg.eig] = REFUSED[linalg.eigvals] = "complex results; use np.linalg.eigh if A = Aᵀ"
+for _eig in (linalg.eig, linalg.eigvals):
+    REFUSAL_REASONS[_eig] = "complex results; use np.linalg.eigh if A = Aᵀ"
 
 # Products and diagonals
 
@@ -200,10 +201,10 @@ def singular_values_vjp(g, _out, a, parts=()):
 def left_vectors_vjp(g, U, a, parts=()):
     """(U K S + (I − UUᵀ) G S⁻¹) Vᵀ with K = (UᵀG − GᵀU) / (sⱼ² − sᵢ²) (Townsend, 2016)."""
     s = singular_values(a, parts=parts)
-    by_us = U @ skew_over_gaps(mT(U) @ g, s * s) * np.expand_dims(s, -2)
+    left_part = U @ skew_over_gaps(mT(U) @ g, s * s) * np.expand_dims(s, -2)
     if U.shape[-2] > U.shape[-1]:  # otherwise I = UUᵀ
-        by_us = by_us + (g - U @ (mT(U) @ g)) / np.expand_dims(s, -2)
-    return by_us @ right_vectors(a, parts)
+        left_part = left_part + (g - U @ (mT(U) @ g)) / np.expand_dims(s, -2)
+    return left_part @ right_vectors(a, parts)
 
 
 def right_vectors(a, parts):

@@ -100,16 +100,16 @@ class DroppedOperands(local):
     """
 
     def __init__(self) -> None:
-        self.waiting: list[tuple] = []
+        self.pending: list[tuple] = []
         self.is_running = False
 
-    def run(self) -> None:
+    def free(self) -> None:
         """Drop what waits, and what that adds."""
         if not self.is_running:
             self.is_running = True
             try:
-                while self.waiting:
-                    self.waiting.pop()
+                while self.pending:
+                    self.pending.pop()
             finally:  # Ctrl-C: the next node that is dropped goes on
                 self.is_running = False
 

@@ -24,7 +24,7 @@ def cast(a, dtype, at_least=None):
     return a if same else HANDLED_FUNCTIONS["astype"](a, dtype=dtype)
 
 
-def masked(a, where, neutral):
+def fill_masked(a, where, neutral):
     """Replace the elements that where= leaves out by the neutral element of the reduction."""
     return a if where is True else np.where(np.broadcast_to(unwrap(where), a.shape), a, neutral)
 
@@ -63,7 +63,7 @@ _sum, _mean, _cumsum = map(HANDLED_FUNCTIONS.__getitem__, (np.sum, np.mean, np.c
 @implements(np.sum)
 def sum(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     if dtype is not None or where is not True:
-        a = masked(cast(a, dtype), where, 0)
+        a = fill_masked(cast(a, dtype), where, 0)
     total = cast(_sum(a, axis=axis, keepdims=keepdims), dtype)
     return total if initial is None else total + initial_value(initial, total)
 
@@ -124,7 +124,7 @@ def extreme(primitive, a, axis=None, keepdims=False, initial=None, where=True):
     if initial is None:
         return primitive(a, axis=axis, keepdims=keepdims)
     initial = initial_value(initial, a)
-    x, axes = merge_axes(masked(a, where, initial), axis)
+    x, axes = merge_axes(fill_masked(a, where, initial), axis)
     first = np.broadcast_to(initial, (1, *x.shape[1:]))
     result = primitive(np.concatenate([first, x]), axis=0)
     return np.expand_dims(result, axes) if keepdims else result
@@ -144,7 +144,7 @@ def ptp(a, axis=None, keepdims=False):
 def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     """Multiply in pairs, which halves the length each time; right even if an element is 0."""
     a = cast(a, dtype, np.uint if a.dtype.kind == "u" else int)
-    x, axes = merge_axes(masked(a, where, 1), axis)
+    x, axes = merge_axes(fill_masked(a, where, 1), axis)
     while len(x) > 1:
         half = len(x) // 2
         x = np.concatenate([x[:half] * x[half : 2 * half], x[2 * half :]])

@@ -312,7 +312,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     return np.nonzero(condition) if x is None else select(unwrap(condition), x, y)
 
 
-def clipped(x: Any, low: Any, high: Any) -> tuple[Any, Any]:
+def where_clipped(x: Any, low: Any, high: Any) -> tuple[Any, Any]:
     """Return where the result is `high`, and where it is `low`. If the bounds cross, high wins."""
     low, high = -np.inf if low is None else low, np.inf if high is None else high
     above = np.maximum(x, low) > high
@@ -321,9 +321,9 @@ def clipped(x: Any, low: Any, high: Any) -> tuple[Any, Any]:
 
 clip_primitive = Primitive(
     np.clip,
-    lambda g, _out, x, low, high: np.where(np.logical_or(*clipped(x, low, high)), 0, g),
-    lambda g, _out, x, low, high: g * clipped(x, low, high)[1],
-    lambda g, _out, x, low, high: g * clipped(x, low, high)[0],
+    lambda g, _out, x, low, high: np.where(np.logical_or(*where_clipped(x, low, high)), 0, g),
+    lambda g, _out, x, low, high: g * where_clipped(x, low, high)[1],
+    lambda g, _out, x, low, high: g * where_clipped(x, low, high)[0],
     name="np.clip",
 )
 
@@ -364,13 +364,13 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 # Joining: each array receives its slice of g
 
 
-def piece(g: Any, _out: Any, _arrays: Any, i: int, axis: int = 0, ends: Any = ()) -> Any:
+def concatenate_vjp(g: Any, _out: Any, _arrays: Any, i: int, axis: int = 0, ends: Any = ()) -> Any:
     """Return the slice of g that belongs to array i, which ends at ends[i] of the joined axis."""
     return g[(slice(None),) * (axis % g.ndim) + (slice(ends[i - 1] if i else 0, ends[i]),)]
 
 
 concatenation = VariadicPrimitive(
-    lambda *arrays, axis, ends: np.concatenate(arrays, axis), piece, name="np.concatenate"
+    lambda *arrays, axis, ends: np.concatenate(arrays, axis), concatenate_vjp, name="np.concatenate"
 )
 
 

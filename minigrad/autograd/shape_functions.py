@@ -31,18 +31,18 @@ def moveaxis(a, source, destination):
     return np.transpose(a, np.moveaxis(numbered, source, destination).shape)
 
 
-def numbers_of(a):
+def positions_of(a):
     """Return the numbers 0, 1, 2, … of a's elements, in a's shape."""
     return np.arange(np.size(a)).reshape(np.shape(a))
 
 
-def moved(a, function, *args, **options):
+def apply_to_positions(a, function, *args, **options):
     """Return function(a, …), which moves or repeats elements of a."""
-    return np.ravel(a)[function(numbers_of(a), *map(unwrap, args), **options)]
+    return np.ravel(a)[function(positions_of(a), *map(unwrap, args), **options)]
 
 
-implements(np.rot90)(lambda m, k=1, axes=(0, 1): moved(m, np.rot90, k, axes))
-implements(np.rollaxis)(lambda a, axis, start=0: moved(a, np.rollaxis, axis, start))
+implements(np.rot90)(lambda m, k=1, axes=(0, 1): apply_to_positions(m, np.rot90, k, axes))
+implements(np.rollaxis)(lambda a, axis, start=0: apply_to_positions(a, np.rollaxis, axis, start))
 
 
 def reshape_each(function, *arys):
@@ -66,7 +66,7 @@ def broadcast_arrays(*args):
 @implements(np.meshgrid)
 def meshgrid(*xi, sparse=False, indexing="xy"):
     axes = coerce_lists("np.meshgrid", xi)
-    numbers = np.meshgrid(*map(numbers_of, axes), sparse=True, indexing=indexing)
+    numbers = np.meshgrid(*map(positions_of, axes), sparse=True, indexing=indexing)
     grids = [np.reshape(x, n.shape) for x, n in zip(axes, numbers)]
     return tuple(grids) if sparse else np.broadcast_arrays(*grids)
 
@@ -89,7 +89,7 @@ def pad(array, pad_width, mode="constant", constant_values=None):
     given = {} if constant_values is None else dict(constant_values=constant_values)
     given, pad_width = constant_options("np.pad", given), unwrap(pad_width)
     if mode in ("edge", "reflect", "symmetric", "wrap"):
-        return moved(array, np.pad, pad_width, mode, **given)
+        return apply_to_positions(array, np.pad, pad_width, mode, **given)
     if mode != "constant":
         known = "'constant', 'edge', 'reflect', 'symmetric', 'wrap'"
         raise TypeError(f"np.pad: minigrad supports the modes {known}, received mode={mode!r}")
@@ -102,14 +102,14 @@ def pad(array, pad_width, mode="constant", constant_values=None):
 # Joining and splitting
 
 
-def joined(who, arrays, axis, shape):
+def concatenate_reshaped(who, arrays, axis, shape):
     """Join arrays along the axis; numbers and vectors are first given the shape."""
     arrays = [np.reshape(x, shape) if np.ndim(x) < 2 else x for x in coerce_lists(who, arrays)]
     return np.concatenate(arrays, axis)
 
 
-implements(np.vstack)(lambda tup: joined("np.vstack", tup, 0, (1, -1)))
-implements(np.column_stack)(lambda tup: joined("np.column_stack", tup, 1, (-1, 1)))
+implements(np.vstack)(lambda tup: concatenate_reshaped("np.vstack", tup, 0, (1, -1)))
+implements(np.column_stack)(lambda tup: concatenate_reshaped("np.column_stack", tup, 1, (-1, 1)))
 
 
 @implements(np.dstack)
@@ -141,19 +141,19 @@ def block(arrays):
         if isinstance(x, (list, tuple)):
             return type(x)(map(number, x))
         leaves.append(x)
-        return sum(map(np.size, leaves[:-1])) + numbers_of(x)
+        return sum(map(np.size, leaves[:-1])) + positions_of(x)
 
     numbers = np.block(number(arrays))
     return np.concatenate(coerce_lists("np.block", leaves), None)[numbers]
 
 
-def pieces(function, ary, indices_or_sections, axis=None):
+def split_slices(function, ary, indices_or_sections, axis=None):
     """Return the slices into which NumPy's function cuts ary."""
     name, where = f"np.{function.__name__}", unwrap(indices_or_sections)
     if np.ndim(where) == 0 and operator.index(where) < 1:
         raise ValueError(f"{name}: at least 1 part is required, received {where}")
     try:
-        numbers = function(numbers_of(ary), where, **({} if axis is None else dict(axis=axis)))
+        numbers = function(positions_of(ary), where, **({} if axis is None else dict(axis=axis)))
     except ValueError as error:
         advice = "np.array_split makes unequal parts"
         raise ValueError(f"{name}: {error}, shape {ary.shape}; {advice}") from error
@@ -161,15 +161,15 @@ def pieces(function, ary, indices_or_sections, axis=None):
     return [ary[tuple(map(slice, i, np.add(i, n.shape)))] for i, n in zip(first, numbers)]
 
 
-for cut in (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit):
-    implements(cut)(partial(pieces, cut))
+for split_function in (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit):
+    implements(split_function)(partial(split_slices, split_function))
 if hasattr(np, "unstack"):  # from NumPy 2.1
     implements(np.unstack)(lambda x, axis=0: tuple(np.moveaxis(x, axis, 0)))
 
 # Choosing among elements
 
 
-def chosen(a, axis, choose):
+def index_axis(a, axis, choose):
     """Return a[:, …, choose([0, 1, 2, …]), …, :] with the index on that axis."""
     a, axis = (np.reshape(a, -1), axis or 0) if axis is None or a.ndim == 0 else (a, axis)
     axis = normalize_axes(a, axis)[0]
@@ -178,12 +178,12 @@ def chosen(a, axis, choose):
 
 @implements(np.take)
 def take(a, indices, axis=None, mode="raise"):
-    return chosen(a, axis, lambda numbers: np.take(numbers, unwrap(indices), mode=mode))
+    return index_axis(a, axis, lambda numbers: np.take(numbers, unwrap(indices), mode=mode))
 
 
 @implements(np.repeat)
 def repeat(a, repeats, axis=None):
-    return chosen(a, axis, lambda numbers: np.repeat(numbers, unwrap(repeats)))
+    return index_axis(a, axis, lambda numbers: np.repeat(numbers, unwrap(repeats)))
 
 
 @implements(np.take_along_axis)

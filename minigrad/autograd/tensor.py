@@ -35,7 +35,7 @@ from .memory import Plan, array_changes, dropped_operands
 from .recording import anomaly_detector, is_recording, recording
 
 creation_order = itertools.count(1)
-ACCUMULATING = Lock()  # backward passes of several threads may add to one .grad
+GRAD_LOCK = Lock()  # backward passes of several threads may add to one .grad
 NO_OPTIONS: dict[str, Any] = {}  # shared by the nodes without options
 
 
@@ -78,7 +78,7 @@ class Tensor(ArrayMethods):
         The graph holds the operands' own arrays: do not write into them before this call.
         """
         grads = backward_pass(self, gradient, retain_graph=retain_graph)
-        with ACCUMULATING:
+        with GRAD_LOCK:
             for leaf, g in grads.items():
                 leaf.grad = np.asarray(g if leaf.grad is None else leaf.grad + g)
 
@@ -152,7 +152,7 @@ def backward_pass(
                     grads[key] = gx
                     heapq.heappush(heap, key)
                 else:  # a leaf's `.grad` must own its memory: the vjps of np.add return g itself
-                    grads[key] = gx.copy() if not create_graph and node.shares(gx, g) else gx
+                    grads[key] = gx.copy() if not create_graph and node.needs_copy(gx, g) else gx
             if not retain_graph:
                 node.free()
     return grads
@@ -290,7 +290,7 @@ class Node:
                 "again"
             )
 
-    def shares(self, gx: np.ndarray, g: np.ndarray) -> bool:
+    def needs_copy(self, gx: np.ndarray, g: np.ndarray) -> bool:
         """Return whether gx is a view, g, or one of the arrays that this node keeps."""
         if gx.base is not None or gx is g or gx is self.out:
             return True
@@ -303,9 +303,9 @@ class Node:
     def __del__(self) -> None:
         """Free a long chain of nodes in a loop; Python's own recursion would overflow the stack."""
         if self.operands is not None and dropped_operands is not None:  # None: the program ends
-            dropped_operands.waiting.append(self.operands)
+            dropped_operands.pending.append(self.operands)
             self.operands = None
-            dropped_operands.run()
+            dropped_operands.free()
 
 
 class Primitive:

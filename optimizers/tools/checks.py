@@ -300,7 +300,7 @@ def check_groups_have_their_own_values(make: Make) -> Problems:
     if [*check_same_steps_give_the_same_bits(make)]:
         return  # it would differ from itself
     rule, wrong = layers(make(None))[-1], dict[str, Any]()
-    own = {k: v for k, v in rule.defaults.items() if k not in rule.unread_by_rule}
+    own = {k: v for k, v in rule.defaults.items() if k not in rule.not_overridable}
     for name, value in own.items():
         others: list[Any] = [not value] if isinstance(value, bool) else []
         others += [0.9 * value, 1.1 * value, 0.1] if isinstance(value, float) else []

@@ -30,8 +30,8 @@ FORMATS: dict[str, Any] = {
 }  # fmt: skip
 
 # users tune these in every framework, so they are no part of a convention
-TUNED = {"lr", "rho", "beta1", "beta2", "eps", "momentum", "weight_decay"}
-TUNED |= {"maximize", "nesterov", "centered", "amsgrad"}
+NOT_PART_OF_A_CONVENTION = {"lr", "rho", "beta1", "beta2", "eps", "momentum", "weight_decay"}
+NOT_PART_OF_A_CONVENTION |= {"maximize", "nesterov", "centered", "amsgrad"}
 
 
 # what changes a step: a class that overrides one of them has another rule than its parent
@@ -184,7 +184,7 @@ def same_rule(cls: Any, h: dict[str, Any]) -> list[str]:
         return []
     switches = {name for convention in cls.conventions.values() for name in convention}
     switches |= {name for name, value in cls.defaults.items() if isinstance(value, bool)}
-    switches -= TUNED | inactive_switches(h)
+    switches -= NOT_PART_OF_A_CONVENTION | inactive_switches(h)
     theirs = {name: cls.defaults | convention for name, convention in cls.conventions.items()}
     return [name for name, their in theirs.items() if all(their[n] == h[n] for n in switches)]
 

@@ -61,7 +61,7 @@ def divided_inside(u: Any, v: Any, eps: float) -> Any:
     return u / np.sqrt(v + eps)
 
 
-def own_time(t: int, number: int) -> int:
+def unchanged_time(t: int, number: int) -> int:
     """Return t; `number` counts the calls for all parameters together."""
     return t
 
@@ -86,7 +86,7 @@ class Rule:
     divide: Callable[..., Any] | None = None  # f(u, v, ε)
     correct: Callable[..., Any] = corrected
     hyper: Callable[..., dict[str, float]] = dict  # makes other numbers of them
-    time: Callable[[int, int], int] = own_time
+    time: Callable[[int, int], int] = unchanged_time
     stores_corrected: bool = False
     late: str = ""  # the slots that are used before their update
     keep: bool = True
@@ -165,7 +165,7 @@ class Rule:
         if self.task == "momentum":
             averaged = "averaged" in self.form
             options = {"momentum": h["mu"], "nesterov": "nesterov" in self.form}
-            for u in play("sgd", options, calls):
+            for u in reference_directions("sgd", options, calls):
                 yield u * (1 - h["mu"]) if averaged else u
             return
         if "eps" in h:
@@ -174,10 +174,12 @@ class Rule:
             h |= {"eps_hat": self.eps_at == "hat", "amsgrad": self.amsgrad}
         elif "eps" in h:
             h["initial_accumulator"] = self.start
-        yield from play(self.task, h, calls)
+        yield from reference_directions(self.task, h, calls)
 
 
-def play(optimizer: Any, options: dict[str, Any], calls: Iterable[Call]) -> Iterator[np.ndarray]:
+def reference_directions(
+    optimizer: Any, options: dict[str, Any], calls: Iterable[Call]
+) -> Iterator[np.ndarray]:
     """Yield u for each call, from an optimizer of the library: it moves w from 0 to −u."""
     made: dict[str, tuple[Any, Parameter]] = {}
     for call in calls:

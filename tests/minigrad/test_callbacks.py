@@ -284,6 +284,23 @@ def test_a_checkpoint_may_have_epoch_and_metrics_in_its_name(tmp_path):
     assert "b-1-nan-{x}.npz" in os.listdir(tmp_path), "stopped before the validation"
 
 
+def test_initial_epoch_in_files_and_after_a_resume(tmp_path):
+    model = make_model()
+    callbacks = [CSVLogger(tmp_path / "log.csv"), ModelCheckpoint(tmp_path / "run")]
+    options = dict(initial_epoch=3, verbose=0)
+    model.fit(X, Y, epochs=5, callbacks=callbacks, **options)
+    assert [line[0] for line in (tmp_path / "log.csv").read_text().splitlines()[1:]] == ["3", "4"]
+    other = make_model()
+    history = other.fit(X, Y, epochs=6, resume=tmp_path / "run", **options)
+    assert len(history.history["loss"]) == 3
+    for wrong in (-3, 1.5, "a"):
+        with pytest.raises(ValueError, match="initial_epoch must be an integer, 0 or more"):
+            model.fit(X, Y, initial_epoch=wrong, verbose=0)
+    model.fit(iter([(X, Y)]), epochs=5, initial_epoch=4, verbose=0)
+    with pytest.raises(ValueError, match="save_weights_only needs a file"):
+        ModelCheckpoint("folder", save_weights_only=True)
+
+
 class KerasHooks(Callback):
     def __init__(self):
         self.calls = []

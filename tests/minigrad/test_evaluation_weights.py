@@ -12,6 +12,7 @@ from minigrad.callbacks import EarlyStopping, LambdaCallback, ModelCheckpoint
 from minigrad.layers import Dense, Dropout
 from minigrad.models import Sequential
 from minigrad.optimizers import EMA, SGD, SWA, Adam, Wrapper
+from minigrad.regularizers import NonNeg
 
 rng = np.random.default_rng(3)
 X = rng.standard_normal((40, 5)).astype(np.float32)
@@ -75,6 +76,16 @@ def test_the_training_weights_come_back_if_the_validation_fails():
         model.evaluate(X, Y)
     assert all(np.array_equal(a, before[k]) for k, a in model.state_dict().items())
     assert not model.optimizer.is_evaluating
+
+
+def test_averages_satisfy_the_constraints_when_they_are_evaluated():
+    model = Sequential([Dense(1, kernel_constraint=NonNeg(), input_shape=(5,))], seed=0)
+    model.compile(EMA(SGD(lr=0.05), decay=0.5), "mse")
+    model.fit(X, -np.abs(Y) - X.sum(axis=1, keepdims=True), epochs=5, verbose=0)
+    before = model.layers[0].kernel.data.copy()
+    with model.evaluation_weights():
+        assert (model.layers[0].kernel.data >= 0).all()
+    np.testing.assert_array_equal(model.layers[0].kernel.data, before)
 
 
 def test_early_stopping_keeps_the_weights_that_it_has_measured():

@@ -1,12 +1,14 @@
 """Layers: outputs against formulas, parameters and state by name, initializers, errors."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from minigrad import Tensor, grad
 from minigrad.functional import dropout
 from minigrad.initializers import INITIALIZERS, get_initializer
-from minigrad.layers import Dense, Dropout, Flatten, Layer, ReLU, Sigmoid, Softmax, Tanh
+from minigrad.layers import BatchNormalization, Dense, Dropout, Flatten, GaussianNoise, Layer, ReLU, Sigmoid, Softmax, Tanh
 from minigrad.models import Sequential
 
 
@@ -65,6 +67,11 @@ def test_activation_layers_keep_shape_and_dtype(layer):
     assert grad(np.sum(out * out), x).shape == (2, 3)
 
 
+def test_a_softmax_of_one_unit_is_warned_of():
+    with pytest.warns(UserWarning, match="always 1; use a sigmoid"):
+        Dense(1, "softmax", input_shape=(3,)).parameters()
+
+
 def test_dropout_is_active_only_in_training():
     layer = Dropout(0.5)
     x = np.ones((10, 10), np.float32)
@@ -73,6 +80,11 @@ def test_dropout_is_active_only_in_training():
     assert 0 in layer.train()(x).data
     assert 0 not in layer(x, training=False).data
     assert 0 not in layer.eval()(x).data
+
+
+def test_gaussian_noise_of_integers_is_float32():
+    out = GaussianNoise(0.1).seed(0)(np.arange(6).reshape(2, 3), training=True)
+    assert out.dtype == np.float32 and not np.array_equal(out.data, np.arange(6).reshape(2, 3))
 
 
 def test_flatten_an_empty_batch():
@@ -190,6 +202,19 @@ def test_train_and_eval_reach_nested_layers():
     assert not inner.training
 
 
+@pytest.mark.parametrize("layer", [Dropout(0.5), BatchNormalization(), GaussianNoise(0.1)])
+def test_a_loop_without_train_is_warned_of(layer):
+    x = Tensor(np.ones((4, 3)), requires_grad=True)
+    with pytest.warns(UserWarning, match=r"Call train\(\) on the network") as caught:
+        np.sum(layer(x)).backward()
+    assert caught[0].filename == __file__
+    for mode in (layer.train, layer.eval):
+        mode()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            np.sum(layer(x)).backward()
+
+
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_initializers_have_the_documented_variance(name):
     w = INITIALIZERS[name]((300, 200), np.random.default_rng(0))
@@ -231,9 +256,6 @@ def test_a_parameter_copies_the_array_of_its_initializer():
     assert np.all(w == 1)
 
 
-
-
-
 def test_the_error_for_a_parameter_before_build_says_so():
     layer = Dense(2)
     with pytest.raises(AttributeError, match="no attribute 'kernel'; it may be made in build, at"):
@@ -253,9 +275,6 @@ def test_an_error_inside_a_property_keeps_its_message():
 
     with pytest.raises(AttributeError, match="no attribute 'colour'; it may be made in build"):
         Bad().width  # noqa: B018
-
-
-
 
 
 def test_parameters_of_a_partly_built_network_are_refused():

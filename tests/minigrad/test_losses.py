@@ -219,6 +219,15 @@ def test_a_sigmoid_unit_trains_with_binary_cross_entropy():
         assert history[-1] < 0.05 < history[0]
 
 
+def test_targets_are_shares_of_label_1():
+    for loss in (functional.binary_cross_entropy, functional.binary_cross_entropy_with_logits):
+        with pytest.raises(ValueError, match="targets from 0 to 1"):
+            loss(np.array([0.5]), np.array([2.0]))
+    z = Tensor([[2.0]], requires_grad=True)
+    with_logits = functional.binary_cross_entropy_with_logits
+    assert with_logits(functional.sigmoid(z), [[1.0]]).item() == with_logits(z, [[1.0]]).item()
+
+
 def test_the_warning_of_probabilities_names_the_line_of_the_user():
     def softmax_by_hand(z):
         return np.exp(z) / np.sum(np.exp(z), axis=-1, keepdims=True)

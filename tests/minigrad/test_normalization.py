@@ -19,6 +19,12 @@ def test_normalization_has_mean_0_and_variance_1_after_adapt():
     assert sorted(layer.state_dict()) == ["mean", "variance"] and layer.parameters() == []
 
 
+def test_adapt_keeps_the_digits_of_float64():
+    data = 1e8 + np.array([[1.0], [2.0], [3.0]])
+    out = Normalization().adapt(data)(data).data
+    np.testing.assert_allclose(out, [[-1.5**0.5], [0], [1.5**0.5]], atol=1e-7)
+
+
 def test_normalization_with_given_numbers_and_without():
     out = Normalization(mean=1.0, variance=[4.0, 1.0])([[3.0, 3.0]])
     np.testing.assert_array_equal(out.data, [[1.0, 2.0]])
@@ -74,6 +80,14 @@ def test_a_frozen_batch_normalization_uses_and_keeps_its_averages():
     assert all(np.array_equal(a, before[name]) for name, a in layer.state_dict().items())
 
 
+def test_an_empty_batch_leaves_the_averages():
+    layer = BatchNormalization()
+    layer(X, training=True)
+    before = layer.state_dict()
+    assert layer(X[:0], training=True).shape == (0, 3)
+    np.testing.assert_array_equal(layer.moving_mean.data, before["moving_mean"])
+
+
 def test_fit_updates_the_averages_once_a_batch_and_summary_counts_them():
     model = Sequential([BatchNormalization(momentum=0.5, input_shape=(3,)), Dense(1)], seed=0)
     model.compile("sgd", "mse")
@@ -83,3 +97,13 @@ def test_fit_updates_the_averages_once_a_batch_and_summary_counts_them():
     assert model.summary().splitlines()[-1].split() == "of these not trainable 6".split()
     with pytest.raises(ValueError, match=r"momentum must be in \[0, 1\]"):
         BatchNormalization(momentum=1.5)
+
+
+@pytest.mark.parametrize(
+    "layer", [BatchNormalization(), LayerNormalization(), Normalization().adapt(X)]
+)
+def test_normalizing_layers_refuse_another_number_of_features(layer):
+    layer(X)
+    for wrong in (np.ones((4, 1)), np.ones(3)):
+        with pytest.raises(ValueError, match=r"input of shape \(batch, …, 3\) is required"):
+            layer(wrong)

@@ -4,22 +4,22 @@ import numpy as np
 import pytest
 
 from minigrad import optimizers
-from minigrad.layers import Dense, Embedding, SimpleRNN
-from minigrad.models import Sequential
+from minigrad.layers import BatchNormalization, Dense, Embedding, SimpleRNN
+from minigrad.models import Sequential, load_model
 from minigrad.regularizers import L1L2, MaxNorm, NonNeg, l1, l2
 
 X = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
 Y = np.random.default_rng(1).normal(size=(16, 2)).astype(np.float32)
 
 
-def regularized(**rules):
-    model = Sequential([Dense(2, input_shape=(3,), **rules)], seed=0)
+def regularized(**options):
+    model = Sequential([Dense(2, input_shape=(3,), **options)], seed=0)
     model.compile(optimizers.SGD(lr=0.1), "mse")
     return model
 
 
 @pytest.mark.parametrize(
-    ("rules", "expected"),
+    ("options", "expected"),
     [
         ({"kernel_regularizer": l2(0.3)}, lambda w, b, out: 0.3 * np.sum(w**2)),
         ({"kernel_regularizer": "l1"}, lambda w, b, out: 0.01 * np.sum(np.abs(w))),
@@ -28,8 +28,8 @@ def regularized(**rules):
         ({"kernel_regularizer": lambda w: np.sum(w**4)}, lambda w, b, out: np.sum(w**4)),
     ],
 )
-def test_the_loss_of_evaluate_and_of_a_step_holds_the_penalty(rules, expected):
-    model, plain = regularized(**rules), regularized()
+def test_the_loss_of_evaluate_and_of_a_step_holds_the_penalty(options, expected):
+    model, plain = regularized(**options), regularized()
     w, b = (x.data.copy() for x in plain.parameters())
     out = plain.predict(X)
     penalty = expected(w, b, out)
@@ -55,9 +55,34 @@ def test_a_frozen_layer_has_no_penalty():
     assert model.penalty() == 0
 
 
+def test_a_frozen_block_keeps_everything(tmp_path):
+    options = dict(kernel_regularizer="l2", kernel_constraint=NonNeg())
+    block = Sequential([Dense(2, input_shape=(3,), **options), BatchNormalization(momentum=0.5)])
+    model = Sequential([block, Dense(2)], seed=0)
+    block.trainable = False
+    assert [x.trainable for x in model.sublayers()] == [True, False, False, False, True]
+    before = block.state_dict()
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0)
+    assert all(np.array_equal(before[name], a) for name, a in block.state_dict().items())
+    assert model.penalty() == 0
+    same = load_model(model.save(tmp_path / "frozen.npz"))
+    assert not same.layers[0].trainable and not same.layers[0].layers[1].trainable
+    assert same.train_on_batch(X, Y) == model.train_on_batch(X, Y)
+
+
+@pytest.mark.parametrize(
+    "layer", [Dense(1, use_bias=False, bias_regularizer="l2", input_shape=(3,)),
+              BatchNormalization(scale=False, gamma_regularizer="l2", input_shape=(3,))],
+)  # fmt: skip
+def test_an_option_of_a_parameter_that_does_not_exist_has_no_effect(layer):
+    layer.apply_constraints()
+    assert layer.penalty() == 0
+
+
 def test_constraints_hold_after_every_step():
-    rules = {"kernel_constraint": MaxNorm(0.5), "bias_constraint": NonNeg()}
-    model = regularized(**rules)
+    options = {"kernel_constraint": MaxNorm(0.5), "bias_constraint": NonNeg()}
+    model = regularized(**options)
     model.fit(X, Y - 3, epochs=3, verbose=0)
     kernel, bias = (x.data for x in model.parameters())
     assert np.linalg.norm(kernel, axis=0).max() <= 0.5 + 1e-6
@@ -66,7 +91,7 @@ def test_constraints_hold_after_every_step():
     np.testing.assert_allclose(MaxNorm(1.0)(np.array([[3.0], [4.0]])), [[0.6], [0.8]], rtol=1e-6)
 
 
-def test_every_layer_with_parameters_takes_rules_by_their_names():
+def test_every_layer_with_parameters_takes_options_by_their_names():
     rnn = SimpleRNN(4, recurrent_regularizer=l2(1.0), input_shape=(5, 3)).seed(0)
     assert rnn.penalty().item() == pytest.approx(4, rel=1e-5)  # orthogonal: four rows of norm 1
     table = Embedding(5, 2, embeddings_constraint="non_neg", input_shape=(3,))
@@ -75,7 +100,7 @@ def test_every_layer_with_parameters_takes_rules_by_their_names():
 
 
 @pytest.mark.parametrize(
-    ("rules", "error", "message"),
+    ("options", "error", "message"),
     [
         ({"kernel_regulariser": "l2"}, ValueError, "unknown option .* 'kernel_regularizer'"),
         ({"gamma_regularizer": "l2"}, ValueError, "unknown option of Dense"),
@@ -83,9 +108,9 @@ def test_every_layer_with_parameters_takes_rules_by_their_names():
         ({"kernel_constraint": MaxNorm}, TypeError, r"write MaxNorm\(\)"),
     ],
 )
-def test_mistyped_rules_are_refused(rules, error, message):
+def test_mistyped_options_are_refused(options, error, message):
     with pytest.raises(error, match=message):
-        Dense(2, **rules)
+        Dense(2, **options)
 
 
 def test_a_negative_factor_is_refused():

@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from minigrad import checkpoint, layers, optimizers, saving
-from minigrad.initializers import random_normal
-from minigrad.layers import Dense, Layer
+from minigrad import checkpoint, functional, layers, losses, optimizers, saving
+from minigrad.initializers import random_normal, set_random_seed
+from minigrad.layers import Dense, Dropout, Layer
 from minigrad.models import Model, Sequential, load_model
 from minigrad.regularizers import MaxNorm, l2
 
@@ -136,6 +136,22 @@ def test_wrappers_and_schedules_are_compiled_again(tmp_path, make):
     assert same.train_on_batch(X, Y) == model.train_on_batch(X, Y)
 
 
+def test_hyperparameters_are_saved_before_the_first_step(tmp_path):
+    model = Sequential([Dense(1, input_shape=(6,))])
+    model.compile(optimizers.SGD(lr=0.5, momentum=0.9), "mse")
+    same = load_model(model.save(tmp_path / "m.npz"))
+    assert (same.optimizer.lr, same.optimizer.momentum) == (0.5, 0.9)
+
+
+def test_losses_as_objects_are_compiled_again(tmp_path):
+    model = Sequential([Dense(1, "sigmoid", input_shape=(6,))], seed=0)
+    model.compile("adam", losses.BinaryCrossentropy(label_smoothing=0.2))
+    model.fit(X, Y > 0, verbose=0)
+    same = load_model(model.save(tmp_path / "m.npz"))
+    assert same.evaluate(X, Y > 0) == model.evaluate(X, Y > 0)
+    assert same.optimizer.steps == model.optimizer.steps
+
+
 @saving.register
 class Residual(Model):
     def __init__(self, units):
@@ -155,7 +171,82 @@ def test_a_registered_custom_model_is_loaded(tmp_path):
     np.testing.assert_array_equal(same.predict(X), model.predict(X))
 
 
-# Tampered files
+@saving.register
+class ShiftedBy(Model):
+    def __init__(self, size, seed=None):
+        super().__init__(seed)
+        self.size = size
+        self.out = Dense(6)
+
+    def forward(self, x):
+        return x + self.out(x) * (self.size == (3, 3))
+
+
+def test_a_saved_model_keeps_its_seed_and_tuple_arguments(tmp_path):
+    model = ShiftedBy((3, 3), seed=0)
+    expected = model.predict(X)
+    np.testing.assert_array_equal(load_model(model.save(tmp_path / "m.npz")).predict(X), expected)
+
+
+def test_a_save_draws_no_random_number(tmp_path):
+    def second_model(saves):
+        set_random_seed(0)
+        first = Sequential([Dense(3, input_shape=(6,)), Dropout(0.5)])
+        if saves:
+            first.save(tmp_path / "m.npz")
+        return Sequential([Dense(3, input_shape=(6,))]).layers[0].kernel.data
+
+    np.testing.assert_array_equal(second_model(True), second_model(False))
+
+
+def test_what_cannot_be_made_again_is_told_when_it_is_loaded(tmp_path):
+    shared = Dense(6)
+    repeated = Sequential([layers.Input(6), shared, shared])
+    with pytest.raises(checkpoint.CheckpointError, match="a layer occurs twice"):
+        load_model(repeated.save(tmp_path / "a.npz"))
+    model = Sequential([Dense(1, input_shape=(6,))])
+    model.compile("sgd", "mse")
+    model.compiled_with = {"loss": "mse", "metrics": [{0: "no string"}]}
+    model.train_on_batch(X, Y)
+    assert load_model(model.save(tmp_path / "b.npz")).optimizer is None
+    with pytest.raises(ValueError, match="the name ReLU is taken; rename Relu"):
+        saving.register(type("Relu", (layers.Layer,), {}))
+
+
+@saving.register
+class Doubler(layers.Layer):
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.factor = factor * 2
+
+    def forward(self, x):
+        return x * self.factor
+
+
+@saving.register
+def relu2(x):
+    return functional.relu(2 * x)
+
+
+@saving.register
+def Relu2(x):
+    return functional.relu(3 * x)
+
+
+def test_a_model_that_would_be_another_one_is_not_made(tmp_path):
+    changes = Sequential([Dense(3, input_shape=(6,)), Doubler(3.0)])
+    with pytest.raises(checkpoint.CheckpointError, match="keep its arguments unchanged"):
+        load_model(changes.save(tmp_path / "a.npz"))
+    positional = Sequential([Dense(3, partial(functional.elu, 2.0), input_shape=(6,))])
+    with pytest.raises(checkpoint.CheckpointError, match=r"write partial\(f, name=value\)"):
+        load_model(positional.save(tmp_path / "b.npz"))
+    for function in (relu2, Relu2):
+        model = Sequential([Dense(3, function, input_shape=(6,))])
+        same = load_model(model.save(tmp_path / "c.npz"))
+        np.testing.assert_array_equal(same.predict(X), model.predict(X))
+
+
+# ---- Tampered files ----
 
 
 def changed(file, change):
@@ -205,7 +296,37 @@ def test_a_tampered_architecture_is_refused(tmp_path, change, reason):
         load_model(file)
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Dense(2), [4000]),
+        (layers.Embedding(2, 2), [3]),
+        (layers.SimpleRNN(1), [3, 1]),
+    ],
+)
+def test_the_parameters_of_a_file_are_no_larger_than_its_arrays(tmp_path, layer, shape):
+    """The sizes in the architecture grow; the arrays stay: nothing large may be allocated."""
+
+    def enlarge(architecture):
+        config = layers_of(architecture)[1]["config"]
+        config["units" if "units" in config else "input_dim"] = 10**6
+
+    file = Sequential([layers.Input(tuple(shape)), layer]).save(tmp_path / "m.npz")
+    changed(file, enlarge)
+    with pytest.raises(checkpoint.CheckpointError, match="larger than the arrays of the file"):
+        load_model(file)
+
+
 @pytest.mark.parametrize("name", ["m.h5", "m.keras", "m.hdf5"])
-def test_other_formats_are_refused(name):
+def test_load_model_refuses_keras_file_names(name):
     with pytest.raises(ValueError, match=r"Keras's format; the one here is \.npz"):
         load_model(name)
+
+
+@pytest.mark.parametrize("name", ["m.h5", "m.weights.h5", "m.keras", "m.hdf5"])
+def test_save_refuses_keras_file_names(tmp_path, name):
+    model = Sequential([Dense(2, input_shape=(6,))])
+    for save in (model.save, model.save_weights):
+        with pytest.raises(ValueError, match=r"Keras's format; the one here is \.npz"):
+            save(tmp_path / name)
+    assert not list(tmp_path.iterdir())

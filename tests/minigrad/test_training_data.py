@@ -1,9 +1,10 @@
-"""Weights, classes, targets (N,), and fit on iterables of batches."""
+"""The data of fit, evaluate and predict: targets, weights, iterables; and the seeds of models."""
 
 import numpy as np
 import pytest
 
-from minigrad import Tensor, optimizers
+from minigrad import Tensor, functional, optimizers
+from minigrad.callbacks import LambdaCallback
 from minigrad.datasets import batches
 from minigrad.layers import Dense, Dropout, Input
 from minigrad.models import Model, Sequential
@@ -118,7 +119,39 @@ def test_a_loss_that_returns_one_number_cannot_be_weighted():
         model.fit(X, Y, sample_weight=np.ones(40), verbose=0)
 
 
-# Iterables of batches
+def test_class_weights_of_sequences_are_weights_of_steps():
+    y = np.array([[0, 1, 1], [1, 0, 0]])
+    np.testing.assert_array_equal(example_weights("fit", y, None, {1: 5.0}), [[1, 5, 5], [5, 1, 1]])
+    column = example_weights("fit", y[..., None], None, {1: 5.0})
+    np.testing.assert_array_equal(column, [[1, 5, 5], [5, 1, 1]])
+    both = example_weights("fit", y, [2.0, 3.0], {1: 5.0})
+    np.testing.assert_array_equal(both, [[2, 10, 10], [15, 3, 3]])
+    model = Sequential([Dense(2, input_shape=(3,), kernel_initializer="zeros")])
+    model.compile("sgd", "cross_entropy")
+    loss = model.train_on_batch(np.ones((2, 3, 3)), y, class_weight={1: 5.0})["loss"]
+    assert loss == pytest.approx(np.log(2) * 18 / 6)
+
+
+def test_targets_that_are_no_classes_have_no_class_weights():
+    with pytest.raises(ValueError, match="targets that are classes"):
+        example_weights("fit", np.array([[0.3], [-1.2]]), None, {0: 1.0})
+
+
+def test_a_column_of_weights_does_not_broadcast():
+    y, w, c = np.array([2, 0, 1]), np.array([1.0, 2.0, 3.0]), {0: 1.0, 1: 10.0, 2: 100.0}
+    np.testing.assert_array_equal(
+        example_weights("fit", y, w[:, None], c), example_weights("fit", y, w, c)
+    )
+    z = Tensor(np.zeros((2, 2)))
+    by_column = functional.cross_entropy(z, [0, 1], sample_weight=[[1.0], [5.0]])
+    assert by_column.item() == pytest.approx(3 * np.log(2))
+
+
+def test_targets_and_outputs_of_one_number_fit_both_ways():
+    assert match_target(np.zeros(4), np.zeros((4, 1))).shape == (4,)
+
+
+# ---- Iterables of batches ----
 
 
 def test_fit_on_batches_takes_the_steps_of_fit_on_arrays():
@@ -204,11 +237,81 @@ def test_what_an_iterable_cannot_do_is_refused(x, options, message):
         binary().fit(x(), verbose=0, **options)
 
 
+def linear():
+    model = Sequential([Dense(1, input_shape=(3,))], seed=0)
+    model.compile(optimizers.SGD(lr=0.01), "mse")
+    return model
+
+
+def test_validation_steps_begin_at_the_first_batch_each_time():
+    model = linear()
+    model.optimizer.lr = 0.0
+    parts = [(X[:4], Y[:4] + i) for i in range(4)]
+    history = model.fit(X, Y, epochs=3, validation_data=parts, validation_steps=1, verbose=0)
+    assert len(set(history.history["val_loss"])) == 1
+
+
+def test_an_epoch_that_is_stopped_at_its_last_batch_counts():
+    model = linear()
+
+    def at_the_end(batch, logs):
+        model.stop_training = batch == 1
+
+    history = model.fit(
+        [(X, Y), (X, Y)], epochs=3, verbose=0, callbacks=LambdaCallback(on_batch_end=at_the_end)
+    )
+    assert len(history.history["loss"]) == 1
+
+
+def test_an_iterable_without_batches_is_refused():
+    class Spent:
+        def __iter__(self):
+            return iter(())
+
+    for empty in ([], Spent()):
+        with pytest.raises(ValueError, match="the iterable gave no batch"):
+            linear().fit(empty, steps_per_epoch=2, verbose=0)
+    with pytest.raises(ValueError, match="the iterable gave no batch"), pytest.warns(UserWarning):
+        linear().evaluate(iter([]))
+    for bad in ((X[:0], Y[:0]), (X, Y[:3])):
+        with pytest.raises(ValueError, match="equal numbers of rows, at least one"):
+            linear().fit([(X, Y), bad], verbose=0)
+    for steps in (0, 1.5):
+        with pytest.raises(ValueError, match="number of steps must be a positive integer"):
+            linear().fit([(X, Y)], steps_per_epoch=steps, verbose=0)
+
+
 def test_predict_takes_batches():
     model = binary()
     expected = model.predict(X)
     np.testing.assert_allclose(model.predict(batches(X, Y, 16, shuffle=False)), expected, rtol=1e-6)
     np.testing.assert_allclose(model.predict(iter([X[:7], X[7:]])), expected, rtol=1e-6)
+
+
+def test_predict_takes_an_object_with_length_and_items():
+    model = linear()
+    np.testing.assert_allclose(model.predict(Items()), model.predict(X), rtol=1e-6)
+    np.testing.assert_allclose(model.predict(Items(), steps=1), model.predict(X[:16]), rtol=1e-6)
+
+
+def test_predict_of_lists_and_of_models_with_two_outputs():
+    model = Sequential([Dense(1, input_shape=(2,))], seed=0)
+    xor = [(0, 0), (0, 1), (1, 0)]
+    np.testing.assert_array_equal(model.predict(xor), model.predict(np.array(xor)))
+    batches = [[X[:4, :2], Y[:4]], [X[4:, :2], Y[4:]]]
+    np.testing.assert_allclose(model.predict(iter(batches)), model.predict(X[:, :2]), rtol=1e-6)
+
+    class Two(Model):
+        def forward(self, x):
+            return x, x
+
+    with pytest.raises(ValueError, match="a model with one output"):
+        Two().predict(X)
+    for empty in (iter([]), X[:0]):
+        with pytest.raises(ValueError, match="at least one row"):
+            linear().predict(empty)
+    with pytest.raises(TypeError, match="array of numbers"):
+        linear().fit(np.array([["07", "1", "2"]] * 40, object), Y, verbose=0)
 
 
 def test_a_model_of_one_feature_takes_inputs_of_shape_n():
@@ -221,7 +324,7 @@ def test_a_model_of_one_feature_takes_inputs_of_shape_n():
     assert model.train_on_batch(x, 2 * x)["loss"] == pytest.approx(expected, rel=1e-5)
 
 
-# Networks of one's own layers
+# ---- Custom models and seeds ----
 
 
 class Net(Model):
@@ -243,6 +346,34 @@ def test_a_custom_model_trains_and_its_seed_fixes_everything():
     np.testing.assert_array_equal(trained(Net(seed=3)), trained(Net(seed=3)))
     np.testing.assert_array_equal(trained(Net().seed(3)), trained(Net().seed(3)))
     assert not np.array_equal(trained(Net(seed=3)), trained(Net(seed=4)))
+
+
+class Nested(Model):
+    def __init__(self, seed=None):
+        super().__init__(seed)
+        self.a, self.b = Dense(2, input_shape=(3,)), Sequential([Dense(2), Dropout(0.5)])
+        self.c = Dense(1, input_shape=(2,))
+
+    def forward(self, x):
+        return self.c(self.b(self.a(x)))
+
+
+def trained_after(net, look):
+    look(net)
+    net.compile("sgd", "mse")
+    net.fit(X, Y, epochs=2, verbose=0)
+    return np.concatenate([a.ravel() for a in net.state_dict().values()])
+
+
+@pytest.mark.parametrize("look", [lambda net: None, Nested.state_dict, Nested.named_parameters])
+def test_a_seed_holds_however_the_parameters_are_made(look):
+    np.testing.assert_array_equal(trained_after(Nested(0), look), trained_after(Nested(0), look))
+    np.testing.assert_array_equal(trained_after(Nested().seed(0), look), trained_after(Nested().seed(0), look))
+
+
+def test_the_seed_of_an_inner_model_stays():
+    inner = [Sequential([Sequential([Dense(2)], seed=3)])(X).data for _ in range(2)]
+    np.testing.assert_array_equal(*inner)
 
 
 def test_seed_comes_before_the_parameters():
