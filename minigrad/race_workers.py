@@ -208,7 +208,7 @@ def mpi_workers(count: int | None, stack: ExitStack) -> list[Any]:
     return [stack.enter_context(MPIPoolExecutor(count))] * count
 
 
-def dask_workers(executor: str, count: int, stack: ExitStack) -> list[Any]:
+def dask_workers(executor: Any, count: int, stack: ExitStack) -> list[Any]:
     """Return the workers of a cluster that starts here, or of the scheduler at tcp://HOST:PORT."""
     import dask
     from distributed import Client, LocalCluster

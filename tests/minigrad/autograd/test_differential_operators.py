@@ -9,14 +9,11 @@ from minigrad import Tensor, grad, hessian, hessian_vector_product, jacobian, la
 from minigrad.datasets import airfoil
 
 A = np.array([[2.0, -1.0, 0.5], [-1.0, 3.0, 0.0], [0.5, 0.0, 1.0]])
+from tests.minigrad.autograd.helpers import leaf
 
 
 def quadratic(x):
     return x @ A @ x / 2
-
-
-def leaf(values):
-    return Tensor(np.array(values), requires_grad=True)
 
 
 def test_the_hessian_of_a_quadratic_is_its_matrix():

@@ -29,6 +29,7 @@ def watched(*shape):
 
 
 def leaf(data):
+    """Return a tensor of this very array, which tests observe."""
     return Tensor(data, requires_grad=True)
 
 

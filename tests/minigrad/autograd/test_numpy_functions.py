@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from minigrad import Tensor, grad
+from tests.minigrad.autograd.helpers import gradients
 
 NAN, INF = np.nan, np.inf
 
@@ -149,50 +150,44 @@ def test_products_equal_numpys(text):
 # Gradients where a convention matters
 
 
-def gradient_of(f, *points):
-    leaves = [Tensor(np.array(x, np.float64), requires_grad=True) for x in points]
-    found = [g.tolist() for g in grad(np.sum(f(*leaves)), leaves)]
-    return found[0] if len(found) == 1 else found
-
-
 def test_median_and_quantiles_give_the_gradient_to_the_chosen_elements():
-    assert gradient_of(np.median, [3.0, 1.0, 2.0]) == [0, 0, 1]
-    assert gradient_of(np.median, [3.0, 1.0, 2.0, 4.0]) == [0.5, 0, 0.5, 0]  # NumPy's mean of two
-    assert gradient_of(lambda x: np.quantile(x, 0.5), [3.0, 1.0, 2.0]) == [0, 0, 1]
+    assert gradients(np.median, [3.0, 1.0, 2.0]) == [0, 0, 1]
+    assert gradients(np.median, [3.0, 1.0, 2.0, 4.0]) == [0.5, 0, 0.5, 0]  # NumPy's mean of two
+    assert gradients(lambda x: np.quantile(x, 0.5), [3.0, 1.0, 2.0]) == [0, 0, 1]
     by_torch = [0, 0.1, 0.9, 0]
-    assert gradient_of(lambda x: np.quantile(x, 0.3), [3.0, 1.0, 2.0, 5.0]) == pytest.approx(
+    assert gradients(lambda x: np.quantile(x, 0.3), [3.0, 1.0, 2.0, 5.0]) == pytest.approx(
         by_torch
     )
-    tied = gradient_of(lambda x: np.percentile(x, 40), [3.0, 3.0, 3.0, 5.0])
+    tied = gradients(lambda x: np.percentile(x, 40), [3.0, 3.0, 3.0, 5.0])
     assert sorted(tied) == pytest.approx([0, 0, 0.2, 0.8])  # the numbers of torch
     assert np.median(Tensor([INF, INF])).item() == np.median(Tensor([0.0, INF, INF])).item() == INF
 
 
 def test_a_nan_receives_the_gradient_0():
     x = [3.0, NAN, 2.0]
-    assert gradient_of(np.nansum, x) == [1, 0, 1]  # torch gives the same for these three
-    assert gradient_of(np.nanmean, x) == [0.5, 0, 0.5]
-    assert gradient_of(np.nan_to_num, [3.0, NAN, INF]) == [1, 0, 0]
-    assert gradient_of(np.nanvar, x) == [0.5, 0, -0.5]
-    assert gradient_of(np.nanstd, x) == [0.5, 0, -0.5]
-    assert gradient_of(np.nanprod, x) == [2, 0, 3]
-    assert gradient_of(np.nanmax, x) == [1, 0, 0] and gradient_of(np.nanmin, x) == [0, 0, 1]
+    assert gradients(np.nansum, x) == [1, 0, 1]  # torch gives the same for these three
+    assert gradients(np.nanmean, x) == [0.5, 0, 0.5]
+    assert gradients(np.nan_to_num, [3.0, NAN, INF]) == [1, 0, 0]
+    assert gradients(np.nanvar, x) == [0.5, 0, -0.5]
+    assert gradients(np.nanstd, x) == [0.5, 0, -0.5]
+    assert gradients(np.nanprod, x) == [2, 0, 3]
+    assert gradients(np.nanmax, x) == [1, 0, 0] and gradients(np.nanmin, x) == [0, 0, 1]
 
 
 def test_std_of_constants_has_the_gradient_0():  # as in torch
-    assert gradient_of(np.std, [2.0, 2.0, 2.0]) == [0, 0, 0] and gradient_of(np.std, [2.0]) == [0]
-    rows = gradient_of(lambda x: np.std(x, axis=1), [[2.0, 2.0, 2.0], [1.0, 2.0, 3.0]])
+    assert gradients(np.std, [2.0, 2.0, 2.0]) == [0, 0, 0] and gradients(np.std, [2.0]) == [0]
+    rows = gradients(lambda x: np.std(x, axis=1), [[2.0, 2.0, 2.0], [1.0, 2.0, 3.0]])
     np.testing.assert_allclose(rows, [[0, 0, 0], [-(1 / 6**0.5), 0, 1 / 6**0.5]], atol=1e-15)
     x = Tensor(np.full(3, 2.0), requires_grad=True)
     first = grad(np.std(x, ddof=1), x, create_graph=True)
     assert grad(first, x, np.array([2.0, 1.0, 1.0])).tolist() == [0, 0, 0]
     with np.errstate(invalid="ignore"):
-        assert np.isnan(gradient_of(lambda x: np.std(x, ddof=1), [2.0])).all()
+        assert np.isnan(gradients(lambda x: np.std(x, ddof=1), [2.0])).all()
 
 
 def test_cumprod_with_zeros_has_pytorchs_gradient():
-    assert gradient_of(np.cumprod, [2.0, 0.0, 3.0, 0.0, 4.0]) == [1, 8, 0, 0, 0]  # torch's numbers
-    assert gradient_of(np.cumprod, [2.0, 0.0, 3.0, 4.0]) == [1, 32, 0, 0]
+    assert gradients(np.cumprod, [2.0, 0.0, 3.0, 0.0, 4.0]) == [1, 8, 0, 0, 0]  # torch's numbers
+    assert gradients(np.cumprod, [2.0, 0.0, 3.0, 4.0]) == [1, 32, 0, 0]
 
 
 def test_cumprod_keeps_products_below_the_normal_range():
@@ -205,34 +200,34 @@ def test_cov_corrcoef_trapezoid_and_cross_have_pytorchs_gradients():
     weights = np.array([[1.0, 2.0], [3.0, 4.0]])
     x = [[1.0, 2.0, 4.0], [3.0, -1.0, 2.0]]
     by_torch = [[17 / 6, -37 / 6, 10 / 3], [10 / 3, -61 / 6, 41 / 6]]
-    np.testing.assert_allclose(gradient_of(lambda x: weights * np.cov(x), x), by_torch, rtol=1e-14)
+    np.testing.assert_allclose(gradients(lambda x: weights * np.cov(x), x), by_torch, rtol=1e-14)
     by_torch = [
         [1.2354785575651182, -1.8532178363476772, 0.6177392787825592],
         [-0.9978865272641341, -0.33262884242137775, 1.3305153696855119],
     ]
-    found = gradient_of(lambda x: weights * np.corrcoef(x), x)
+    found = gradients(lambda x: weights * np.corrcoef(x), x)
     np.testing.assert_allclose(found, by_torch, rtol=1e-13)
-    found = gradient_of(np.trapezoid, [3.0, 3.0, 2.0], [0.0, 1.0, 4.0])
+    found = gradients(np.trapezoid, [3.0, 3.0, 2.0], [0.0, 1.0, 4.0])
     assert found == [[0.5, 2, 1.5], [-3, 0.5, 2.5]]
-    found = gradient_of(lambda a, b: [1, 2, 3] * np.cross(a, b), [3.0, 3.0, 2.0], [0.0, 1.0, 4.0])
+    found = gradients(lambda a, b: [1, 2, 3] * np.cross(a, b), [3.0, 3.0, 2.0], [0.0, 1.0, 4.0])
     assert found == [[-5, 4, -1], [-5, 7, -3]]
 
 
 def test_extremes_of_nothing_and_an_initial_value():
-    assert gradient_of(lambda x, start: np.max(x, initial=start), [], 1.0) == [[], 1]
-    assert gradient_of(lambda x, start: np.min(x, axis=0, initial=start), [[], []], 1.0) == [
+    assert gradients(lambda x, start: np.max(x, initial=start), [], 1.0) == [[], 1]
+    assert gradients(lambda x, start: np.min(x, axis=0, initial=start), [[], []], 1.0) == [
         [[], []],
         0,
     ]
-    assert gradient_of(lambda x, start: np.max(x, initial=start), [1.0, 3.0], 2.0) == [[0, 1], 0]
-    assert gradient_of(lambda x: np.max(x, initial=3.0), [3.0, 1.0]) == [0.5, 0]
+    assert gradients(lambda x, start: np.max(x, initial=start), [1.0, 3.0], 2.0) == [[0, 1], 0]
+    assert gradients(lambda x: np.max(x, initial=3.0), [3.0, 1.0]) == [0.5, 0]
 
 
 @pytest.mark.parametrize("f", [np.sum, np.prod, np.max, np.min, np.nansum, np.nanprod, np.nanmax])
 def test_reductions_of_a_number_along_axis_0(f):
     for axis in (0, -1):
-        assert gradient_of(lambda x, axis=axis: f(x, axis=axis), 2.0) == 1
-        assert gradient_of(lambda x, axis=axis: f(x, axis=axis, keepdims=True), 2.0) == 1
+        assert gradients(lambda x, axis=axis: f(x, axis=axis), 2.0) == 1
+        assert gradients(lambda x, axis=axis: f(x, axis=axis, keepdims=True), 2.0) == 1
         with pytest.raises(ValueError, match="out of bounds"):
             f(Tensor(2.0), axis=1)
 
@@ -302,10 +297,10 @@ def test_unsupported_arguments_raise_an_error_that_names_them():
 @pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) >= "2.5.0", reason="NumPy refuses them")
 def test_cross_products_of_two_components_warn_as_numpy_does():
     with pytest.warns(DeprecationWarning, match="2-dimensional vectors"):
-        found = gradient_of(np.cross, [1.0, 2.0], [3.0, 5.0])
+        found = gradients(np.cross, [1.0, 2.0], [3.0, 5.0])
     assert found == [[5, -3], [-2, 1]]
     with pytest.warns(DeprecationWarning, match="2-dimensional vectors"):
-        found = gradient_of(np.cross, [1.0, 2.0, 3.0], [3.0, 5.0])
+        found = gradients(np.cross, [1.0, 2.0, 3.0], [3.0, 5.0])
     assert found == [[5, -3, -2], [1, -2]]
 
 

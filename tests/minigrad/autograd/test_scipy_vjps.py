@@ -15,11 +15,11 @@ from minigrad.autograd.dispatch import HANDLED_FUNCTIONS
 OF_SCIPY = [f for f in HANDLED_FUNCTIONS if isinstance(f, np.ufunc) and not hasattr(np, f.__name__)]
 
 
-def derivatives(f, x, orders):
-    """Return f(x), f'(x), …, as numbers."""
+def derivatives_up_to(f, x, order):
+    """Return [f(x), f'(x), …], up to this order, as numbers."""
     x = Tensor(np.float64(x), requires_grad=True)
     found = [f(x)]
-    for _ in range(orders):
+    for _ in range(order):
         found.append(grad(found[-1], x, create_graph=True))
     return [y.item() for y in found]
 
@@ -27,19 +27,19 @@ def derivatives(f, x, orders):
 @pytest.mark.parametrize("x", [1.0, 0.3, 7.5, -0.6])
 def test_gammaln_has_derivatives_of_any_order(x):
     expected = [float(polygamma(n, x)) for n in range(5)]
-    assert derivatives(scipy.special.gammaln, x, 5)[1:] == pytest.approx(expected, rel=1e-12)
+    assert derivatives_up_to(scipy.special.gammaln, x, 5)[1:] == pytest.approx(expected, rel=1e-12)
 
 
 def test_derivatives_of_gamma_psi_and_bessel_functions_equal_known_constants():
     gamma, zeta3 = 0.5772156649015329, 1.2020569031595943  # Euler's and Apéry's constants
     of_psi = [-gamma, np.pi**2 / 6, -2 * zeta3]
-    assert derivatives(scipy.special.digamma, 1.0, 2) == pytest.approx(of_psi, rel=1e-14)
+    assert derivatives_up_to(scipy.special.digamma, 1.0, 2) == pytest.approx(of_psi, rel=1e-14)
     of_gamma = [1.0, -gamma, gamma**2 + np.pi**2 / 6]
-    assert derivatives(scipy.special.gamma, 1.0, 2) == pytest.approx(of_gamma, rel=1e-14)
+    assert derivatives_up_to(scipy.special.gamma, 1.0, 2) == pytest.approx(of_gamma, rel=1e-14)
     of_j0 = [1, 0, -1 / 2, 0, 3 / 8]  # the series of J₀ at 0, times n!
-    assert derivatives(scipy.special.j0, 0.0, 4) == pytest.approx(of_j0, abs=1e-15)
+    assert derivatives_up_to(scipy.special.j0, 0.0, 4) == pytest.approx(of_j0, abs=1e-15)
     of_i1 = [0, 1 / 2, 0, 3 / 8]
-    assert derivatives(scipy.special.i1, 0.0, 3) == pytest.approx(of_i1, abs=1e-15)
+    assert derivatives_up_to(scipy.special.i1, 0.0, 3) == pytest.approx(of_i1, abs=1e-15)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -49,19 +49,19 @@ def test_the_slope_of_log_ndtr_far_out(dtype):
     np.sum(scipy.special.log_ndtr(x)).backward()
     expected = [1000.000999998, 30.03325966, np.sqrt(2 / np.pi), 0]
     np.testing.assert_allclose(x.grad, expected, rtol=max(1e-9, 4 * np.finfo(dtype).eps))
-    second = derivatives(scipy.special.log_ndtr, 70.0, 2)[2]
+    second = derivatives_up_to(scipy.special.log_ndtr, 70.0, 2)[2]
     assert second == 0  # −70·φ(70), which is below every float64
 
 
 @pytest.mark.parametrize("one", [True, np.True_, np.array(True), np.int8(1)])
 def test_the_logarithm_of_a_small_type_has_all_digits(one):
-    found = derivatives(lambda x: scipy.special.xlog1py(x, one), 3.0, 1)[1]
+    found = derivatives_up_to(lambda x: scipy.special.xlog1py(x, one), 3.0, 1)[1]
     assert found == pytest.approx(np.log(2), rel=1e-15)
 
 
 def test_derivatives_at_0_are_finite():
-    assert derivatives(lambda x: scipy.special.ive(1, x), 0.0, 1) == [0, 0.5]  # e^−|x|·I₁(x)
-    assert derivatives(lambda x: scipy.special.gammainc(1.0, x), 0.0, 1) == [0, 1]  # 1 − e⁻ˣ
+    assert derivatives_up_to(lambda x: scipy.special.ive(1, x), 0.0, 1) == [0, 0.5]  # e^−|x|·I₁(x)
+    assert derivatives_up_to(lambda x: scipy.special.gammainc(1.0, x), 0.0, 1) == [0, 1]  # 1 − e⁻ˣ
     x, y = (Tensor(v, requires_grad=True) for v in (0.0, 2.0))
     by_y = grad(scipy.special.xlogy(x, y), y, create_graph=True)
     assert (by_y.item(), grad(by_y, x).item()) == (0, 0.5)  # x/y, and 1/y

@@ -15,11 +15,7 @@ from scipy.special import xlogy
 
 from minigrad import Tensor, grad, no_grad, primitive
 from minigrad.autograd.memory import array_changes
-
-
-def leaf(values, dtype=np.float64):
-    return Tensor(np.asarray(values, dtype), requires_grad=True)
-
+from tests.minigrad.autograd.helpers import ids_of, leaf
 
 # Derivatives with known values
 
@@ -398,9 +394,6 @@ REFUSED = [
     (lambda: Tensor([1.0, None]), TypeError, r"number.*required; received \[1\.0, None\]"),
     (lambda: X * [1.0, None], TypeError, r"np\.multiply: .*number.*None"),
     (lambda: (X * 2).backward([1j, 1j]), TypeError, r"backward: .*number.*1j"),
-    (lambda: np.split(X, 0), ValueError, r"np\.split: at least 1 part .* received 0"),
-    (lambda: np.array_split(X, 2.5), TypeError, r"float"),
-    (lambda: np.array_split(X, Tensor([1.0])), TypeError, r"integer"),
     (lambda: Tensor([[1.0], [1.0, 2.0]]), TypeError, r"rectangular"),
     (lambda: Tensor(np.ones(2, np.float16)), TypeError, r"float16.*astype\('float32'\)"),
     (lambda: X.astype("float16"), TypeError, r"float16.*astype\('float32'\)"),
@@ -409,39 +402,7 @@ REFUSED = [
     (lambda: X * np.array([Fraction(1, 2)] * 2), TypeError, r"np\.multiply: .*received object"),
     (lambda: Tensor([X[0], 2.0]), TypeError, r"Tensor: a list of tensors.*np\.stack"),
     (lambda: X + [X[0], X[1]], TypeError, r"np\.add: a list of tensors.*np\.stack"),
-    (lambda: X + np.ones(3), ValueError, r"np\.add of shapes \(2,\) and \(3,\)"),
-    (lambda: X @ np.ones((3, 2)), ValueError, r"np\.matmul of shapes \(2,\) and \(3, 2\)"),
-    (lambda: np.concatenate([X, np.ones((2, 2))]), ValueError, r"np\.concatenate of shapes \(2,\)"),
-    (lambda: np.reshape(X, 3), ValueError, r"np\.reshape of shapes \(2,\): .*\(3,\)"),
-    (lambda: X.reshape(2, order="A"), ValueError, r"order must be 'C' or 'F', received 'A'"),
-    (lambda: np.sum(X, axis=1), ValueError, r"np\.sum of shapes \(2,\): axis 1"),
-    (lambda: np.prod(X, axis=1), ValueError, r"axis 1 is out of bounds"),
-    (lambda: np.moveaxis(X, 1, 0), ValueError, r"axis 1 is out of bounds"),
-    (lambda: np.take(X, 0, axis=-2), ValueError, r"axis -2 is out of bounds"),
-    (lambda: np.tensordot(X, X, ([1], [0])), ValueError, r"axis 1 is out of bounds"),
-    (lambda: np.tensordot(X, np.ones(3), 1), ValueError, r"np\.tensordot of \(2,\) and \(3,\)"),
-    (lambda: np.average(X, weights=np.ones((2, 2))), TypeError, r"np\.average: weights must have"),
     (lambda: grad(X[0], 3), ValueError, r"grad: every input must be a Tensor .* input 0 is 3"),
-    (lambda: np.fft.fft(X), TypeError, r"np\.fft\.fft has no derivative.*x\.data"),
-    (lambda: np.linalg.lstsq(X, X), TypeError, r"np\.linalg\.lstsq has no derivative.*x\.data"),
-    (lambda: np.nextafter(X, 2), TypeError, r"np\.nextafter has no derivative"),
-    (lambda: np.subtract.reduce(X), TypeError, r"np\.subtract\.reduce has no .*: reduce of add"),
-    (lambda: np.add.reduceat(X, [0]), TypeError, r"np\.add\.reduceat has no derivative.*x\.data"),
-    (lambda: np.add.reduce(X, out=np.ones(())), TypeError, r"np\.add\.reduce .*Without out="),
-    (lambda: np.add.reduce(X.data, out=N), TypeError, r"np\.add\.reduce .*Without out="),
-    (lambda: np.add.outer(X, X, out=N), TypeError, r"np\.add\(\.\.\., out=tensor\) would"),
-    (lambda: np.add.at(X, [0], 1.0), TypeError, r"np\.add\.at would change values"),
-    (lambda: np.add.at(np.ones(2), [0], X[0]), TypeError, r"np\.add\.at would change values"),
-    (lambda: np.sum(X, out=np.ones(())), TypeError, r"np\.sum: .*argument out; supported: a, axis"),
-    (lambda: np.exp(X, where=[True, False]), TypeError, r"np\.exp: .*where.*np\.where"),
-    (lambda: np.add(X, 1, dtype=int), TypeError, r"np\.add: .*argument dtype"),
-    (lambda: np.add(X, 1, casting="unsafe"), TypeError, r"np\.add: .*argument casting"),
-    (lambda: np.where([True, False], X), TypeError, r"np\.where: .*received object"),
-    (lambda: np.concatenate([X, X], axis=1), ValueError, r"np\.concatenate of .*: axis 1 is out"),
-    (lambda: np.concatenate([X, 1.0]), ValueError, r"of shapes \(2,\) and \(\): .* dimension"),
-    (lambda: np.roll(X, shift=X), TypeError, r"np\.roll has no derivative with respect to shift"),
-    (lambda: np.exp(X, out=X), TypeError, r"np\.exp\(\.\.\., out=tensor\) would change"),
-    (lambda: np.argmax(X, out=N), TypeError, r"np\.argmax\(\.\.\., out=tensor\) would change"),
     (lambda: operator.setitem(X, 0, 1.0), TypeError, r"np\.where\(mask, x, t\)"),
     (lambda: operator.iadd(X, 1.0), TypeError, r"t = t \+ x"),
     (lambda: operator.imul(X, 2.0), TypeError, r"t = t \+ x"),
@@ -449,22 +410,11 @@ REFUSED = [
     (lambda: operator.ifloordiv(X, 2.0), TypeError, r"t = t \+ x"),
     (lambda: X.fill(0.0), TypeError, r"tensor\.fill\(value\) would change"),
     (lambda: X.sort(), TypeError, r"write np\.sort\(tensor\)"),
-    (lambda: operator.iadd(np.ones(2), X), TypeError, r"np\.add: .*argument out"),
-    (
-        lambda: np.einsum("...i->i", leaf(np.ones((2, 2)))),
-        ValueError,
-        r"np\.einsum: .* needs the dots on the right",
-    ),
-    (lambda: np.einsum("ii->i", leaf(np.ones((2, 3)))), ValueError, r"np\.einsum: axes.* \(2, 3\)"),
-    (lambda: np.pad(X, 1, mode="mean"), TypeError, r"np\.pad: .*'mean'"),
-    (lambda: np.linalg.norm(X, ord="nuc"), ValueError, r"np\.linalg\.norm: .*'nuc'"),
-    (lambda: np.split(X[[0, 1, 1]], 2), ValueError, r"np\.split: .*array_split"),
-    (lambda: np.max(X, where=[True, False]), ValueError, r"np\.max: where= needs initial="),
 ]
 
 
-@pytest.mark.parametrize(("act", "error", "message"), REFUSED)
-def test_bad_input_raises_an_error_that_names_the_call(act, error, message):
+@pytest.mark.parametrize(("act", "error", "message"), REFUSED, ids=ids_of(REFUSED))
+def test_tensor_backward_and_grad_refuse_bad_input(act, error, message):
     with pytest.raises(error, match=message):
         act()
     assert X.tolist() == [1, 2] and X.grad is None and N.tolist() == [0, 1]
