@@ -47,7 +47,7 @@ def leaky_relu(x: TensorLike, negative_slope: float = 0.01) -> TensorOrArray:
 @primitive(lambda g, out, x: g * np.exp(x - out))  # eˣ / (1 + eˣ)
 def softplus(x: TensorLike) -> TensorOrArray:
     """log(1 + eˣ), without overflow."""
-    z = as_float(x)  # max(z, 0) + log(1 + e^−|z|) takes 1/20 of the time of np.logaddexp(z, 0)
+    z = as_float(x)  # max(z, 0) + log(1 + e^−|z|) is several times as fast as np.logaddexp(z, 0)
     return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
 
 
@@ -93,8 +93,8 @@ def last_axes(
 def dropout(x: TensorLike, rate: float, rng: np.random.Generator) -> TensorOrArray:
     """Set each element to 0 with probability `rate`; multiply the others by 1 / (1 − rate).
 
-    The expectation stays the same, so that no correction is needed at test time
-    (Srivastava et al. 2014; "inverted" dropout). Raises ValueError for a rate outside of [0, 1).
+    This keeps the expectation, so nothing needs to change at test time ("inverted" dropout;
+    Srivastava et al. 2014). Raises ValueError for a rate outside of [0, 1).
 
     >>> from minigrad import Tensor
     >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, np.random.default_rng(0))

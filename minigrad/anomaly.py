@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .autograd.conversion import unwrap
-from .autograd.recording import anomaly_detector
+from .autograd.recording import anomaly_detector, set_var
 from .autograd.tensor import Node
 from .utils import user_frame
 
@@ -22,8 +22,9 @@ def detect_anomaly() -> Iterator[None]:
     """Raise AnomalyError at the first NaN or infinity in a forward or backward pass.
 
     The error names the operation, the shapes and ranges of its operands, and the line of your
-    program that called it. Recorded operations are checked. Run the forward pass here too, so that
-    an error in the backward pass can name the line. Outside the context there is no overhead.
+    program that called it. Only recorded operations are checked. Run the forward pass inside the
+    context, too: then an error in the backward pass can name the line. Outside of the context this
+    costs nothing.
 
     >>> from minigrad import Tensor
     >>> x = Tensor([1.0, -1.0], requires_grad=True)
@@ -33,11 +34,8 @@ def detect_anomaly() -> Iterator[None]:
     minigrad.anomaly.AnomalyError: np.log gave NaN, from shape (2,) from -1 to 1; \
 called at <doctest minigrad.anomaly.detect_anomaly[2]>:2
     """
-    token = anomaly_detector.set(AnomalyDetector())
-    try:
+    with set_var(anomaly_detector, AnomalyDetector()):
         yield
-    finally:
-        anomaly_detector.reset(token)
 
 
 class AnomalyDetector:

@@ -21,7 +21,6 @@ import codecs
 import csv
 import inspect
 import math
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -30,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from . import checkpoint
-from .utils import lookup, mismatches, positive_int, user_frame
+from .utils import lookup, mismatches, positive_int, warn_user
 
 Logs = dict[str, float]
 
@@ -148,7 +147,7 @@ class Monitor(Callback):
         """Return whether this epoch is the best so far, and update best and wait."""
         if self.logged_name not in logs:
             problem = f"there is no {self.monitor!r} to watch, only {', '.join(logs)}"
-            warnings.warn(f"{type(self).__name__}: {problem}", stacklevel=user_frame()[1])
+            warn_user(f"{type(self).__name__}: {problem}")
             return False
         score = logs[self.logged_name] if self.maximize else -logs[self.logged_name]
         self.wait += 1

@@ -1,36 +1,17 @@
-"""Functions for networks that NumPy does not have: activations, losses, dropout.
+"""What networks need and NumPy lacks: activations, losses, dropout.
 
 Sorted by difficulty. Each takes and returns tensors, or plain arrays, in float32 or float64.
 """
 
-import warnings
 from typing import Any
 
 import numpy as np
 
-from .activations import (
-    dropout,
-    elu,
-    gelu,
-    layer_norm,
-    leaky_relu,
-    rms_norm,
-    silu,
-    softplus,
-)
+from .activations import dropout, elu, gelu, layer_norm, leaky_relu, rms_norm, silu, softplus
 from .autograd import Tensor, primitive
 from .autograd.conversion import unwrap
-from .autograd.numpy_vjps import expand_reduced
-from .utils import (
-    TensorLike,
-    TensorOrArray,
-    as_dtype,
-    as_float,
-    check_probabilities,
-    one_hot,
-    user_frame,
-    weighted,
-)
+from .autograd.numpy_vjps import expand_reduced, log_sum_exp
+from .utils import TensorLike, TensorOrArray, as_dtype, as_float, one_hot, warn_user, weighted
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "elu",
@@ -52,22 +33,17 @@ def relu(x: TensorLike) -> TensorOrArray:
     return np.maximum(x, 0)
 
 
-@primitive(lambda g, out, _x: g * out * (1 - out))
-def _sigmoid(x: Any) -> Any:
-    from scipy.special import expit  # importing SciPy takes 0.2 s
-
-    return expit(x)
-
-
 def sigmoid(x: TensorLike) -> TensorOrArray:
     """1 / (1 + e⁻ˣ), without overflow.
 
     >>> sigmoid(Tensor([0.0, -1000.0]))
     Tensor([0.5, 0. ])
     """
+    from scipy.special import expit  # importing SciPy takes 0.2 s
+
     z = as_float(x)
     # the result keeps z, because a loss is more precise from the logits: see with_logits below
-    return with_logits(SigmoidProbabilities, _sigmoid(z), z)
+    return with_logits(SigmoidProbabilities, expit(z), z)
 
 
 # ∂pᵢ/∂xⱼ = pᵢ·(1 − pⱼ) if i = j, else −pᵢ·pⱼ; so the vjp is p·(g − Σ g·p)
@@ -93,11 +69,11 @@ def softmax(x: TensorLike, axis: int = -1) -> TensorOrArray:
 
 
 def linear_vjp_w(g: Any, _out: Any, x: Any, _w: Any, _b: Any) -> Any:
-    """Return xᵀ g. With one row, np.dot takes a tenth of the time of @."""
-    return np.dot(rows(x).T, rows(g))
+    """Return xᵀ g. With one row, @ takes eight times as long as np.dot."""
+    return np.dot(as_matrix(x).T, as_matrix(g))
 
 
-@primitive(lambda g, _out, _x, w, _b: g @ w.T, linear_vjp_w, lambda g, *_: rows(g).sum(axis=0))
+@primitive(lambda g, _out, _x, w, _b: g @ w.T, linear_vjp_w, lambda g, *_: as_matrix(g).sum(axis=0))
 def linear(x: Any, w: Any, b: Any) -> TensorOrArray:
     """x @ w + b as one operation: x (..., n), w (n, m), b (m,) give (..., m).
 
@@ -109,8 +85,8 @@ def linear(x: Any, w: Any, b: Any) -> TensorOrArray:
     return out
 
 
-def rows(x: Any) -> Any:
-    """Join all axes but the last: (..., n) becomes (N, n)."""
+def as_matrix(x: Any) -> Any:
+    """Merge all axes but the last: (..., n) becomes (N, n)."""
     return x if x.ndim == 2 else np.reshape(x, (-1, x.shape[-1]))
 
 
@@ -235,8 +211,8 @@ def huber_loss(
         raise ValueError(f"huber_loss: delta must be greater than 0, received {delta!r}")
     y_hat, y = same_shape("huber_loss", prediction, target)
     d = y_hat - y
-    near = np.clip(d, -delta, delta)
-    return np.mean(weighted(near * (d - near / 2), sample_weight))
+    clipped = np.clip(d, -delta, delta)
+    return np.mean(weighted(clipped * (d - clipped / 2), sample_weight))
 
 
 def hinge(
@@ -262,6 +238,12 @@ def _binary_cross_entropy(p: Any, t: Any) -> Any:
     return -(t * log_p + (1 - t) * log_q)
 
 
+def check_targets(who: str, t: Any) -> None:
+    """Raise ValueError if targets, probabilities of label 1, lie outside of 0 … 1."""
+    if not np.all((t >= 0) & (t <= 1)):
+        raise ValueError(f"{who}: targets from 0 to 1 are required; received {unwrap(t)!r:.80}")
+
+
 def binary_cross_entropy(
     prediction: TensorLike, target: TensorLike, sample_weight: TensorLike | None = None
 ) -> TensorOrArray:
@@ -270,7 +252,7 @@ def binary_cross_entropy(
     As in PyTorch, a logarithm below −100 counts as −100. The function of logits has no such limit.
     """
     p, t = same_shape("binary_cross_entropy", prediction, target)
-    check_probabilities("binary_cross_entropy", t)
+    check_targets("binary_cross_entropy", t)
     if not np.all((p >= 0) & (p <= 1)):
         required = "binary_cross_entropy: probabilities from 0 to 1 are required"
         received = f"received {unwrap(p)!r:.80}"
@@ -285,7 +267,7 @@ def binary_cross_entropy_with_logits(
     """−w·t·log p − (1 − t)·log(1 − p), p = sigmoid(ŷ), w = pos_weight: a number, or an array."""
     z = prediction.logits if isinstance(prediction, SigmoidProbabilities) else prediction
     z, t = same_shape("binary_cross_entropy_with_logits", z, target)
-    check_probabilities("binary_cross_entropy_with_logits", t)
+    check_targets("binary_cross_entropy_with_logits", t)
     losses = as_dtype(pos_weight, z.dtype) * t * softplus(-z) + (1 - t) * softplus(z)
     return np.mean(weighted(losses, sample_weight))
 
@@ -296,7 +278,7 @@ def binary_cross_entropy_with_logits(
 def nll_loss(
     log_probabilities: TensorLike, labels: TensorLike, sample_weight: TensorLike | None = None
 ) -> TensorOrArray:
-    """−Σ t·log p, with labels t as in cross_entropy: that is nll_loss of log_softmax(z)."""
+    """−Σ t·log p, t labels as in cross_entropy. For log p = log_softmax(z) both are equal."""
     log_p = as_float(log_probabilities)
     t = rows_of_labels("nll_loss", log_p, labels)
     return -np.sum(weighted(t * np.where(t == 0, 0, log_p), sample_weight)) / row_count(log_p)
@@ -314,29 +296,28 @@ def kl_divergence_with_logits(
 
     who = "kl_divergence_with_logits"
     z, t = same_shape(who, logits_of(who, logits), target)
-    t = rows_of_labels(who, z, t)  # refuses fewer than 2 classes
+    t = rows_of_labels(who, z, t)  # raises ValueError for fewer than 2 classes
     entropy = np.sum(weighted(entr(t), sample_weight)) / row_count(z)
     return _cross_entropy(z, weighted(t, sample_weight)) - entropy
 
 
 def logits_of(who: str, x: TensorLike) -> Any:
-    """Return the logits of a result of softmax, anything else as it is; warn of probabilities."""
+    """Return the logits that a result of softmax keeps, or x itself; warn if x is probabilities."""
     if isinstance(x, SoftmaxProbabilities):
         return x.logits
     z = as_float(x)
     if are_probabilities(unwrap(z)):
-        warnings.warn(
+        warn_user(
             f"{who}: logits are required, the numbers before the softmax; received probabilities "
             "(each row sums to 1). Leave out the softmax, or pass its result as it is. For "
-            'probabilities there is the loss "categorical_crossentropy"',
-            stacklevel=user_frame()[1],
+            'probabilities there is the loss "categorical_crossentropy"'
         )
     return z
 
 
 def are_probabilities(z: np.ndarray) -> bool:
-    """Return whether the rows sum to 1 and are ≥ 0; one-hot rows may be logits. Fast for logits."""
-    if not z.size or not z.ndim or z.min() < 0 or z.max() > 2:
+    """Return whether all numbers are ≥ 0 and each row sums to 1. One-hot rows may be logits."""
+    if not z.size or not z.ndim or z.min() < 0 or z.max() > 2:  # the usual case, and cheap
         return False
     tolerance = 1e-3 if row_count(z) > 1 else 1e-6  # the logits of one row may sum to nearly 1
     return bool(np.allclose(z.sum(axis=-1), 1, rtol=0, atol=tolerance) and np.any(z % 1))
@@ -368,11 +349,7 @@ def rows_of_labels(who: str, z: Any, labels: TensorLike) -> Any:
     )
 )
 def _logsumexp(x: Any, axis: Any = -1, keepdims: bool = False) -> Any:
-    top = np.max(x, axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)  # ∞ − ∞ would be NaN
-    with np.errstate(divide="ignore", over="ignore"):
-        out = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
-    return out if keepdims else np.squeeze(out, axis)
+    return log_sum_exp(x, axis, keepdims)
 
 
 def logsumexp(

@@ -28,9 +28,9 @@ def gradcheck(f: Function, *inputs: Tensor | ArrayLike, order: int = 1, eps: flo
     order: 2 also checks the derivative of ⟨u, J·v⟩, and so on for higher orders.
     eps: ε, the step of the differences.
 
-    One random direction v checks all elements at once. Only if that fails, each element is checked,
-    and the error names the input, the element and both numbers. If the slopes to the left and to
-    the right differ, the error reports a kink. PyTorch's gradcheck compares the whole Jacobian.
+    One random direction v checks all elements at once. If that fails, gradcheck checks element by
+    element; the error names the input, the element and both numbers. If the slopes to the left and
+    to the right differ, the error reports a kink. PyTorch's gradcheck compares the whole Jacobian.
 
     >>> gradcheck(lambda x, y: np.sin(x) * y, np.ones(3), [[2.0], [3.0]], order=2)
     True
@@ -58,7 +58,7 @@ the slope is -1 to the left and 1 to the right, the derivative is 0. Check besid
 
 
 def random_direction(rng: np.random.Generator, shape: tuple) -> np.ndarray:
-    """Draw numbers of both signs, of magnitude 0.5 to 1.5; a factor near 0 would hide an error."""
+    """Draw numbers with |v| from 0.5 to 1.5 and random signs. A v near 0 would hide an error."""
     return rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape)
 
 
@@ -108,19 +108,23 @@ def locate_failure(f: Function, x: Arrays, shape: tuple, eps: float, nth: int) -
         for element in np.ndindex(x[i].shape):
             v = [np.zeros(value.shape) for value in x]
             v[i][element] = 1
-            if agrees(phi, x, v, eps):
-                continue
-            where = f"at output {k}, input {i}, element {element}"
-            where += f", in the derivative of order {nth}" if nth > 1 else ""
-            left, right = one_sided_slopes(phi, x, v, eps)
-            left_nearer, right_nearer = one_sided_slopes(phi, x, v, eps / 10)
-            # a tenth of the step makes right − left ten times smaller, unless there is a kink
-            if abs(right_nearer - left_nearer) > abs(right - left) / 2 > 1e-3:
-                slopes = f"the slope is {left:.6g} to the left and {right:.6g} to the right"
-                slope = f"the derivative is {g[element]:.6g}. Check beside the kink"
-                raise GradcheckError(f"gradcheck: a kink {where}: {slopes}, {slope}")
-            slope = f"the derivative is {g[element]:.9g}, finite differences give"
-            wrong = f"gradcheck: a wrong derivative {where}: {slope} {(left + right) / 2:.9g}"
-            raise GradcheckError(wrong)
+            if not agrees(phi, x, v, eps):
+                where = f"at output {k}, input {i}, element {element}"
+                where += f", in the derivative of order {nth}" if nth > 1 else ""
+                raise make_error(where, g[element].item(), phi, x, v, eps)
     problem = "the derivative disagrees with finite differences in a random direction"
     raise GradcheckError(f"gradcheck: {problem}, but in no single element; try another eps")
+
+
+def make_error(where: str, slope: float, phi: Function, x: Arrays, v: Arrays,
+               eps: float) -> GradcheckError:  # fmt: skip
+    """Make the error for a derivative `slope` that disagrees: at a kink, or a wrong one."""
+    left, right = one_sided_slopes(phi, x, v, eps)
+    left_nearer, right_nearer = one_sided_slopes(phi, x, v, eps / 10)
+    # a tenth of the step makes right − left ten times smaller, unless there is a kink
+    if abs(right_nearer - left_nearer) > abs(right - left) / 2 > 1e-3:
+        slopes = f"the slope is {left:.6g} to the left and {right:.6g} to the right"
+        advice = f"the derivative is {slope:.6g}. Check beside the kink"
+        return GradcheckError(f"gradcheck: a kink {where}: {slopes}, {advice}")
+    numbers = f"the derivative is {slope:.9g}, finite differences give {(left + right) / 2:.9g}"
+    return GradcheckError(f"gradcheck: a wrong derivative {where}: {numbers}")

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .autograd.differential_operators import computed_tensors
+from .autograd.recording import set_var
 from .autograd.tensor import Tensor, creation_order
 from .layer import Layer, named_members
-from .layer_state import forward_wrapper, set_var
+from .layer_state import forward_wrapper
 
 Calls = list[tuple[Layer, range]]  # (layer, the orders of the nodes of one call)
 FORMATS = ("dot", "mermaid")

@@ -18,17 +18,17 @@ Initializer = Callable[[Shape, np.random.Generator], np.ndarray]
 
 
 def zeros(shape: Shape, rng: np.random.Generator) -> np.ndarray:
-    """Return all 0."""
+    """Return zeros."""
     return np.zeros(shape, np.float32)
 
 
 def ones(shape: Shape, rng: np.random.Generator) -> np.ndarray:
-    """Return all 1."""
+    """Return ones."""
     return np.ones(shape, np.float32)
 
 
 def constant(shape: Shape, rng: np.random.Generator, value: float = 0.0) -> np.ndarray:
-    """Return all `value`."""
+    """Return an array filled with `value`."""
     return np.full(shape, value, np.float32)
 
 
@@ -52,8 +52,8 @@ def truncated_normal(
     """W ~ N(mean, stddev²), without the numbers further than 2·stddev from the mean."""
     from scipy.special import ndtr, ndtri  # importing SciPy takes 0.2 s
 
-    share = rng.uniform(ndtr(-2.0), ndtr(2.0), shape)  # of the normal distribution, below W
-    return (mean + stddev * ndtri(share)).astype(np.float32)
+    p = rng.uniform(ndtr(-2.0), ndtr(2.0), shape)  # the probability of a smaller number than W
+    return (mean + stddev * ndtri(p)).astype(np.float32)
 
 
 def variance_scaling(
@@ -146,28 +146,28 @@ def get_initializer(initializer: str | Initializer) -> Initializer:
 
 # Random generators of new layers
 
-_of_process: np.random.Generator | None = None  # see set_random_seed
+_process_rng: np.random.Generator | None = None  # see set_random_seed
 
 
 def set_random_seed(seed: int) -> None:
-    """Fix the parameters, the order of the examples and dropout of all models made after it."""
-    global _of_process
-    _of_process = np.random.default_rng(seed)
+    """Fix parameters, order of the examples and dropout of all models made after this call."""
+    global _process_rng
+    _process_rng = np.random.default_rng(seed)
 
 
 def new_rng(seed: int | None = None) -> np.random.Generator:
     """Return a generator from a seed; without one, from set_random_seed, or from the system."""
-    if seed is None and _of_process is not None:
-        seed = int(_of_process.integers(2**63))
+    if seed is None and _process_rng is not None:
+        seed = int(_process_rng.integers(2**63))
     return np.random.default_rng(seed)
 
 
 @contextmanager
 def unseeded() -> Iterator[None]:
-    """Within this context, new models take no seed from set_random_seed."""
-    global _of_process
-    saved, _of_process = _of_process, None
+    """Ignore set_random_seed within this context."""
+    global _process_rng
+    saved, _process_rng = _process_rng, None
     try:
         yield
     finally:
-        _of_process = saved
+        _process_rng = saved

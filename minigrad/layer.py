@@ -5,7 +5,6 @@ A layer finds its parameters in its attributes, lists and dicts, in the order th
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -13,13 +12,13 @@ import numpy as np
 
 from .activations import elu, gelu, leaky_relu, silu, softplus
 from .autograd import Tensor
+from .autograd.recording import set_var
 from .functional import linear, relu, sigmoid, softmax
-from .initializers import get_initializer
-from .layer_state import LayerState, forward_wrapper, set_var, training_mode
+from .initializers import Shape, get_initializer
+from .layer_state import LayerState, forward_wrapper, training_mode
 from .regularizers import parameter_rules
-from .utils import lookup, positive_int, user_frame
+from .utils import as_dtype, lookup, positive_int, warn_user
 
-Shape: TypeAlias = tuple[int, ...]
 Output: TypeAlias = Any  # a Tensor, or what the forward method of a user's layer returns
 
 
@@ -35,7 +34,7 @@ ACTIVATIONS: dict[str, Callable] = dict(
 
 
 def get_activation(activation: str | Callable | None) -> Callable:
-    """Return the activation function with this name; a function unchanged; None is "linear"."""
+    """Return the activation of this name, or the function itself; None means "linear"."""
     if callable(activation):
         return activation
     return lookup("activation", "linear" if activation is None else activation, ACTIVATIONS)
@@ -53,13 +52,13 @@ class Layer(LayerState):
     Tensor([2., 6.], requires_grad=True)
 
     If the shape of a parameter depends on the input, make the parameter in `build(input_shape)`.
-    It is called once, with the shape of one example: before the first `forward`, or, where
-    input_shape is given, when the parameters are first read.
+    `build` is called once, with the shape of one example, before the first `forward`. If the layer
+    has an input_shape, `build` is called earlier: when the parameters are first read.
 
-    With `trainable = False` no optimizer gets its parameters, nor those of the layers inside it.
-    As in Keras, `layer(x)` is inference: dropout is off. `fit` turns it on. In a loop of your own,
-    call `train()` before it, or layer(x, training=True).
-    np.random.seed has no effect: `seed(0)`, or Sequential(seed=0), fixes parameters and dropout.
+    `trainable = False` freezes the layer and the layers inside it: no optimizer gets their
+    parameters. As in Keras, `layer(x)` is inference: dropout is off. `fit` turns it on. In a loop
+    of your own, call `train()` before the loop, or layer(x, training=True).
+    `seed(0)`, or Sequential(seed=0), fixes parameters and dropout; np.random.seed does not.
     """
 
     input_shape: Shape | None = None
@@ -89,9 +88,9 @@ class Layer(LayerState):
 
     def __getattr__(self, name: str) -> Any:
         """Make the parameters if the input shape is known: layer.kernel exists before a call."""
-        if hasattr(type(self), name):  # a property that failed: show its own error
+        if hasattr(type(self), name):  # a property raised AttributeError: raise that error again
             return object.__getattribute__(self, name)
-        if not name.startswith("_") and self.build_where_shape_is_known():
+        if not name.startswith("_") and self.build_if_shape_is_known():
             return getattr(self, name)
         hint = "" if self.built else "; it may be made in build, at the first call of the layer"
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
@@ -108,8 +107,8 @@ class Layer(LayerState):
             self.built = False
             raise
 
-    def build_where_shape_is_known(self) -> bool:
-        """Build this layer if its input shape is known; return True if it was built now."""
+    def build_if_shape_is_known(self) -> bool:
+        """Build this layer if its input shape is known; return whether this call built it."""
         if self.built or self.input_shape is None or type(self).build is Layer.build:
             return False
         self.build_once(self.input_shape)
@@ -125,17 +124,17 @@ class Layer(LayerState):
 
     def named_parameters(self) -> list[tuple[str, Tensor]]:
         """Return (name, parameter) pairs with names like `layers.0.kernel`, each parameter once."""
-        fixed = [layer.named_tensors() for layer in self.sublayers() if not layer.trainable]
-        fixed_ids = {id(x) for tensors in fixed for x in tensors.values()}
+        layers = [layer for layer in self.sublayers() if not layer.trainable]
+        frozen = {id(x) for layer in layers for x in layer.named_tensors().values()}
         tensors = self.named_tensors().items()
-        return [(name, x) for name, x in tensors if x.requires_grad and id(x) not in fixed_ids]
+        return [(name, x) for name, x in tensors if x.requires_grad and id(x) not in frozen]
 
     def named_tensors(self) -> dict[str, Tensor]:
-        """Build the layers whose shape is known; return all tensors by name, also constants."""
+        """Build the layers whose shape is known; return parameters and moving averages by name."""
         if not all(layer.built for layer in self.sublayers()):
             self.make_rng()
             for layer in self.sublayers():
-                layer.build_where_shape_is_known()
+                layer.build_if_shape_is_known()
         pairs = [(name, x) for name, x in named_members(self) if isinstance(x, Tensor)]
         if len(tensors := dict(pairs)) < len(pairs):
             twice = {name for name, x in pairs if tensors[name] is not x}
@@ -143,7 +142,7 @@ class Layer(LayerState):
         return tensors
 
     def parameters(self) -> list[Tensor]:
-        """Return the tensors that an optimizer trains; raise ValueError if some are missing."""
+        """Return the tensors that an optimizer trains; raise ValueError if some are not built."""
         parameters = [x for _, x in self.named_parameters()]
         if unbuilt := unbuilt_layers(self):
             who = f"{type(self).__name__}: the parameters of {', '.join(unbuilt)}"
@@ -155,8 +154,8 @@ class Layer(LayerState):
 class Dense(Layer):
     """activation(x @ kernel + bias): x (N, …, inputs), kernel (inputs, units), bias (units,).
 
-    units: the size of the output. The first batch sets the size of the input; in a Sequential,
-    input_shape does.
+    units: the size of the output.
+    input_shape: the shape of one example. By default the first batch sets it.
     activation: None or "linear", "relu", "sigmoid", "softmax", "tanh", …, or a function.
     kernel_initializer, bias_initializer: see minigrad.initializers.
     rules: kernel_regularizer, bias_constraint, …: see minigrad.regularizers.
@@ -185,8 +184,7 @@ class Dense(Layer):
 
     def build(self, input_shape: Shape) -> None:
         if self.units == 1 and self.activation is softmax:
-            about = "Dense(1, 'softmax') is always 1; use a sigmoid"
-            warnings.warn(about, stacklevel=user_frame()[1])
+            warn_user("Dense(1, 'softmax') is always 1; use a sigmoid")
         if not input_shape:
             required = f"Dense({self.units}): input of shape (batch, features) is required"
             raise ValueError(f"{required}; pass a single example as x[None]")
@@ -200,8 +198,7 @@ class Dense(Layer):
         if x.ndim < 2 or x.shape[-1] != inputs:
             required = f"input of shape (batch, {inputs}) is required"
             raise ValueError(f"Dense({self.units}): {required}, received {x.shape}")
-        if x.dtype != self.kernel.dtype:
-            x = x.astype(self.kernel.dtype)
+        x = as_dtype(x, self.kernel.dtype)
         out = linear(x, self.kernel, self.bias) if self.use_bias else x @ self.kernel
         return self.activation(out)
 
@@ -209,22 +206,15 @@ class Dense(Layer):
 # ---- For advanced readers ----
 
 
-def check_features(layer: Any, x: Any, features: int) -> None:
-    """Raise ValueError if x is not a batch (N, …, features)."""
-    if x.ndim < 2 or x.shape[-1] != features:
-        who, required = f"{type(layer).__name__}", f"input of shape (batch, …, {features})"
-        raise ValueError(f"{who}: {required} is required, received {x.shape}")
-
-
 # How a layer finds its members
 
 
 def unbuilt_layers(layer: Layer) -> list[str]:
-    """Return the names of the layers inside that make their parameters in their first call."""
-    layers = [(name, x) for name, x in named_members(layer) if isinstance(x, Layer)]
-    layers = [(name, x) for name, x in layers or [("this layer", layer)] if x.trainable]
-    waiting = [(name, x) for name, x in layers if type(x).build is not Layer.build and not x.built]
-    return [name for name, x in waiting if not x.named_tensors()]
+    """Return the names of the layers whose parameters do not exist before their first call."""
+    inside = [(name, x) for name, x in named_members(layer) if isinstance(x, Layer)]
+    waiting = [(name, x) for name, x in inside or [("this layer", layer)] if not x.built]
+    builders = [(name, x) for name, x in waiting if type(x).build is not Layer.build]
+    return [name for name, x in builders if x.trainable and not x.named_tensors()]
 
 
 def named_members(

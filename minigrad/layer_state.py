@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,8 +12,9 @@ import numpy.typing as npt
 
 from .autograd import Tensor, no_grad, primitive
 from .autograd.conversion import unwrap
+from .autograd.recording import set_var
 from .initializers import new_rng
-from .utils import TensorOrArray, mismatches, user_frame
+from .utils import TensorOrArray, mismatches, warn_user
 
 # True inside a step of fit, False inside predict; None elsewhere: each layer's own mode
 training_mode: ContextVar[bool | None] = ContextVar("training_mode", default=None)
@@ -22,37 +22,27 @@ training_mode: ContextVar[bool | None] = ContextVar("training_mode", default=Non
 activity_penalties: ContextVar[list | None] = ContextVar("activity_penalties", default=None)
 # Runs forward in place of a layer; minigrad.graph uses it to note the operations of each layer
 forward_wrapper: ContextVar[Callable | None] = ContextVar("forward_wrapper", default=None)
-# The number of elements that new parameters may have in all; load_model sets it
+# How many elements new parameters may have together; load_model sets it
 parameter_budget: ContextVar[list[float] | None] = ContextVar("parameter_budget", default=None)
 
 
 @contextmanager
-def set_var(variable: ContextVar, value: Any) -> Iterator[None]:
-    """Set a context variable within this context, in this thread."""
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        variable.reset(token)
-
-
-@contextmanager
 def inference_mode() -> Iterator[None]:
-    """Within this context, in this thread: no layer is in training mode, nothing is recorded."""
+    """Switch training mode and recording off within this context, in this thread."""
     with set_var(training_mode, False), no_grad():
         yield
 
 
 @primitive(lambda g, _out, _x: warn_of_inference(g))
-def identity_with_warning(x: Any) -> Any:
+def warn_in_backward(x: Any) -> Any:
+    """Return x; the backward pass through it warns."""
     return x.view()
 
 
 def warn_of_inference(g: Any) -> Any:
-    warnings.warn(
-        "a gradient passes a layer that is in inference mode by default: dropout is off. Call "
-        "train() on the network before the loop, or eval() if you mean it",
-        stacklevel=user_frame()[1],
+    warn_user(
+        "a gradient passes through a layer in inference mode, the default: dropout is off. Call "
+        "train() on the network before the loop, or eval() to train without dropout"
     )
     return g
 
@@ -62,10 +52,10 @@ class LayerState:
 
     built = False
     starts_training = False
-    has_seed = False  # the generator comes from a seed that a user gave
+    has_seed = False  # True: a user gave the seed of the generator
     rng: Any = None  # a numpy.random.Generator; a model gives its own to all its layers
     dtype: Any = None  # of the parameters; None: that of the initializer's array, float32
-    parameter_names: tuple[str, ...] = ()  # those with regularizers and constraints
+    parameter_names: tuple[str, ...] = ()  # those that can have regularizers and constraints
     rules: Mapping[str, Callable] = {}  # options such as kernel_regularizer
     sublayers: Callable[[], list[Any]]
     named_tensors: Callable[[], dict[str, Tensor]]
@@ -75,7 +65,7 @@ class LayerState:
 
     @property
     def training(self) -> bool:
-        """True in a step of `fit`, False inside `predict` and `evaluate`; else as `train` said."""
+        """True in a step of `fit`, False in `predict` and `evaluate`; else what `train` has set."""
         mode = training_mode.get()
         return vars(self).get("training", self.starts_training) if mode is None else mode
 
@@ -85,18 +75,19 @@ class LayerState:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        # A class can say `training = True`. As an attribute, it would replace the property above
         if isinstance(start := vars(cls).get("training"), bool):
-            del cls.training  # the property; a constant would hide it from predict
+            del cls.training
             cls.starts_training = start
 
-    def warn_if_mode_unset(self, x: Any) -> Any:
-        """Return x; if nobody has set a mode, a backward pass through it warns."""
+    def warn_if_mode_is_unset(self, x: Any) -> Any:
+        """Return x; if no mode was set by train, eval or fit, a backward pass through x warns."""
         is_set = "training" in vars(self) or training_mode.get() is not None
-        return x if is_set or not x.requires_grad else identity_with_warning(x)
+        return x if is_set or not x.requires_grad else warn_in_backward(x)
 
     @property
     def trainable(self) -> bool:
-        """Whether optimizers change the parameters; assigning reaches the layers inside, too."""
+        """Whether optimizers change the parameters; assigning includes the layers inside."""
         return vars(self).get("trainable", True)
 
     @trainable.setter
@@ -122,7 +113,8 @@ class LayerState:
         Call it before the parameters exist; later it raises RuntimeError.
         """
         if built := [type(x).__name__ for x in self.sublayers() if x.built and x.named_tensors()]:
-            raise RuntimeError(f"seed: {', '.join(built)} has its parameters; call seed before")
+            who = f"seed: {', '.join(built)}"
+            raise RuntimeError(f"{who} has its parameters; call seed before they are made")
         rng = np.random.default_rng(seed)
         for layer in self.sublayers():
             layer.rng, layer.has_seed = rng, True
@@ -153,33 +145,31 @@ class LayerState:
     # Penalties and constraints
 
     def penalty(self) -> TensorOrArray:
-        """Return the sum of the regularizers of all parameters that are trained; 0 without any.
+        """Return the sum of all penalties of regularizers; frozen parameters have none.
 
         `fit` adds it to the loss. In a loop of your own: loss = cross_entropy(…) + model.penalty().
         """
-        found = self.rules_by_parameter("regularizer")
-        return sum(rule(getattr(layer, name)) for layer, name, rule in found)
+        rules = self.rules_by_parameter("regularizer")
+        return sum(rule(getattr(layer, name)) for layer, name, rule in rules)
 
     def apply_constraints(self) -> None:
-        """Replace each parameter that has a constraint by constraint(parameter), after a step."""
+        """Replace each parameter w that has a constraint by constraint(w); fit calls this."""
         for layer, name, rule in self.rules_by_parameter("constraint"):
             w = getattr(layer, name)
             w.data[...] = rule(w.data)
             w.version += 1
 
-    def rules_by_parameter(self, kind: str) -> list[tuple[Any, str, Callable]]:
-        """Return (layer, parameter, rule) for each regularizer or constraint inside a layer.
+    def rules_by_parameter(self, kind: str) -> Iterator[tuple[Any, str, Callable]]:
+        """Yield (layer, parameter name, rule) for each rule of this kind, also of layers inside.
 
-        Parameters that are frozen, or that do not exist, have none.
+        kind: "regularizer" or "constraint". Frozen parameters have no rules.
         """
-        found = []
         for layer in self.sublayers():
-            for option, rule in layer.rules.items() if layer.trainable else ():
-                name, _, kind_of_rule = option.rpartition("_")  # kernel_regularizer
-                name = "recurrent_kernel" if name == "recurrent" else name  # as in Keras
-                if kind_of_rule == kind and getattr(layer, name, None) is not None:
-                    found.append((layer, name, rule))
-        return found
+            for option, rule in layer.rules.items():
+                name, _, its_kind = option.rpartition("_")  # kernel_regularizer
+                name = {"recurrent": "recurrent_kernel"}.get(name, name)  # Keras's option is short
+                if layer.trainable and its_kind == kind and getattr(layer, name, None) is not None:
+                    yield layer, name, rule
 
     def add_activity_penalty(self, out: Any) -> Any:
         """Add the activity regularizer's penalty, per example, to the loss of this step of fit."""
@@ -218,12 +208,13 @@ class LayerState:
     def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
         """Write the arrays of a `state_dict` into this layer's tensors.
 
-        Raises ValueError, and changes nothing, if a name, a shape or a kind of number does not fit.
+        Raises ValueError, and changes nothing, if names, shapes or kinds of numbers differ.
         """
         own, arrays = self.named_tensors(), {k: np.asarray(unwrap(a)) for k, a in state.items()}
         required = {name: x.data for name, x in own.items()}
         if problems := "; ".join(mismatches(arrays, required, casting="same_kind")):
-            raise ValueError(f"load_state_dict: it does not fit {type(self).__name__}: {problems}")
+            who = f"load_state_dict: the state does not fit {type(self).__name__}"
+            raise ValueError(f"{who}: {problems}")
         converted = {name: arrays[name].astype(x.dtype) for name, x in own.items()}
         for name, x in own.items():
             x.data[...] = converted[name]

@@ -10,11 +10,11 @@ import numpy as np
 from .activations import check_rate
 from .autograd import Tensor
 from .functional import dropout, relu, sigmoid, softmax
-from .initializers import Initializer, get_initializer
-from .layer import ACTIVATIONS, Dense, Layer, Output, Shape, get_activation
+from .initializers import Initializer, Shape, get_initializer
+from .layer import ACTIVATIONS, Dense, Layer, Output, get_activation
 from .normalization import BatchNormalization, LayerNormalization, Normalization
 from .recurrent import SimpleRNN
-from .utils import as_float, draw_rows, positive_int
+from .utils import as_float, draw_rows, is_finite_number, positive_int
 
 __all__ = [
     "ACTIVATIONS", "Activation", "BatchNormalization", "Dense", "Dropout", "Embedding", "Flatten",
@@ -99,16 +99,13 @@ class Reshape(Layer):
     (5, 2, 3)
     """
 
-    def __init__(
-        self, target_shape: int | Shape, *, input_shape: int | Shape | None = None
-    ) -> None:
+    def __init__(self, target_shape: int | Shape, *, input_shape: int | Shape | None = None):
         super().__init__(input_shape)
         self.target_shape = tuple(np.ravel(target_shape).tolist())
 
     def forward(self, x: Tensor) -> Output:
-        sizes = [n for n in self.target_shape if n != -1]
-        rest = int(np.prod(x.shape[1:])) // max(1, int(np.prod(sizes)))
-        return np.reshape(x, (len(x), *[rest if n == -1 else n for n in self.target_shape]))
+        example = np.empty(x.shape[1:], bool)  # reshaping x itself fails for −1 and 0 examples
+        return np.reshape(x, (len(x), *example.reshape(self.target_shape).shape))
 
 
 class Dropout(Layer):
@@ -125,7 +122,7 @@ class Dropout(Layer):
     def forward(self, x: Tensor) -> Output:
         if not self.rate:
             return x
-        return dropout(x, self.rate, self.rng) if self.training else self.warn_if_mode_unset(x)
+        return dropout(x, self.rate, self.rng) if self.training else self.warn_if_mode_is_unset(x)
 
 
 class GaussianNoise(Layer):
@@ -133,14 +130,15 @@ class GaussianNoise(Layer):
 
     def __init__(self, stddev: float, *, input_shape: int | Shape | None = None):
         super().__init__(input_shape)
-        if not (isinstance(stddev, (int, float, np.number)) and 0 <= stddev < np.inf):
-            required = "stddev must be a finite number ≥ 0"
-            raise ValueError(f"GaussianNoise: {required}, received {stddev!r}")
+        if not is_finite_number(stddev) or stddev < 0:
+            raise ValueError(f"GaussianNoise: stddev must be finite and ≥ 0, received {stddev!r}")
         self.stddev = float(stddev)
 
     def forward(self, x: Tensor) -> Output:
-        if not self.training or not self.stddev:
-            return self.warn_if_mode_unset(x) if self.stddev else x
+        if not self.stddev:
+            return x
+        if not self.training:
+            return self.warn_if_mode_is_unset(x)
         x = as_float(x)
         noise = draw_rows(self.rng.standard_normal, self.rng, x.shape)
         return x + (self.stddev * noise).astype(x.dtype)
@@ -150,8 +148,9 @@ class Embedding(Layer):
     """Look up row i of a table for each integer i: x (N, …) to (N, …, output_dim).
 
     input_dim: the number of rows; the integers lie in 0 … input_dim − 1.
-    It equals one-hot rows times a matrix, without the rows: an index that occurs several times
-    receives the sum of its gradients. The table starts uniform in ±0.05, as in Keras.
+    The result is that of one-hot rows times the table; no one-hot rows are made. The row of an
+    index that occurs several times receives the sum of the gradients. The table starts uniform in
+    ±0.05, as in Keras.
     Raises ValueError for input that is not an integer in that range.
 
     >>> Embedding(input_dim=1000, output_dim=8)(np.array([[3, 1, 4, 1]])).shape

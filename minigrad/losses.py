@@ -1,11 +1,10 @@
 """Losses and metrics: their names, Keras's classes, accuracy.
 
-Our functions take (prediction, target), as in PyTorch. Every other function, and every object, is
-called f(y_true, y_pred), as in Keras and scikit-learn: the target comes first. A loss returns a
-number, or one for each example, as a Tensor. A metric returns a number; each loss is one, too.
+Our functions take (prediction, target), as in PyTorch. Functions and objects of others are called
+f(y_true, y_pred), as in Keras and scikit-learn: the target comes first. A loss returns a Tensor:
+one number, or one number for each example. A metric returns a number. Every loss is also a metric.
 """
 
-import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -15,25 +14,9 @@ import numpy as np
 from . import functional
 from .autograd import Tensor, no_grad
 from .autograd.conversion import unwrap
-from .functional import (
-    SigmoidProbabilities,
-    SoftmaxProbabilities,
-    cross_entropy,
-    log_softmax,
-    mean_squared_error,
-    rows_of_labels,
-    same_shape,
-)
+from .functional import cross_entropy, log_softmax, mean_squared_error, rows_of_labels, same_shape
 from .training_data import match_target
-from .utils import (
-    TensorLike,
-    TensorOrArray,
-    as_float,
-    check_probabilities,
-    lookup,
-    user_frame,
-    weighted,
-)
+from .utils import TensorLike, TensorOrArray, as_float, lookup, warn_user, weighted
 
 EPSILON = 1e-7  # Keras's: probabilities are clipped to ε … 1 − ε
 
@@ -74,16 +57,14 @@ class BinaryCrossentropy(Loss):
         self.from_logits, self.label_smoothing = from_logits, label_smoothing
 
     def call(self, y_true: TensorLike, y_pred: TensorLike) -> TensorOrArray:
-        if isinstance(y_pred, SigmoidProbabilities):
-            p, t = same_shape(type(self).__name__, y_pred.logits, y_true)
-        else:
-            p, t = same_shape(type(self).__name__, y_pred, y_true)
-        check_probabilities(type(self).__name__, t)
+        scores = y_pred.logits if isinstance(y_pred, functional.SigmoidProbabilities) else y_pred
+        z, t = same_shape(type(self).__name__, scores, y_true)
+        functional.check_targets(type(self).__name__, t)
         t = t * (1 - self.label_smoothing) + self.label_smoothing / 2
-        if self.from_logits or isinstance(y_pred, SigmoidProbabilities):
-            return t * functional.softplus(-p) + (1 - t) * functional.softplus(p)
-        warn_of_negative("binary_crossentropy", "sigmoid", p)
-        p = np.clip(p, EPSILON, 1 - EPSILON)
+        if self.from_logits or isinstance(y_pred, functional.SigmoidProbabilities):
+            return t * functional.softplus(-z) + (1 - t) * functional.softplus(z)
+        warn_of_negative("BinaryCrossentropy", "sigmoid", z)
+        p = np.clip(z, EPSILON, 1 - EPSILON)
         return -(t * np.log(p) + (1 - t) * np.log(1 - p))
 
 
@@ -101,17 +82,18 @@ class CategoricalCrossentropy(Loss):
         self.from_logits, self.label_smoothing = from_logits, label_smoothing
 
     def has_logits(self, y_pred: Any) -> bool:
-        return self.from_logits or isinstance(y_pred, SoftmaxProbabilities)
+        return self.from_logits or isinstance(y_pred, functional.SoftmaxProbabilities)
 
     def call(self, y_true: TensorLike, y_pred: TensorLike) -> TensorOrArray:
-        p = y_pred.logits if isinstance(y_pred, SoftmaxProbabilities) else as_float(y_pred)
-        t, s = rows_of_labels(type(self).__name__, p, y_true), self.label_smoothing
-        t = t * (1 - s) + s / p.shape[-1] if s else t
+        scores = y_pred.logits if isinstance(y_pred, functional.SoftmaxProbabilities) else y_pred
+        z = as_float(scores)
+        t, s = rows_of_labels(type(self).__name__, z, y_true), self.label_smoothing
+        t = t * (1 - s) + s / z.shape[-1] if s else t
         if self.has_logits(y_pred):
-            log_p = log_softmax(p)
+            log_p = log_softmax(z)
         else:
-            warn_of_negative("categorical_crossentropy", "softmax", p)
-            p = p / np.sum(p, axis=-1, keepdims=True)
+            warn_of_negative("CategoricalCrossentropy", "softmax", z)
+            p = z / np.sum(z, axis=-1, keepdims=True)
             log_p = np.log(np.clip(p, EPSILON, 1 - EPSILON))
         return -np.sum(t * np.where(t == 0, 0, log_p), axis=-1)
 
@@ -126,19 +108,17 @@ class CategoricalCrossentropy(Loss):
 SparseCategoricalCrossentropy = CategoricalCrossentropy
 
 
-def warn_of_negative(name: str, activation: str, p: Any) -> None:
-    """Warn if probabilities are negative: they are logits then."""
+def warn_of_negative(loss: str, activation: str, p: Any) -> None:
+    """Warn if probabilities are negative: they must be logits."""
     if np.any(p < 0):
-        loss = {"sigmoid": "Binary", "softmax": "Categorical"}[activation] + "Crossentropy"
-        warnings.warn(
-            f"{name}: probabilities are required, received negative numbers. End the network with "
-            f"a {activation}, or pass {loss}(from_logits=True)",
-            stacklevel=user_frame()[1],
+        warn_user(
+            f"{loss}: probabilities are required, received negative numbers. End the network with "
+            f"a {activation}, or pass {loss}(from_logits=True)"
         )
 
 
 def accuracy(prediction: TensorLike, target: TensorLike) -> float:
-    """Return the share of examples whose highest score is that of the target class.
+    """Return the fraction of examples whose highest score is the score of the target class.
 
     prediction: (…, classes); or the probability of class 1, (N,) or (N, 1), whose threshold is 0.5.
     target: integer labels (…), or one-hot rows of the prediction's shape.
@@ -169,7 +149,7 @@ def accuracy(prediction: TensorLike, target: TensorLike) -> float:
 
 
 def binary_accuracy(prediction: TensorLike, target: TensorLike, threshold: float = 0.5) -> float:
-    """Return the share of outputs on the side of the threshold that the label, 0 or 1, says.
+    """Return the fraction of outputs for which (output > threshold) equals the label, 0 or 1.
 
     Both have the same shape, such as (N, 1), or (N, labels) where an example has several labels.
 
@@ -188,12 +168,12 @@ def binary_accuracy(prediction: TensorLike, target: TensorLike, threshold: float
 class TargetFirst:
     """Call f(y_true, y_pred) as a function of (prediction, target), our order.
 
-    The values of a loss that returns one for each example are averaged.
+    If f returns one number for each example, return their mean.
     is_metric: pass plain arrays to f, as scikit-learn's metrics require.
 
-    A metric such as the area under a curve is not a mean of values. It has two methods instead.
-    `statistics(y_true, y_pred)` returns a row of numbers for each example, and `finish(mean)` makes
-    the metric of the mean of the rows.
+    A metric such as the area under a curve is no mean over the examples. It has two methods:
+    `statistics(y_true, y_pred)` returns a row of numbers for each example; `finish(mean)` computes
+    the metric from the mean of these rows.
     """
 
     def __init__(self, f: Callable, name: str | None = None, is_metric: bool = False):
@@ -232,10 +212,10 @@ def needs_all_examples(f: Callable) -> bool:
     return getattr(f, "is_metric", False) and not has_statistics(f)
 
 
-def measure(
+def compute_metrics(
     metrics: dict[str, Callable], prediction: Any, y: Any, sample_weight: Any = None
 ) -> dict[str, Any]:
-    """Return these metrics as numbers; those with statistics, see TargetFirst, as arrays."""
+    """Return each metric as a number; a metric with statistics (see TargetFirst) as an array."""
     numbers: dict[str, Any] = {}
     for name, f in metrics.items():
         with no_grad():
@@ -248,8 +228,8 @@ def measure(
     return numbers
 
 
-def finish(metrics: dict[str, Any], means: dict[str, Any]) -> dict[str, float]:
-    """Return the loss and the metrics whose numbers or statistics have these means."""
+def finish_metrics(metrics: dict[str, Any], means: dict[str, Any]) -> dict[str, float]:
+    """Return the loss and the metrics as numbers, from the means of what compute_metrics gave."""
     finished = {k: float(f.finish(means[k])) for k, f in metrics.items() if has_statistics(f)}
     return means | finished
 
@@ -284,7 +264,7 @@ def get_loss(loss: str | Callable) -> Callable:
 
 
 def get_metric(metric: str | Callable) -> Callable:
-    """Return a metric as `get_loss` returns a loss; a function of the user receives arrays."""
+    """Return a metric as a function of (prediction, target); a user's function receives arrays."""
     return resolve("metric", metric, METRICS, is_metric=True)
 
 

@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from . import checkpoint, losses, optimizers, saving
 from .autograd import Tensor
+from .autograd.recording import set_var
 from .callback_list import CallbackList
 from .callbacks import Callback, Logs
 from .datasets import batches
 from .initializers import new_rng
 from .layer import Layer, unbuilt_layers
-from .layer_state import activity_penalties, inference_mode, set_var, training_mode
-from .losses import finish, measure
+from .layer_state import activity_penalties, inference_mode, training_mode
+from .losses import compute_metrics, finish_metrics
 from .trainer import History, Trainer
 from .training_data import (
     Stream,
@@ -121,10 +122,10 @@ class Model(Layer):
                 self(x)
         self.optimizer.bind(self.named_parameters())
         weight = example_weights("train_on_batch", y, sample_weight, class_weight)
-        return finish(self.metrics, self.train_step(x, y, weight))
+        return finish_metrics(self.metrics, self.train_step(x, y, weight))
 
     def train_step(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """Take a step with an optimizer that is bound; return loss and metrics before `finish`."""
+        """Take a step; return what finish_metrics makes loss and metrics of."""
         if (ranks := getattr(self.optimizer, "ranks", 1)) > 1:  # see minigrad.distributed
             x, y, sample_weight = self.optimizer.share(x, y, sample_weight)
         numbers: list[Any] = []
@@ -133,7 +134,7 @@ class Model(Layer):
             with set_var(training_mode, True):
                 loss, prediction, target = self.loss_of(x, y, sample_weight)
             if not numbers:
-                metrics = measure(self.metrics, prediction, target, sample_weight)
+                metrics = compute_metrics(self.metrics, prediction, target, sample_weight)
                 numbers.extend([loss.item(), *metrics.values()])
             loss.backward()
             return loss if ranks == 1 else numbers
@@ -302,16 +303,16 @@ class Model(Layer):
         with inference_mode(), self.evaluation_weights():
             for x, y, *weight in data:
                 loss, prediction, y = self.loss_of(x, y, *weight)
-                numbers = measure(per_batch, prediction, y, *weight)
+                numbers = compute_metrics(per_batch, prediction, y, *weight)
                 means.add({"loss": loss.item()} | numbers, len(x))
                 if at_the_end:
                     seen.append((prediction.data, y))
         if not means.count:
             raise ValueError("evaluate: the iterable gave no batch")
-        numbers = finish(self.metrics, means.means())
+        numbers = finish_metrics(self.metrics, means.means())
         if at_the_end:
             predictions, targets = map(np.concatenate, zip(*seen))
-            numbers |= measure(at_the_end, predictions, targets)
+            numbers |= compute_metrics(at_the_end, predictions, targets)
         return {name: numbers[name] for name in ["loss", *self.metrics]}
 
     def evaluate(

@@ -8,8 +8,9 @@ import numpy as np
 
 from . import checkpoint, optimizers, saving
 from .autograd import Tensor
+from .autograd.recording import set_var
 from .layer import Layer
-from .layer_state import inference_mode, parameter_budget, set_var
+from .layer_state import inference_mode, parameter_budget
 from .model import Model
 from .trainer import History
 

@@ -8,9 +8,16 @@ import numpy.typing as npt
 from . import utils
 from .activations import layer_norm
 from .autograd import Tensor
-from .initializers import ones, zeros
-from .layer import Layer, Output, Shape, check_features
+from .initializers import Shape, ones, zeros
+from .layer import Layer, Output
 from .utils import as_dtype, as_float, finite_array
+
+
+def check_features(layer: Layer, x: Tensor, features: int) -> None:
+    """Raise ValueError if x is not a batch (N, …, features)."""
+    if x.ndim < 2 or x.shape[-1] != features:
+        required = f"{type(layer).__name__}: input of shape (batch, …, {features}) is required"
+        raise ValueError(f"{required}, received {x.shape}")
 
 
 class Normalization(Layer):
@@ -55,10 +62,10 @@ class Normalization(Layer):
         return layer
 
     def forward(self, x: Tensor) -> Output:
-        if (self.mean is None or self.variance is None) and not len(x):
-            return x  # a model asks for the shape
-        if self.mean is None or self.variance is None:
-            raise RuntimeError("Normalization: call adapt(data), or give mean and variance, before")
+        if self.mean is None:
+            if len(x) == 0:  # a model asks for the shape of the output
+                return x
+            raise RuntimeError("Normalization: call adapt(data) first, or give mean and variance")
         x = as_float(x)
         if np.ndim(self.mean):
             check_features(self, x, self.mean.shape[-1])
@@ -69,7 +76,8 @@ class Normalization(Layer):
 class LayerNormalization(Layer):
     """γ·(x − μ) / √(σ² + ε) + β: mean μ and variance σ² of each example over the last axis.
 
-    epsilon: ε; Keras's default 1e-3, PyTorch's is 1e-5. center, scale: whether β and γ exist.
+    epsilon: ε. The default 1e-3 is Keras's; PyTorch's is 1e-5.
+    center, scale: whether β and γ exist.
     Source: Ba et al. 2016.
     """
 
@@ -129,9 +137,9 @@ class BatchNormalization(Layer):
         check_features(self, x, self.moving_mean.size)
         mean, variance = self.moving_mean, self.moving_variance
         if not self.training and self.trainable:
-            x = self.warn_if_mode_unset(x)
+            x = self.warn_if_mode_is_unset(x)
         elif self.trainable and len(x):
-            if utils.share_of_batch():
+            if utils.share_of_batch():  # minigrad.distributed replaces it: never import it by name
                 problem = "each rank would see the mean and variance of its own rows only"
                 raise RuntimeError(f"BatchNormalization: {problem}; use LayerNormalization")
             axes = tuple(range(x.ndim - 1))
@@ -144,6 +152,6 @@ class BatchNormalization(Layer):
         return out if self.beta is None else out + self.beta
 
     def update(self, moving: Tensor, batch: Tensor) -> None:
-        """Take a batch into a moving average: moving ← momentum·moving + (1 − momentum)·batch."""
+        """Update a moving average: moving ← momentum·moving + (1 − momentum)·batch."""
         moving.data *= self.momentum
         moving.data += (1 - self.momentum) * batch.data

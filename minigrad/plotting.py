@@ -45,11 +45,11 @@ def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = N
     plt = pyplot()
     with plt.rc_context(STYLE):
         size = size or (5.2 * columns, 3.6 * rows)
-        made, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+        fig, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for ax in axes.flat:
         ax.set_prop_cycle(linestyle=[d for d in DASHES for _ in COLORS], color=COLORS * len(DASHES))
         ax.tick_params(colors=INK)  # matplotlib makes ticks later, outside rc_context
-    return made
+    return fig
 
 
 def label(ax: Any, x: str, y: str, title: str = "", legend: str = "best") -> None:
@@ -87,7 +87,7 @@ def epochs(
     """
     names = [name for name in history if name != "lr" and not name.startswith("val_")]
     if not names:
-        raise ValueError("plot: the history is empty, so there is nothing to plot; call fit first")
+        raise ValueError("plot: the history is empty; call fit first")
     panels: list[Any] = list(axes or figure(1, len(names)).axes)
     for ax, name in zip(panels, names):
         for key, curve, dash in ((name, "training", "-"), (f"val_{name}", held_out, "--")):
@@ -103,18 +103,18 @@ def epochs(
 def race(result: Any) -> Figure:
     """Plot the result of a race: sensitivity to lr, learning curves, expected best result.
 
-    Lines are medians over the seeds, bands reach from the first to the third quartile. What lies
-    above the loss at the start is cut off.
+    Lines are medians over the seeds; bands reach from the first to the third quartile. The axes end
+    a little above the loss at the start.
     """
-    made = figure(1, 3, (13.5, 3.8))
-    by_lr, by_time, by_budget = made.axes
-    inf, nothing = float("inf"), float("nan")  # inf: the training diverged
+    fig = figure(1, 3, (13.5, 3.8))
+    by_lr, by_time, by_budget = fig.axes
+    inf, nan = float("inf"), float("nan")  # inf: the training diverged; nan leaves a gap
     for name, choices in result.choices.items():
         curves, budget = result.curves(name), result.expected_best(name)
         share = [i / max(1, len(curves) - 1) for i in range(len(curves))]
         lrs, trials = [hyper["lr"] for hyper in choices], range(1, len(budget) + 1)
         for ax, x, rows in (by_lr, lrs, result.quartiles(name)), (by_time, share, curves):
-            low, median, high = [[y if y < inf else nothing for y in row] for row in rows.T]
+            low, median, high = [[y if y < inf else nan for y in row] for row in rows.T]
             (line,) = ax.plot(x, median, marker=".", label=name)
             ax.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
         by_budget.plot(trials, budget, marker=".", label=name)
@@ -124,7 +124,7 @@ def race(result: Any) -> Figure:
     by_lr.set_xscale("log")
     losses = [loss for run in result.losses.values() for loss in run if loss < inf]
     if losses and min(losses) > 0 and result.start() < inf:
-        for ax in made.axes:
+        for ax in fig.axes:
             ax.set_yscale("log")
             ax.set_ylim(top=1.1 * result.start())
-    return made
+    return fig

@@ -6,8 +6,8 @@ import numpy as np
 
 from .autograd import Tensor
 from .functional import linear
-from .initializers import glorot_uniform, orthogonal, zeros
-from .layer import Layer, Output, Shape, get_activation
+from .initializers import Shape, glorot_uniform, orthogonal, zeros
+from .layer import Layer, Output, get_activation
 from .utils import as_dtype, positive_int
 
 
@@ -17,8 +17,8 @@ class SimpleRNN(Layer):
     activation: another function for tanh, or its name: see Dense.
     return_sequences: return every h, (N, T, units).
     `layer(x, h)` starts from the state h (N, units); `layer(x)` starts from 0.
-    To continue a long sequence, pass the last h of the piece before. Pass its `.data` to truncate
-    backpropagation through time: then no gradient flows into that piece.
+    To continue a long sequence, pass the last h of the previous piece. Pass its `.data` to truncate
+    backpropagation through time: then no gradient flows into the previous piece.
 
     Source: Elman 1990. W and U start as in Keras (Glorot uniform, orthogonal). Keras can also keep
     the state inside the layer (`stateful`); here the caller keeps it.
@@ -55,7 +55,7 @@ class SimpleRNN(Layer):
         if h.shape != (len(x), self.units):
             required = f"a state of shape {(len(x), self.units)} is required"
             raise ValueError(f"SimpleRNN({self.units}): {required}, received {h.shape}")
-        x_projected = linear(x.astype(self.kernel.dtype), self.kernel, self.bias)
+        x_projected = linear(as_dtype(x, self.kernel.dtype), self.kernel, self.bias)
         states = []
         for t in range(x.shape[1]):
             h = self.activation(x_projected[:, t] + h @ self.recurrent_kernel)

@@ -51,13 +51,13 @@ def l1(l1: float = 0.01) -> L1L2:
 
 
 def l2(l2: float = 0.01) -> L1L2:
-    """l2·Σw². In Adam and its like, the optimizer's weight_decay takes another step than l2."""
+    """l2·Σw². With adaptive optimizers such as Adam, this differs from their weight_decay."""
     return L1L2(l2=l2)
 
 
 @dataclass(frozen=True)
 class MaxNorm:
-    """Scale each column of w, the inputs of a unit, so that its norm is at most max_value."""
+    """Scale each column of w (the weights of a unit) down to a norm of at most max_value."""
 
     max_value: float = 2.0
     axis: int | tuple[int, ...] = 0
@@ -90,8 +90,8 @@ def parameter_rules(who: str, names: Iterable[str], rules: dict[str, Any]) -> di
     known, found = rule_names(names), {}
     for option, rule in rules.items():
         kind = lookup(f"option of {who}", option, known)
+        if isinstance(rule, type):
+            raise TypeError(f"{who}: {option} must be an object; write {rule.__name__}()")
         if rule is not None:
             found[option] = rule if callable(rule) else lookup(kind, rule, TABLES[kind])
-            if isinstance(rule, type):
-                raise TypeError(f"{who}: {option} must be an object; write {rule.__name__}()")
     return found

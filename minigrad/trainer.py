@@ -14,7 +14,7 @@ from . import plotting
 from .callback_list import CallbackList
 from .callbacks import Logs
 from .checkpoint import is_writer
-from .losses import finish
+from .losses import finish_metrics
 from .training_state import TrainingState
 
 
@@ -97,10 +97,10 @@ class Trainer:
                 state.means.add(numbers, len(batch[0]))
                 if model.logs_running_means:
                     numbers = state.means.means()
-                logs = finish(model.metrics, numbers)
+                logs = finish_metrics(model.metrics, numbers)
                 state.batch += 1
                 if self.show_bar:
-                    means = finish(model.metrics, state.means.means())
+                    means = finish_metrics(model.metrics, state.means.means())
                     bar.set_postfix(means, refresh=False)
                     bar.update()
                 self.callbacks("on_train_batch_end", state.batch - 1, logs)
@@ -112,7 +112,7 @@ class Trainer:
     def finish_epoch(self, title: str) -> Logs:
         """Evaluate, print and record a complete epoch; return its logs."""
         epoch = self.state.epoch
-        logs = finish(self.model.metrics, self.state.means.means())
+        logs = finish_metrics(self.model.metrics, self.state.means.means())
         if self.validation is not None:
             self.callbacks("on_test_begin", {})
             numbers = self.model.evaluate_batches(self.validation())

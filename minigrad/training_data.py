@@ -1,13 +1,12 @@
 """What fit, evaluate and predict receive: arrays or batches, targets, weights of examples."""
 
-import warnings
 from collections.abc import Iterator, Mapping, Sized
 from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
-from .utils import finite_array, is_finite_number, positive_int, user_frame
+from .utils import finite_array, is_finite_number, positive_int, warn_user
 
 Batch = list[Any]  # x, y, and perhaps weights
 
@@ -142,7 +141,7 @@ class Stream:
         if count < (self.steps or 1):
             problem = f"the iterable ended after {count} batches of the epoch"
             how = f"it must give {self.steps or 'some'} for each epoch"
-            warnings.warn(f"{self.who}: {problem}; {how}", stacklevel=user_frame()[1])
+            warn_user(f"{self.who}: {problem}; {how}")
 
     def first(self) -> Batch:
         """Return the first batch; the next epoch still begins with it."""

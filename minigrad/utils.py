@@ -1,8 +1,9 @@
-"""Helpers that several modules share: conversions, checks, lookup by name, a user's file."""
+"""Helpers that several modules share: conversions, checks, lookup by name, running a file."""
 
 import difflib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from importlib.machinery import PathFinder
@@ -45,7 +46,8 @@ def draw_rows(draw: Callable[..., Any], rng: np.random.Generator, shape: Any) ->
     if share is None or not shape:
         return draw(shape)
     share.note_draw(rng)
-    per_row, rest = divmod(shape[0], max(share.stop - share.start, 1))  # > 1 after a reshape
+    # an example can have become several rows, as in (N, T, …) reshaped to (N·T, …)
+    per_row, rest = divmod(shape[0], max(share.stop - share.start, 1))
     if rest or not per_row:
         return draw(shape)
     whole = draw((per_row * share.rows, *shape[1:]))
@@ -58,6 +60,11 @@ def user_frame() -> tuple[Any, int]:
     while frame.f_back and frame.f_code.co_filename.startswith(LIBRARIES):
         frame, level = frame.f_back, level + 1
     return frame, level
+
+
+def warn_user(message: str) -> None:
+    """Warn, and name the line of the user's program that called minigrad."""
+    warnings.warn(message, stacklevel=user_frame()[1])
 
 
 def as_float(x: TensorLike) -> Any:
@@ -91,12 +98,6 @@ def weighted(values: Any, sample_weight: TensorLike | None) -> Any:
     return values * np.reshape(w, (*w.shape, *[1] * (values.ndim - w.ndim)))
 
 
-def check_probabilities(who: str, t: Any) -> None:
-    """Raise ValueError if targets, the shares of label 1, lie outside of 0 … 1."""
-    if not np.all((t >= 0) & (t <= 1)):
-        raise ValueError(f"{who}: targets from 0 to 1 are required; received {unwrap(t)!r:.80}")
-
-
 def positive_int(what: str, n: Any) -> int:
     """Return n as an int, or raise ValueError if it is not a positive integer."""
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
@@ -105,7 +106,7 @@ def positive_int(what: str, n: Any) -> int:
 
 
 def is_finite_number(x: Any) -> bool:
-    """Return whether x is a real number, neither a bool nor an inf or NaN."""
+    """Return whether x is a finite real number; a bool is not one."""
     return isinstance(x, (int, float, np.number)) and not isinstance(x, bool) and np.isfinite(x)
 
 
@@ -172,7 +173,7 @@ def to_numbers(data: Any) -> np.ndarray:
 
 
 def finite_array(what: str, data: Any) -> np.ndarray:
-    """Return data as an array, or raise if it is not rows of finite numbers."""
+    """Return data as an array; raise TypeError or ValueError unless its rows are finite numbers."""
     array = to_numbers(data)
     if array.dtype.kind not in "fbiu" or array.ndim == 0:
         received = f"received shape {array.shape}, {array.dtype}"
@@ -188,7 +189,7 @@ def finite_array(what: str, data: Any) -> np.ndarray:
 def mismatches(
     saved: Mapping[str, Any], own: Mapping[str, np.ndarray], casting: Any = "equiv"
 ) -> list[str]:
-    """Say which saved arrays differ from a model's in name or shape, or cannot be cast to it."""
+    """Return a phrase for each array that is missing, unknown, or of another shape or dtype."""
     problems = [f"{name} is missing" for name in own if name not in saved]
     for name, x in saved.items():
         y: Any = own.get(name)
@@ -213,11 +214,13 @@ def run_file(path: str) -> ModuleType:
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     sys.path.append(str(file.parent))  # it may import the files beside it, and they this file
-    spec, loaded = PathFinder.find_spec(file.stem), sys.modules.get(file.stem)
-    is_ours = str(file) == (getattr(loaded, "__file__", "") if loaded else spec and spec.origin)
-    if loaded and is_ours and loaded.__spec__:
+    loaded = sys.modules.get(file.stem)
+    spec = None if loaded else PathFinder.find_spec(file.stem)
+    found = getattr(loaded, "__file__", None) or getattr(spec, "origin", None)
+    is_importable = found == str(file)  # its name can also mean another module
+    if loaded and is_importable and loaded.__spec__:  # another file has imported it
         return loaded
-    module = ModuleType(file.stem if is_ours else str(file.with_suffix("")))
+    module = ModuleType(file.stem if is_importable else str(file.with_suffix("")))
     module.__file__ = str(file)
     sys.modules[module.__name__] = module  # dataclasses look their module up
     try:

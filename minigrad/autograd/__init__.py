@@ -8,6 +8,7 @@ linalg_vjps               np.linalg with its derivatives
 variadic                  primitives of any number of operands
 scipy_vjps                SciPy functions with their derivatives
 differential_operators    grad, jacobian, hessian, …
+memory                    what a node keeps, how nodes are freed, which arrays have changed
 dispatch, conversion, array_methods, recording    what tensor.py is built on
 """
 

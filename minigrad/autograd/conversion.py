@@ -20,7 +20,7 @@ def unwrap(x: Any) -> Any:
 
 
 def unwrap_nested(x: Any) -> Any:
-    """Unwrap the tensors in nested lists, too."""
+    """Unwrap a tensor, or the tensors in nested lists."""
     return type(x)(map(unwrap_nested, x)) if type(x) in (list, tuple) else unwrap(x)
 
 
@@ -32,8 +32,8 @@ def is_recorded(x: Any) -> bool:
 
 
 def check_dtype(who: str, array: Any, requires_grad: bool = False) -> None:
-    """Refuse complex and object data, and float16, which has too few digits for training."""
-    if array.dtype.char not in FLOATS + INTEGERS:
+    """Raise TypeError for complex, object and float16 data; requires_grad: for integers, too."""
+    if array.dtype.char not in FLOATS + INTEGERS:  # float16 has too few digits for training
         required = f"{who}: float32, float64 or integers are required, received {array.dtype}"
         raise TypeError(f"{required}; convert the data first, with .astype('float32')")
     if requires_grad and array.dtype.char not in FLOATS:
@@ -57,14 +57,14 @@ def to_float_array(who: str, data: Any, dtype: Any = np.float32) -> np.ndarray:
     if is_recorded(data):
         problem = "a list of tensors would lose their gradients; join them with np.stack"
         raise TypeError(f"{who}: {problem}")
+    required = "an array, a number or a rectangular list of numbers is required"
     try:
         array = np.asarray(data)
-        reason = f"of dtype {array.dtype}"
     except (TypeError, ValueError) as error:
-        array, reason = np.array(None), str(error)
+        raise TypeError(f"{who}: {required}; received {data!r:.60} ({error})") from error
     if array.dtype.kind not in "biuf":  # NumPy would convert None to NaN and "3" to 3
-        required = f"{who}: an array, a number or a rectangular list of numbers is required"
-        raise TypeError(f"{required}; received {data!r:.60} ({reason})")
+        problem = f"received {data!r:.60} (of dtype {array.dtype})"
+        raise TypeError(f"{who}: {required}; {problem}")
     return array.astype(dtype, copy=False)
 
 
@@ -74,7 +74,7 @@ def is_array_like(x: Any) -> bool:
 
 
 def plain_operands(who: str, operands: Sequence) -> list:
-    """Convert lists and arrays of other libraries to plain arrays; refuse those that cannot be."""
+    """Convert lists and arrays of other libraries; raise TypeError for sparse or masked ones."""
     plain = [plain_array(who, x) if is_array_like(x) else x for x in operands]
     return coerce_lists(who, plain)
 
@@ -91,7 +91,7 @@ def plain_array(who: str, x: Any) -> Any:
 
 
 def coerce_lists(who: str, operands: Sequence) -> list:
-    """Convert lists and Python floats among operands to the widest float dtype beside them."""
+    """Convert lists and Python floats to the widest float dtype among the other operands."""
     floats = [x.dtype for x in operands if hasattr(x, "dtype") and x.dtype.kind == "f"]
     dtype = np.result_type(np.float32, *floats)
     python_types = (list, tuple, float)
@@ -99,13 +99,13 @@ def coerce_lists(who: str, operands: Sequence) -> list:
 
 
 def constant_options(who: str, options: dict) -> dict:
-    """Unwrap tensors among the options; refuse those that require a gradient."""
+    """Unwrap tensors among the options; raise TypeError if one requires a gradient."""
     constants = {}
     for name, x in options.items():
-        if isinstance(x, (ArrayMethods, list, tuple)) and is_recorded(x):
+        if is_recorded(x):
             advice = "to use it as a constant, pass its .data"
             raise TypeError(f"{who} has no derivative with respect to {name}; {advice}")
-        constants[name] = x.data if isinstance(x, ArrayMethods) else x
+        constants[name] = unwrap(x)
     return constants
 
 

@@ -1,4 +1,4 @@
-"""Derivatives as functions: grad, jacobian, hessian, products with the Hessian, its top eigenvalue.
+"""Derivatives as functions: grad, jacobian, hessian, Hessian-vector products, largest curvature.
 
 Sorted by difficulty. Each is built from grad, and grad from the backward pass.
 """
@@ -72,7 +72,7 @@ def subgraph_to(keys: set, output: Tensor) -> set:
 
 
 def computed_tensors(output: Tensor) -> list[Any]:
-    """Return the result of each node of the graph, oldest first; some are only the node itself."""
+    """Return the result of each node, oldest first; where no vjp reads its values, the node."""
     found: dict[Node, Any] = {}
     waiting: list[Any] = [output]
     while waiting:
@@ -122,7 +122,7 @@ def hessian_vector_product(
     """Return H v, the gradient of ⟨∇f, v⟩, of a scalar f. H itself is never formed.
 
     inputs, vectors: a tensor and an array of its shape, or a list of each. The result has the form
-    of `vectors`. It costs about two gradients (Pearlmutter 1994).
+    of `vectors`. A product costs about two gradients (Pearlmutter 1994).
     The graph of `output` is kept, so that more products can follow.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True)

@@ -26,6 +26,10 @@ VARIADIC = {  # these take any number of operands, which have no names
 REFUSAL_REASONS: dict[Any, str] = dict.fromkeys(IN_PLACE, "it writes into a plain array")
 LAZY_TABLES: dict[str, Callable] = {}  # module name → loader of its table
 UFUNC_OPTIONS = dict(out=None, where=True, casting="same_kind", order="K", dtype=None, subok=True)
+UFUNC_ADVICE = {
+    "out": "; write a = a + t for a += t",
+    "where": "; write np.where(mask, result, others)",
+}
 UFUNC_METHODS: dict[str, dict[Any, Callable]] = dict(  # np.add.reduce is np.sum
     reduce={np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min},
     accumulate={np.add: np.cumsum, np.multiply: np.cumprod},
@@ -52,7 +56,10 @@ def dispatch(function: Callable, args: Sequence, options: dict, method: str = "_
 
 
 def find_implementation(function: Callable, *args: Any) -> Callable:
-    """Load the lazy tables of imported modules, look the function up; refuse to write in place."""
+    """Return our implementation, looking also in the lazy tables of modules that are imported.
+
+    Raise TypeError if there is none, or if the function would write into a tensor.
+    """
     if function in IN_PLACE and isinstance(args[0], ArrayMethods):
         raise in_place_error(f"{name_of(function)}(tensor, ...)")
     for module, load in LAZY_TABLES.items():
@@ -101,26 +108,27 @@ def bind_arguments(
 
     Leave out options with NumPy's default value; raise TypeError for one that we lack.
     """
-    defaults, is_ufunc = parameters(function, implementation), isinstance(function, np.ufunc)
+    is_ufunc = isinstance(function, np.ufunc)
+    defaults = signature_defaults(function, implementation)
     if is_primitive(implementation):
         operand_count, supported = len(implementation.vjps), implementation.option_names
-    else:
-        operand_count, supported = 0, list(parameters(implementation))
+    else:  # composed: its operands go by name, too
+        operand_count, supported = 0, list(signature_defaults(implementation))
     if is_ufunc or function in VARIADIC:
         operands, named = list(args), options
     else:
         named = dict(zip(defaults, args)) | options
         operands = [named.pop(name) for name in list(defaults)[:operand_count]]
-    changed = {name: x for name, x in named.items() if x is not defaults.get(name)}
-    if is_ufunc and np.dtype(changed.get("dtype", int)).kind == "f":
-        dtype = changed.pop("dtype")
+    given = {name: x for name, x in named.items() if x is not defaults.get(name)}
+    if is_ufunc and np.dtype(given.get("dtype", int)).kind == "f":
+        dtype = given.pop("dtype")
         operands = [x.astype(dtype) if hasattr(x, "astype") else x for x in operands]
-    if unsupported := ", ".join(sorted(changed.keys() - supported)):
-        hint = "; write np.where(mask, result, others)" if is_ufunc and "where" in changed else ""
-        hint += "; write a = a + t for a += t" if is_ufunc and "out" in changed else ""
-        problem = f"{name_of(function)}: minigrad does not support the argument {unsupported}"
-        raise TypeError(f"{problem}; supported: {', '.join(supported) or 'none'}{hint}")
-    return operands, changed
+    if unsupported := sorted(given.keys() - supported):
+        advice = "".join(UFUNC_ADVICE.get(name, "") for name in unsupported) if is_ufunc else ""
+        who = f"{name_of(function)}: minigrad does not support the argument"
+        required = f"supported: {', '.join(supported) or 'none'}"
+        raise TypeError(f"{who} {', '.join(unsupported)}; {required}{advice}")
+    return operands, given
 
 
 def is_primitive(implementation: Any) -> bool:
@@ -132,12 +140,12 @@ def shared_arguments(function: Callable, implementation: Any) -> int:
     """Count the leading arguments with the same names in both signatures; they need no binding."""
     if is_primitive(implementation):
         return len(implementation.vjps)
-    pairs = zip(parameters(function, implementation), parameters(implementation))
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    names = zip(signature_defaults(function, implementation), signature_defaults(implementation))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], names))
 
 
 @cache
-def parameters(function: Any, implementation: Any = None) -> dict[str, Any]:
+def signature_defaults(function: Any, implementation: Any = None) -> dict[str, Any]:
     """Return a function's parameter names in order, with their defaults."""
     if isinstance(function, np.ufunc):
         return UFUNC_OPTIONS

@@ -28,7 +28,7 @@ def einsum_vjp(
     return np.broadcast_to(r, np.broadcast_shapes(r.shape, operands[i].shape))
 
 
-contraction = VariadicPrimitive(
+einsum_primitive = VariadicPrimitive(
     lambda *x, subscripts, optimize: np.einsum(subscripts, *x, optimize=optimize),
     einsum_vjp,
     name="np.einsum",
@@ -37,11 +37,10 @@ contraction = VariadicPrimitive(
 
 @implements(np.einsum)
 def einsum(*operands: Any, optimize: Any = False) -> Tensor:
-    text, *arrays = operands if isinstance(operands[0], str) else from_lists(*operands)
-    left, out = explicit(text, [np.ndim(x) for x in arrays]).split("->")
-    operands, terms = zip(*map(diagonal_of, arrays, left.split(",")))
-    subscripts = f"{','.join(terms)}->{out}"
-    return contraction(*operands, subscripts=subscripts, optimize=optimize)
+    subscripts, *arrays = operands if isinstance(operands[0], str) else from_lists(*operands)
+    left, out = explicit(subscripts, [np.ndim(x) for x in arrays]).split("->")
+    diagonals, terms = zip(*map(diagonal_of, arrays, left.split(",")))
+    return einsum_primitive(*diagonals, subscripts=f"{','.join(terms)}->{out}", optimize=optimize)
 
 
 def explicit(subscripts: str, ranks: list[int]) -> str:

@@ -43,8 +43,8 @@ def matrix_power(a, n):
         return matrix_power(linalg.inv(a), -n)
     if n < 2:
         return a if n else np.where(True, np.eye(a.shape[-1], dtype=a.dtype), a)
-    root = matrix_power(a, n // 2)
-    return root @ root @ a if n % 2 else root @ root
+    half = matrix_power(a, n // 2)
+    return half @ half @ a if n % 2 else half @ half
 
 
 @implements(np.diag)
@@ -77,8 +77,9 @@ def vector_norm(x, axis=None, keepdims=False, ord=2):
 def norm(x, ord=None, axis=None, keepdims=False):
     """Return the norm of all elements, of vectors along one axis, or of matrices along two.
 
-    Of matrices: Frobenius; "nuc", the sum of singular values; the largest or, for negative ord, the
-    smallest of the sums of columns (±1), the singular values (±2), the sums of rows (±inf).
+    Norms of matrices: Frobenius (None, "fro"); the sum of the singular values ("nuc"); the largest
+    of the column sums (1), of the singular values (2), of the row sums (inf); with a negative ord
+    the smallest of these.
     """
     x, axes = cast(x, None, float), normalize_axes(x, axis)
     if ord is None or (ord in ("fro", "f") and len(axes) == 2):
@@ -129,7 +130,7 @@ def solve(a, b):
 def det_vjp(g, out, a):
     """G times the cofactors of A, which are det(A) A⁻ᵀ, or minors if a matrix is singular.
 
-    If A is nearly singular, second derivatives lose the digits that its condition number has.
+    If A is nearly singular, second derivatives lose digits: as many as its condition number has.
     """
     try:
         cofactors = np.expand_dims(out, (-2, -1)) * mT(linalg.inv(a))
@@ -149,8 +150,8 @@ log_det = Primitive(
 )
 implements(linalg.slogdet)(lambda a: linalg.slogdet(unwrap(a))._replace(logabsdet=log_det(a)))
 
-# Decompositions. NumPy computes all parts at once, and the vjps receive them. A vjp that needs
-# another part makes it a function of A, so that it can be differentiated again
+# Decompositions. NumPy computes all parts at once; they go to the vjps as the option `parts`. A vjp
+# that reads another part calls the primitive of that part, so that it can be differentiated again
 
 
 def symmetric(a):
@@ -201,10 +202,11 @@ def singular_values_vjp(g, _out, a, parts=()):
 def left_vectors_vjp(g, U, a, parts=()):
     """(U K S + (I − UUᵀ) G S⁻¹) Vᵀ with K = (UᵀG − GᵀU) / (sⱼ² − sᵢ²) (Townsend, 2016)."""
     s = singular_values(a, parts=parts)
-    left_part = U @ skew_over_gaps(mT(U) @ g, s * s) * np.expand_dims(s, -2)
+    K, S = skew_over_gaps(mT(U) @ g, s * s), np.expand_dims(s, -2)
+    left = U @ K * S
     if U.shape[-2] > U.shape[-1]:  # otherwise I = UUᵀ
-        left_part = left_part + (g - U @ (mT(U) @ g)) / np.expand_dims(s, -2)
-    return left_part @ right_vectors(a, parts)
+        left = left + (g - U @ (mT(U) @ g)) / S
+    return left @ right_vectors(a, parts)
 
 
 def right_vectors(a, parts):

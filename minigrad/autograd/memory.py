@@ -1,6 +1,6 @@
-"""What a node keeps of its operands, how a long chain is dropped, and which arrays have changed.
+"""The memory of the graph: what a node keeps, how nodes are freed, which arrays have changed.
 
-In reading order: what a node keeps, which operands a vjp reads, dropped nodes, changed arrays.
+In reading order: what a node keeps, which operands a vjp reads, freed nodes, changed arrays.
 """
 
 import inspect
@@ -16,7 +16,7 @@ OUT = -1  # the position of `out`: it stands before the operands 0, 1, …
 
 
 class ShapeDtype:
-    """What a node keeps of a constant whose values no vjp reads."""
+    """The shape and dtype of an operand whose values no vjp reads: all that a node keeps of it."""
 
     __slots__ = ("shape", "dtype")
     node = None
@@ -28,12 +28,12 @@ class ShapeDtype:
 
 
 class Plan:
-    """What the nodes of a primitive keep, if these of its operands need a gradient.
+    """What a node keeps, for one primitive and one choice of operands that need a gradient.
 
     vjps       (index, vjp) for each operand that needs a gradient
     read       the indices of the operands whose values these vjps read
     unread     the indices of the other operands
-    constants  those that are read and need no gradient, if the primitive computes with numbers
+    constants  of `read`, those that need no gradient; none if operands can be indices or conditions
     reads_out  whether a vjp reads the values of the result
     """
 
@@ -51,7 +51,7 @@ class Plan:
     def keep(self, operands: tuple, dtype: np.dtype) -> tuple:
         """Return the operands as a node keeps them; dtype is the result's.
 
-        The vjps compute with the constants. Small integers would overflow: they become floats.
+        Integer constants become floats: in a vjp, small integers such as int8 would overflow.
         """
         kept = list(operands)
         for i in self.unread:
@@ -93,10 +93,11 @@ def positions_read(vjp: Callable, n: int) -> set[int]:
 
 
 class DroppedOperands(local):
-    """The operands of dropped nodes, in this thread.
+    """The operands of freed nodes, in this thread.
 
-    To drop a node drops its operands, and so their nodes. In a long chain this recursion would
-    overflow the stack of a thread. Here a node hands over its operands, and a loop drops them.
+    When Python frees a node, it frees the operands, then their nodes, and so on. In a long chain
+    this recursion would overflow the stack. So a node hands over its operands, and a loop frees
+    them.
     """
 
     def __init__(self) -> None:
@@ -104,20 +105,20 @@ class DroppedOperands(local):
         self.is_running = False
 
     def free(self) -> None:
-        """Drop what waits, and what that adds."""
+        """Free the pending operands; freeing one can add more."""
         if not self.is_running:
             self.is_running = True
             try:
                 while self.pending:
                     self.pending.pop()
-            finally:  # Ctrl-C: the next node that is dropped goes on
+            finally:  # after Ctrl-C, the next freed node continues
                 self.is_running = False
 
 
 class ArrayChanges:
-    """When optimizers changed arrays: the order of the newest node at that time.
+    """When each array was changed last, as a number of creation_order: see Tensor.version.
 
-    A view of an array counts as the array: both have the same owner of memory.
+    A change of a view is a change of the array that owns its memory.
     """
 
     def __init__(self) -> None:
@@ -125,14 +126,14 @@ class ArrayChanges:
         self.orders: dict[int, tuple[int, ref]] = {}  # by the id of the owner
 
     def add(self, array: np.ndarray, order: int) -> None:
-        """Note that this array changes now."""
+        """Record that this array changes; order: the next number of creation_order."""
         owner = owner_of(array)
         key = id(owner)
         self.orders[key] = order, ref(owner, lambda _: self.orders.pop(key, None))
         self.latest = order
 
-    def newest(self, array: np.ndarray) -> int:
-        """Return the order at the array's newest change, 0 if there was none."""
+    def latest_of(self, array: np.ndarray) -> int:
+        """Return when the array was changed last; 0 if never."""
         order, _ = self.orders.get(id(owner_of(array)), (0, None))
         return order
 

@@ -1,7 +1,4 @@
-"""NumPy's reductions, products and differences, composed of the table's rows.
-
-Each has NumPy's signature without the unsupported arguments. The result's dtype is NumPy's.
-"""
+"""NumPy's reductions, products and differences, composed of the table's rows."""
 
 import math
 from functools import partial, wraps
@@ -17,7 +14,7 @@ from .numpy_vjps import defvjp, extreme_vjp, implements
 
 
 def cast(a, dtype, at_least=None):
-    """Convert a to dtype; without a dtype, widen integers to what the result needs at least."""
+    """Convert a to dtype; without a dtype, widen integers to at_least, as NumPy's result has it."""
     if dtype is None and at_least and a.dtype.kind != "f":
         dtype = np.result_type(a.dtype, at_least)
     same = dtype is None or a.dtype == dtype
@@ -48,23 +45,24 @@ def normalize_axes(a, axis):
 
 
 def merge_axes(a, axis):
-    """Return a with the axes to reduce merged into the first, and their numbers."""
-    if a.ndim == 0 and axis in (0, -1):  # which NumPy permits
+    """Merge the axes to reduce into one, the first; return the array and the reduced axes."""
+    if a.ndim == 0 and axis in (0, -1):  # NumPy permits this for a scalar
         axis = None
     axes = normalize_axes(a, axis)
     rest = [n for i, n in enumerate(a.shape) if i not in axes]
     moved = np.moveaxis(a, axes, range(len(axes)))
-    return np.reshape(moved, (reduced_size(a, axes, True), *rest)), axes
+    return np.reshape(moved, (math.prod(a.shape[i] for i in axes), *rest)), axes
 
 
-_sum, _mean, _cumsum = map(HANDLED_FUNCTIONS.__getitem__, (np.sum, np.mean, np.cumsum))
+sum_primitive, mean_primitive = HANDLED_FUNCTIONS[np.sum], HANDLED_FUNCTIONS[np.mean]
+cumsum_primitive = HANDLED_FUNCTIONS[np.cumsum]
 
 
 @implements(np.sum)
 def sum(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     if dtype is not None or where is not True:
         a = fill_masked(cast(a, dtype), where, 0)
-    total = cast(_sum(a, axis=axis, keepdims=keepdims), dtype)
+    total = cast(sum_primitive(a, axis=axis, keepdims=keepdims), dtype)
     return total if initial is None else total + initial_value(initial, total)
 
 
@@ -72,7 +70,7 @@ def sum(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
 def mean(a, axis=None, dtype=None, keepdims=False, where=True):
     a = cast(a, dtype, float)
     if where is True:
-        return _mean(a, axis=axis, keepdims=keepdims)
+        return mean_primitive(a, axis=axis, keepdims=keepdims)
     result = sum(a, axis, keepdims=True, where=where) / reduced_size(a, axis, where)
     return result if keepdims else np.squeeze(result, axis)
 
@@ -93,7 +91,7 @@ def std(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
 
 
 def root(x, p=2.0):
-    """Return x^(1/p); its derivative is 0 where x is 0, as PyTorch's are for std and norms."""
+    """Return x^(1/p). Where x is 0, the derivative is 0, as in PyTorch's std and norms."""
     if not unwrap(x).all():
         return root(np.where(x == 0, 1, x), p) * (x != 0)
     return np.sqrt(x) if p == 2 else x ** (1 / p)
@@ -118,7 +116,7 @@ def average(a, axis=None, weights=None, returned=False, keepdims=False):
 
 
 def extreme(primitive, a, axis=None, keepdims=False, initial=None, where=True):
-    """Call the primitive of np.max or np.min, here with the options `initial` and `where`."""
+    """Call the primitive of np.max or np.min; handle `initial` and `where`, which it lacks."""
     if where is not True and initial is None:
         raise ValueError(f"{primitive.name}: where= needs initial=")
     if initial is None:
@@ -142,7 +140,7 @@ def ptp(a, axis=None, keepdims=False):
 
 @implements(np.prod)
 def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
-    """Multiply in pairs, which halves the length each time; right even if an element is 0."""
+    """Multiply pairs until one number is left. The derivative is correct for elements 0, too."""
     a = cast(a, dtype, np.uint if a.dtype.kind == "u" else int)
     x, axes = merge_axes(fill_masked(a, where, 1), axis)
     while len(x) > 1:
@@ -157,11 +155,11 @@ def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
 @implements(np.cumsum)
 def cumsum(a, axis=None, dtype=None):
     a = np.ravel(a) if axis is None else a
-    return cast(_cumsum(cast(a, dtype), axis=axis or 0), dtype)
+    return cast(cumsum_primitive(cast(a, dtype), axis=axis or 0), dtype)
 
 
 def cumprod_vjp(g, out, x, axis=None, dtype=None):
-    """Return out[i−1]·s[i] with s[i] = g[i] + x[i+1]·s[i+1]; right even if an element is 0."""
+    """Return out[i−1]·s[i] with s[i] = g[i] + x[i+1]·s[i+1]; correct for elements 0, too."""
     y, out, s = (np.moveaxis(z, axis or 0, 0) for z in (np.reshape(x, out.shape), out, g))
     before = np.concatenate([np.ones_like(y[:1]), out[:-1]])
     factor, k = y[1:], 1
@@ -175,7 +173,7 @@ defvjp(np.cumprod, cumprod_vjp)
 
 
 def skip_nan(plain):
-    """Make np.nansum of np.sum and so on: the gradient of an element that is NaN is 0."""
+    """Make np.nansum from np.sum, and so on. An element that is NaN has the gradient 0."""
 
     @wraps(plain)
     def reduce(a, *args, where=True, **options):
@@ -309,7 +307,7 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
 
 @implements(np.gradient)
 def gradient(f, *varargs, axis=None, edge_order=1):
-    """Return the mean of the slopes on both sides, each weighted with the other's width."""
+    """Return the mean of the slopes on both sides, each weighted by the width of the other side."""
     np.gradient(unwrap(f), *map(unwrap, varargs), axis=axis, edge_order=edge_order)  # checks them
     f, *spacings = coerce_lists("np.gradient", (f, *(varargs or (1.0,))))
     f, axes, results = cast(f, None, float), normalize_axes(f, axis), []

@@ -82,6 +82,7 @@ def power_vjp_exponent(g: Any, out: Any, x: Any, _n: Any) -> Any:
     return g * out * np.log(np.where(x == 0, 1.0, x))  # 0ⁿ·log 0 is 0 for n > 0
 
 
+# For exponents such as 2, −1 and 0.5, the operator ** is faster than np.power
 defvjp(np.power, power_vjp_base, power_vjp_exponent, forward=operator.pow)
 
 # Sums: every summed element receives the gradient of the sum
@@ -137,7 +138,7 @@ defvjp(np.matmul, matmul_vjp_left, matmul_vjp_right)
 def implements(function: Any) -> Callable:
     """Register the decorated function as the implementation of a NumPy function.
 
-    Its parameters have NumPy's names. A parameter that it lacks raises an error with the name.
+    Its parameters have NumPy's names. It may lack some: using one of these raises TypeError.
     """
 
     def register(ours: Callable) -> Callable:
@@ -204,8 +205,7 @@ def arctan2_vjp_x(g: Any, _out: Any, y: Any, x: Any) -> Any:
 
 defvjp(np.arctan2, arctan2_vjp_y, arctan2_vjp_x)
 
-# Of equal operands, each extreme gives half of g to each; fmax and fmin
-# ignore NaN, which equals nothing
+# Equal operands receive half of g each. In fmax and fmin a NaN receives 0: NaN == out is False
 
 for extreme in (np.maximum, np.minimum, np.fmax, np.fmin):
     defvjp(
@@ -231,7 +231,7 @@ implements(np.divmod)(lambda a, b: (a // b, a % b))
 defvjp(np.heaviside, lambda g, *_: g * 0, lambda g, _out, x, _at_0: g * (x == 0))
 defvjp(np.copysign, lambda g, _out, x, y: g * np.sign(x) * np.copysign(1, y), lambda g, *_: g * 0)
 
-# More reductions: element i contributes to the cumulative sums i, i + 1, …; equal maxima share g
+# More reductions. Element i contributes to the cumulative sums i, i + 1, …. Equal maxima share g
 
 defvjp(np.cumsum, lambda g, _out, _x, axis=0: np.flip(np.cumsum(np.flip(g, axis), axis), axis))
 
@@ -250,13 +250,13 @@ defvjp(np.min, extreme_vjp)
 def log_sum_exp(
     a: Any, axis: Any, keepdims: bool = False, initial: Any = None, where: Any = True
 ) -> Any:
-    """Return log Σ eᵃ; the maximum is subtracted, so that nothing overflows."""
+    """Return log Σ eᵃ. Subtracting the maximum first avoids overflow."""
     a = a if where is True else np.where(where, a, -np.inf)
-    top = np.max(unwrap(a), axis=axis, keepdims=True, initial=-np.inf)
-    top = np.where(np.isinf(top), 0, top)
-    with np.errstate(divide="ignore"):  # log 0 is −inf
-        total = np.log(np.sum(np.exp(a - top), axis=axis, keepdims=keepdims))
-    total = total + np.reshape(top, total.shape)
+    largest = np.max(unwrap(a), axis=axis, keepdims=True, initial=-np.inf)
+    largest = np.where(np.isinf(largest), 0, largest)  # ∞ − ∞ would be NaN
+    with np.errstate(divide="ignore", over="ignore"):  # log 0 is −inf, e^∞ is ∞
+        total = np.log(np.sum(np.exp(a - largest), axis=axis, keepdims=keepdims))
+    total = total + np.reshape(largest, total.shape)
     return total if initial is None else np.logaddexp(total, initial)
 
 
@@ -298,7 +298,7 @@ HANDLED_FUNCTIONS["astype"] = Primitive(
 
 # Choosing among elements
 
-select = Primitive(
+where_primitive = Primitive(
     np.where,
     None,
     lambda g, _out, condition, *_ab: np.where(condition, g, 0),
@@ -309,7 +309,7 @@ select = Primitive(
 
 @implements(np.where)
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    return np.nonzero(condition) if x is None else select(unwrap(condition), x, y)
+    return np.nonzero(condition) if x is None else where_primitive(unwrap(condition), x, y)
 
 
 def where_clipped(x: Any, low: Any, high: Any) -> tuple[Any, Any]:
@@ -365,11 +365,13 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 
 
 def concatenate_vjp(g: Any, _out: Any, _arrays: Any, i: int, axis: int = 0, ends: Any = ()) -> Any:
-    """Return the slice of g that belongs to array i, which ends at ends[i] of the joined axis."""
-    return g[(slice(None),) * (axis % g.ndim) + (slice(ends[i - 1] if i else 0, ends[i]),)]
+    """Return the slice of g for array i, which ends at ends[i] of the joined axis."""
+    start = ends[i - 1] if i else 0
+    before = (slice(None),) * (axis % g.ndim)  # all of the axes before
+    return g[(*before, slice(start, ends[i]))]
 
 
-concatenation = VariadicPrimitive(
+concatenate_primitive = VariadicPrimitive(
     lambda *arrays, axis, ends: np.concatenate(arrays, axis), concatenate_vjp, name="np.concatenate"
 )
 
@@ -380,8 +382,9 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     if axis is None:  # a number such as 16 does not promote float32
         numbers = [[x] if type(x) is int else x for x in arrays]
         arrays, axis = [np.reshape(x, -1) for x in coerce_lists("np.concatenate", numbers)], 0
+    # 0 where the axis does not exist: NumPy then raises its own error
     lengths = [(np.shape(unwrap(x))[axis:] or (0,))[0] for x in arrays]
-    return concatenation(*arrays, axis=axis, ends=list(accumulate(lengths)))
+    return concatenate_primitive(*arrays, axis=axis, ends=list(accumulate(lengths)))
 
 
 # Without a derivative: constant almost everywhere, or not a number. They return plain arrays

@@ -10,20 +10,20 @@ anomaly_detector: ContextVar[Any] = ContextVar("anomaly_detector", default=None)
 
 
 @contextmanager
-def recording(on: bool) -> Iterator[None]:
-    """Switch recording on or off within this context, in this thread."""
-    token = is_recording.set(on)
+def set_var(variable: ContextVar, value: Any) -> Iterator[None]:
+    """Set a context variable within this context, in this thread."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        is_recording.reset(token)
+        variable.reset(token)
 
 
 @contextmanager
 def no_grad() -> Iterator[None]:
     """Record nothing within this context (or decorated function), in this thread.
 
-    Do not decorate a generator, and do not yield inside: that switches at the wrong time.
+    Do not decorate a generator, and do not yield inside: recording would stay off in the caller.
 
     >>> from minigrad import Tensor
     >>> x = Tensor(3.0, requires_grad=True)
@@ -31,5 +31,5 @@ def no_grad() -> Iterator[None]:
     ...     (x * x).requires_grad
     False
     """
-    with recording(False):
+    with set_var(is_recording, False):
         yield

@@ -1,4 +1,4 @@
-"""The table for SciPy's special functions; loaded once a program that imported SciPy needs it.
+"""The table for SciPy's special functions; loaded when a program first calls one on a Tensor.
 
 Sorted by subject. The formulas are those of NIST's Digital Library of Mathematical Functions
 (dlmf.nist.gov), chapters 5, 7 and 10.
@@ -20,7 +20,7 @@ from .tensor import Primitive
 
 
 def inverse_mills_ratio(x: Any, log_ndtr: Any) -> Any:
-    """Return √(π/2)·φ(x) / Φ(x), by the form that has all digits on that side of 0."""
+    """Return √(π/2)·φ(x) / Φ(x), for x < 0 and x ≥ 0 by the formula that is precise there."""
     left = 1 / sp.erfcx(-np.minimum(x, 0) / sqrt(2))
     return np.where(x < 0, left, np.exp(-x * x / 2 - log_ndtr) / 2)
 
@@ -43,7 +43,7 @@ defvjp(sp.logit, lambda g, _out, x: g / (x * (1 - x)))
 defvjp(sp.xlogy, lambda g, _out, _x, y: g * np.log(y), lambda g, _out, x, y: g * ratio(x, y))
 defvjp(
     sp.xlog1py,
-    lambda g, _out, _x, y: g * np.log1p(1.0 * y),  # log1p(True) has three digits
+    lambda g, _out, _x, y: g * np.log1p(1.0 * y),  # np.log1p(True) would be float16
     lambda g, _out, x, y: g * ratio(x, 1 + y),
 )
 defvjp(sp.entr, lambda g, _out, x: -g * (np.log(x) + 1))

@@ -1,8 +1,8 @@
 """NumPy's functions that move, join, split and choose elements, composed of the table's rows.
 
-Sorted by difficulty; lines, polynomials and convolution come last. Each function has NumPy's
-signature without the unsupported arguments. Where elements only change places, NumPy moves their
-numbers 0, 1, 2, …, and the elements follow.
+Sorted by difficulty; lines, polynomials and convolution come last. Many functions only move or
+repeat elements: they let NumPy move the numbers 0, 1, 2, … of the elements, and use the result as
+an index.
 """
 
 import operator
@@ -36,13 +36,13 @@ def positions_of(a):
     return np.arange(np.size(a)).reshape(np.shape(a))
 
 
-def apply_to_positions(a, function, *args, **options):
-    """Return function(a, …), which moves or repeats elements of a."""
+def move_elements(a, function, *args, **options):
+    """Return function(a, …) for a NumPy function that only moves or repeats elements."""
     return np.ravel(a)[function(positions_of(a), *map(unwrap, args), **options)]
 
 
-implements(np.rot90)(lambda m, k=1, axes=(0, 1): apply_to_positions(m, np.rot90, k, axes))
-implements(np.rollaxis)(lambda a, axis, start=0: apply_to_positions(a, np.rollaxis, axis, start))
+implements(np.rot90)(lambda m, k=1, axes=(0, 1): move_elements(m, np.rot90, k, axes))
+implements(np.rollaxis)(lambda a, axis, start=0: move_elements(a, np.rollaxis, axis, start))
 
 
 def reshape_each(function, *arys):
@@ -89,10 +89,10 @@ def pad(array, pad_width, mode="constant", constant_values=None):
     given = {} if constant_values is None else dict(constant_values=constant_values)
     given, pad_width = constant_options("np.pad", given), unwrap(pad_width)
     if mode in ("edge", "reflect", "symmetric", "wrap"):
-        return apply_to_positions(array, np.pad, pad_width, mode, **given)
+        return move_elements(array, np.pad, pad_width, mode, **given)
     if mode != "constant":
-        known = "'constant', 'edge', 'reflect', 'symmetric', 'wrap'"
-        raise TypeError(f"np.pad: minigrad supports the modes {known}, received mode={mode!r}")
+        modes = "'constant', 'edge', 'reflect', 'symmetric' and 'wrap'"
+        raise TypeError(f"np.pad: minigrad supports the modes {modes}, received mode={mode!r}")
     frame = np.pad(np.zeros_like(array), pad_width, **given)
     widths = np.broadcast_to(pad_width, (array.ndim, 2)).tolist()
     inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, array.shape))
@@ -102,14 +102,14 @@ def pad(array, pad_width, mode="constant", constant_values=None):
 # Joining and splitting
 
 
-def concatenate_reshaped(who, arrays, axis, shape):
-    """Join arrays along the axis; numbers and vectors are first given the shape."""
+def join_as_matrices(who, arrays, axis, shape):
+    """Join arrays along the axis; first reshape numbers and vectors to matrices of this shape."""
     arrays = [np.reshape(x, shape) if np.ndim(x) < 2 else x for x in coerce_lists(who, arrays)]
     return np.concatenate(arrays, axis)
 
 
-implements(np.vstack)(lambda tup: concatenate_reshaped("np.vstack", tup, 0, (1, -1)))
-implements(np.column_stack)(lambda tup: concatenate_reshaped("np.column_stack", tup, 1, (-1, 1)))
+implements(np.vstack)(lambda tup: join_as_matrices("np.vstack", tup, 0, (1, -1)))
+implements(np.column_stack)(lambda tup: join_as_matrices("np.column_stack", tup, 1, (-1, 1)))
 
 
 @implements(np.dstack)
@@ -157,8 +157,11 @@ def split_slices(function, ary, indices_or_sections, axis=None):
     except ValueError as error:
         advice = "np.array_split makes unequal parts"
         raise ValueError(f"{name}: {error}, shape {ary.shape}; {advice}") from error
-    first = [np.unravel_index(n.flat[0], ary.shape) if n.size else (0,) * n.ndim for n in numbers]
-    return [ary[tuple(map(slice, i, np.add(i, n.shape)))] for i, n in zip(first, numbers)]
+    results = []
+    for n in numbers:  # a slice of ary: from the element with the first number, of this shape
+        start = np.unravel_index(n.flat[0], ary.shape) if n.size else (0,) * n.ndim
+        results.append(ary[tuple(map(slice, start, np.add(start, n.shape)))])
+    return results
 
 
 for split_function in (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit):
@@ -169,7 +172,7 @@ if hasattr(np, "unstack"):  # from NumPy 2.1
 # Choosing among elements
 
 
-def index_axis(a, axis, choose):
+def take_chosen(a, axis, choose):
     """Return a[:, …, choose([0, 1, 2, …]), …, :] with the index on that axis."""
     a, axis = (np.reshape(a, -1), axis or 0) if axis is None or a.ndim == 0 else (a, axis)
     axis = normalize_axes(a, axis)[0]
@@ -178,12 +181,12 @@ def index_axis(a, axis, choose):
 
 @implements(np.take)
 def take(a, indices, axis=None, mode="raise"):
-    return index_axis(a, axis, lambda numbers: np.take(numbers, unwrap(indices), mode=mode))
+    return take_chosen(a, axis, lambda numbers: np.take(numbers, unwrap(indices), mode=mode))
 
 
 @implements(np.repeat)
 def repeat(a, repeats, axis=None):
-    return index_axis(a, axis, lambda numbers: np.repeat(numbers, unwrap(repeats)))
+    return take_chosen(a, axis, lambda numbers: np.repeat(numbers, unwrap(repeats)))
 
 
 @implements(np.take_along_axis)
@@ -209,9 +212,9 @@ def partition(a, kth, axis=-1, kind="introselect"):
 
 @implements(np.diagonal)
 def diagonal(a, offset=0, axis1=0, axis2=1):
-    a = np.moveaxis(a, (axis1, axis2), (-2, -1))
-    rows = np.arange(max(0, -offset), max(0, -offset, min(a.shape[-2], a.shape[-1] - offset)))
-    return a[..., rows, rows + offset]
+    length = np.diagonal(np.broadcast_to(0, a.shape), offset, axis1, axis2).shape[-1]
+    rows = np.arange(length) + max(-offset, 0)
+    return np.moveaxis(a, (axis1, axis2), (-2, -1))[..., rows, rows + offset]
 
 
 @implements(np.trace)
@@ -301,7 +304,7 @@ def polyval(p, x):
     return y
 
 
-convolution = Primitive(  # of a longer and a shorter vector
+convolve_primitive = Primitive(  # of a longer and a shorter vector
     np.convolve,
     lambda g, _out, _a, v, mode="full": np.convolve(
         g, v[::-1], "valid" if mode == "full" else "full"
@@ -319,5 +322,5 @@ def convolve(a, v, mode="full"):
     short, long = sorted(map(np.atleast_1d, coerce_lists("np.convolve", (a, v))), key=np.size)
     first = (short.size - 1) // 2
     if mode == "same":
-        return convolution(long, short, mode="full")[first : first + long.size]
-    return convolution(long, short, mode=mode)
+        return convolve_primitive(long, short, mode="full")[first : first + long.size]
+    return convolve_primitive(long, short, mode=mode)

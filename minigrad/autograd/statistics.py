@@ -1,7 +1,4 @@
-"""NumPy's statistics, composed of the table's rows.
-
-Each has NumPy's signature without the unsupported arguments.
-"""
+"""NumPy's statistics, composed of the table's rows."""
 
 import numpy as np
 
@@ -11,7 +8,7 @@ from .numpy_vjps import implements
 
 
 def sort_merged(a, axis):
-    """Merge the axes to reduce and sort along them; beside a NaN all elements become NaN."""
+    """Merge the axes to reduce and sort along them; where one element is NaN, all become NaN."""
     axes = normalize_axes(a, axis)
     x = np.sort(merge_axes(cast(a, None, float), axes)[0], axis=0)
     has_nan = np.isnan(x[-1:])  # NaN is sorted last

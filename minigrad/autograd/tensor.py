@@ -8,7 +8,6 @@ from __future__ import annotations
 import heapq
 import inspect
 import itertools
-import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import update_wrapper
 from threading import Lock
@@ -31,8 +30,8 @@ from .conversion import (
     with_shapes,
 )
 from .dispatch import HANDLED_FUNCTIONS, dispatch
-from .memory import Plan, array_changes, dropped_operands
-from .recording import anomaly_detector, is_recording, recording
+from .memory import Plan, ShapeDtype, array_changes, dropped_operands
+from .recording import anomaly_detector, is_recording, set_var
 
 creation_order = itertools.count(1)
 GRAD_LOCK = Lock()  # backward passes of several threads may add to one .grad
@@ -54,7 +53,7 @@ class Tensor(ArrayMethods):
     >>> x.grad
     array([2., 4., 6.], dtype=float32)
 
-    As in PyTorch, `.grad` adds up over calls of `backward`. Its functions are NumPy's: np.exp(x).
+    As in PyTorch, `.grad` adds up over calls of `backward`. The functions are those of NumPy.
     """
 
     __slots__ = ("data", "grad", "requires_grad", "node", "__weakref__")
@@ -88,12 +87,12 @@ class Tensor(ArrayMethods):
 
     @property
     def version(self) -> int:
-        """A number that grows with every change of the data; `t.version += 1` notes a change."""
-        return array_changes.newest(self.data)
+        """A number that grows with each change of the data; optimizers write `t.version += 1`."""
+        return array_changes.latest_of(self.data)
 
     @version.setter
-    def version(self, _: int) -> None:  # the number assigned is ignored: the next order is taken
-        array_changes.add(self.data, next(creation_order))  # newer than every node that read them
+    def version(self, _: int) -> None:  # the number assigned is ignored: any newer one will do
+        array_changes.add(self.data, next(creation_order))
 
     # NumPy calls the next two methods when one of its functions receives a tensor; x @ w and x**2
     # go to the table directly. HANDLED_FUNCTIONS: NumPy's function → Primitive (numpy_vjps.py).
@@ -136,23 +135,23 @@ def backward_pass(
     is visited, every operation that used its output has been visited: its gradient is complete.
 
     create_graph: run the vjps on tensors and record them, for higher derivatives; else on arrays.
-    wanted: return the gradients of these nodes, too. subgraph: visit only these nodes. `grad` uses
-    both to compute the gradients of chosen tensors.
+    wanted: return the gradients of these nodes, too; `grad` needs them.
+    subgraph: visit only these nodes; `grad` passes the nodes that lead to its inputs.
     """
     grads = {grad_key(output): initial_gradient(output, gradient, create_graph)}  # by node or leaf
     heap = [output.node] if output.node else []
-    with recording(create_graph):
+    with set_var(is_recording, create_graph):
         while heap:
             node = heapq.heappop(heap)
             g = grads[node] if node in wanted else grads.pop(node)
             for key, gx in node.operand_gradients(g, subgraph, create_graph):
                 if key in grads:
-                    grads[key] = grads[key] + gx  # several operations use the operand
+                    gx = grads[key] + gx  # several operations use the operand
                 elif isinstance(key, Node):
-                    grads[key] = gx
                     heapq.heappush(heap, key)
-                else:  # a leaf's `.grad` must own its memory: the vjps of np.add return g itself
-                    grads[key] = gx.copy() if not create_graph and node.needs_copy(gx, g) else gx
+                elif not create_graph and node.needs_copy(gx, g):  # np.add passes g on twice
+                    gx = gx.copy()  # the `.grad` of a leaf must own its memory
+                grads[key] = gx
             if not retain_graph:
                 node.free()
     return grads
@@ -210,24 +209,22 @@ def unbroadcast(gx: Any, x: Any, node: Node) -> Any:
         gx = gx.sum(axis=(*range(added), *stretched)).reshape(x.shape)
     if gx.dtype == x.dtype:
         return gx
-    check_dtype("backward", x, requires_grad=True)  # x.data may have been replaced by integers
+    check_dtype("backward", x, requires_grad=True)  # its .data may have been replaced by integers
     return gx.astype(x.dtype)
 
 
 # ---- Recording ----
 
 
-class Node:
+class Node(ShapeDtype):
     """One recorded operation: the primitive, its operands and options, and its result.
 
     plan: (index, vjp) for each operand that needs a gradient, and which values these vjps read.
     Of an operand that no vjp reads, only its node, or shape and dtype, is kept; a leaf stays.
     """
 
-    __slots__ = ("order", "primitive", "plan", "operands", "options", "out", "shape", "dtype")
+    __slots__ = ("order", "primitive", "plan", "operands", "options", "out")
     node = property(lambda self: self)  # so an operand has .node, as a Tensor or as a Node
-    ndim = property(lambda self: len(self.shape))
-    size = property(lambda self: math.prod(self.shape))
 
     def __init__(self, primitive: Primitive, plan: Plan, operands: Any, options: Any, out: Any):
         self.order = next(creation_order)
@@ -239,7 +236,7 @@ class Node:
         return self.order > other.order  # the heap of the backward pass gives the newest first
 
     def operand_gradients(self, g: Any, subgraph: Any, create_graph: bool) -> Iterator[Any]:
-        """Yield (key, gradient) for each operand that needs one; g is the result's."""
+        """Yield (key, gradient) for each operand that needs one; g: the gradient of the result."""
         out, operands = self.saved_values(create_graph)
         if self.order < array_changes.latest:
             self.check_versions()
@@ -269,7 +266,7 @@ class Node:
         return [self.operands[i] for i, _ in self.plan.vjps]
 
     def saved_values(self, as_tensors: bool) -> tuple[Any, Sequence]:
-        """Return the result and the operands in the form that the vjps need."""
+        """Return the result and the operands for the vjps: as tensors, or as plain arrays."""
         if self.operands is None:
             raise RuntimeError(
                 "backward: the graph was already freed; recompute, or pass retain_graph=True first"
@@ -281,17 +278,17 @@ class Node:
         return self.out, [x.data if isinstance(x, Tensor) else x for x in self.operands]
 
     def check_versions(self) -> None:
-        """Raise RuntimeError if a vjp reads data, or a view of data, that have changed."""
+        """Raise RuntimeError if an array that a vjp reads has changed since the forward pass."""
         read = [unwrap(self.operands[i]) for i in self.plan.read]
-        if any(isinstance(x, np.ndarray) and array_changes.newest(x) > self.order for x in read):
+        if any(isinstance(x, np.ndarray) and array_changes.latest_of(x) > self.order for x in read):
             raise RuntimeError(
                 f"backward: {self.primitive.name} used a parameter that step() or "
-                "load_state_dict() has changed since; call backward() before, or compute the loss "
-                "again"
+                "load_state_dict() has changed since then. Call backward() before step(), or "
+                "compute the loss again"
             )
 
     def needs_copy(self, gx: np.ndarray, g: np.ndarray) -> bool:
-        """Return whether gx is a view, g, or one of the arrays that this node keeps."""
+        """Return whether gx may belong to others: it is a view, g, or an array of this node."""
         if gx.base is not None or gx is g or gx is self.out:
             return True
         return any(gx is unwrap(x) for x in self.operands)
@@ -301,7 +298,7 @@ class Node:
         self.operands = self.options = self.out = None
 
     def __del__(self) -> None:
-        """Free a long chain of nodes in a loop; Python's own recursion would overflow the stack."""
+        """Free a long chain of nodes in a loop; Python's own recursion could overflow the stack."""
         if self.operands is not None and dropped_operands is not None:  # None: the program ends
             dropped_operands.pending.append(self.operands)
             self.operands = None
@@ -323,9 +320,11 @@ class Primitive:
 
     def __init__(self, forward: Callable, *vjps: Callable | None, name: str | None = None,
                  is_numeric: bool = False):  # fmt: skip
+        if not vjps or not callable(forward):
+            raise TypeError("primitive: write @primitive(vjp, …), one vjp for each array operand")
         update_wrapper(self, forward, ("__module__", "__doc__", "__qualname__"), ())
         self.forward, self.vjps, self.is_numeric = forward, vjps, is_numeric
-        self.name = name or forward.__name__
+        self.name = name or forward.__name__.lstrip("_")
         parameters = inspect.signature(vjps[0]).parameters.values() if vjps[0] else ()
         self.option_names = [p.name for p in parameters if p.default is not p.empty]
         self.plans: dict[tuple, Plan] = {}  # needs_grad of the operands → what a node keeps

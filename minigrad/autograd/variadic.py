@@ -13,9 +13,9 @@ from .tensor import NO_OPTIONS, Node, Primitive
 class VariadicPrimitive(Primitive):
     """A function of any number of arrays, with one vjp: `vjp(g, out, operands, i, **options)`.
 
-    It returns ∂(final result)/∂operands[i]. The name `_operands` means: no values are read.
-    The operands come as one list, because a copy for each of the n vjps would take n² steps.
-    Nothing is kept for a number of operands.
+    The vjp returns ∂(final result)/∂operands[i]. The name `_operands` means: it reads no values.
+    The operands come as one list: with *operands, each of n calls would copy n of them.
+    The plans are not cached: there would be one for every number of operands.
     """
 
     def record(self, operands: tuple, options: dict, needs_grad: tuple, out: np.ndarray) -> Node:

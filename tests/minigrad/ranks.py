@@ -16,13 +16,14 @@ import numpy as np
 from nursery import ROOT, X, Y, stopper
 
 from minigrad import Tensor, callbacks, checkpoint, distributed
+from minigrad.autograd.recording import set_var
 from minigrad.datasets import batches
 from minigrad.datasets.batches import current_share
 from minigrad.distributed import DataParallel
 from minigrad.functional import cross_entropy, dropout
-from minigrad.layer_state import set_var, training_mode
+from minigrad.layer_state import training_mode
 from minigrad.layers import BatchNormalization, Dense, Dropout
-from minigrad.losses import measure
+from minigrad.losses import compute_metrics
 from minigrad.models import Sequential
 from minigrad.optimizers import SGD, Adam, CosineDecay, get
 from minigrad.utils import run_file
@@ -238,7 +239,7 @@ class Accumulated(Sequential):
                 loss, prediction, target = self.loss_of(x[part], y[part], own)
             loss.backward()
             add(sums, parameters, weight)
-            numbers = {"loss": loss.item()} | measure(self.metrics, prediction, target)
+            numbers = {"loss": loss.item()} | compute_metrics(self.metrics, prediction, target)
             for name, number in numbers.items():
                 totals[name] = totals.get(name, 0.0) + weight * number
             self.optimizer.zero_grad()

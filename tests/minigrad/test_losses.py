@@ -94,7 +94,7 @@ def keras_crossentropy(labels, output):
     return -np.mean(np.log(np.clip(p, 1e-7, 1 - 1e-7))[np.arange(len(p)), labels])
 
 
-@pytest.mark.filterwarnings("ignore:categorical_crossentropy.*negative numbers:UserWarning")
+@pytest.mark.filterwarnings("ignore:CategoricalCrossentropy.*negative numbers:UserWarning")
 @pytest.mark.parametrize("output", OUTPUTS.values(), ids=OUTPUTS)
 @pytest.mark.parametrize("name", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
 def test_crossentropy_under_keras_names_takes_probabilities(name, output):
