@@ -18,8 +18,8 @@ def load_data() -> tuple[np.ndarray, np.ndarray]:
     """Return the (1503, 5) features and the (1503,) sound pressure level in dB, both float64.
 
     The features are frequency (Hz), angle of attack (degrees), chord (m), free-stream velocity
-    (m/s) and thickness of the suction side (m), as measured. Their scales differ: standardise
-    them before training. `download.fetch` gets the file once, and names the errors.
+    (m/s) and thickness of the suction side (m), as measured. Their scales differ: standardize
+    them before training. The file is downloaded once: see `download.fetch`, also for its errors.
 
     Source: T. Brooks, D. Pope, M. Marcolini, "Airfoil self-noise and prediction", NASA, 1989; UCI
     Machine Learning Repository, DOI 10.24432/C5VW2C, licence CC BY 4.0.

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 @dataclass
 class Share:
-    """The rows start … stop − 1 of a batch of `rows`: those of one of several processes.
+    """The rows start … stop − 1 of a batch with `rows` rows: the share of one process of several.
 
-    checksum: of the whole batch. draws: of the states of the generators, such as dropout's, that
-    drew for this batch. Both are equal in all processes, if these do the same.
+    checksum: that of the whole batch, which must be equal in all processes.
+    draws: that of the random generators which drew for this batch, such as dropout's.
     """
 
     start: int
@@ -33,7 +33,7 @@ class Share:
         return cls(rows * rank // ranks, rows * (rank + 1) // ranks, rows, checksum)
 
 
-# The share of the batch that a loop over `batches` is at, if it has one
+# The share of the current batch, inside a loop over `batches` with ranks > 1
 current_share: ContextVar[Share | None] = ContextVar("current_share", default=None)
 
 
@@ -44,10 +44,10 @@ class batches:  # lower-case like `range`: an iterable with a length
     the same orders. Shuffled batches are copies and may be changed; with `shuffle=False` they are
     views of x and y. With `y=None` a batch is x alone; with weights it is (x, y, weights).
 
-    rank, ranks: yield only this process's share of each batch: part `rank` of `ranks`. Together
-    the shares are the batch of one process, if all processes give the same data and seed. A batch
-    with fewer rows than ranks leaves some shares empty. minigrad.distributed uses the shares.
-    The attribute `rows` is the number of rows of the current batch, of all shares together.
+    rank, ranks: yield only share number `rank` of the `ranks` shares of each batch. If all ranks
+    give the same data and seed, the shares add up to the batch of a single process. A batch with
+    fewer rows than ranks leaves some shares empty. minigrad.distributed uses the shares.
+    The attribute `rows` is the number of rows of the whole current batch.
 
     Raises ValueError if x and y have different lengths or no rows, `batch_size` is below 1, or
     `rank` is not in 0 … ranks − 1; TypeError if `batch_size` is not an integer, or if `shuffle` is
@@ -71,10 +71,11 @@ class batches:  # lower-case like `range`: an iterable with a length
         self.arrays = [np.asarray(array) for array in arrays if array is not None]
         shapes = [array.shape for array in self.arrays]
         if x is None or 0 in shapes[0][:1] or () in shapes:
-            who = "batches: x needs" if y is None else "batches: x and y need"
-            raise ValueError(f"{who} at least one row; received shapes {shapes}")
+            needed = "x needs" if y is None else "x and y need"
+            raise ValueError(f"batches: {needed} at least one row; received shapes {shapes}")
         if len({shape[0] for shape in shapes}) > 1:
-            raise ValueError(f"batches: x and y need equal numbers of rows; received {shapes}")
+            required = "x, y and sample_weight need equal numbers of rows"
+            raise ValueError(f"batches: {required}; received {shapes}")
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
             raise TypeError(f"batches: batch_size must be an integer, not {batch_size!r}")
         if batch_size < 1:
@@ -101,13 +102,12 @@ class batches:  # lower-case like `range`: an iterable with a length
                 rows = slice(start, start + self.rows)
                 if self.ranks > 1:
                     share = next(shares)
+                    current_share.set(share)
                     rows = slice(start + share.start, start + share.stop)
                 if order is None:
                     batch = [array[rows] for array in self.arrays]
                 else:
                     batch = [array.take(order[rows], axis=0) for array in self.arrays]
-                if self.ranks > 1:
-                    current_share.set(share)
                 yield tuple(batch) if len(batch) > 1 else batch[0]
         finally:
             if self.ranks > 1:

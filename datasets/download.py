@@ -108,7 +108,7 @@ def _download(path: Path, mirrors: Sequence[str], digests: Mapping[str, int]) ->
                 break
             except (OSError, HTTPException) as error:
                 failures.append(f"{url}: {error!r}")
-    advice = "Copy the file there by hand, or set MINIGRAD_DATA to the folder that holds it."
+    advice = f"Copy the file by hand to {path}, or set MINIGRAD_DATA to the folder that holds it."
     raise DownloadError("\n  ".join([f"cannot download {path.name}:", *failures]) + f"\n{advice}")
 
 

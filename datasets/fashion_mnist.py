@@ -24,7 +24,7 @@ CLASSES = (
 def load_data() -> tuple[Split, Split]:
     """Return (train_images, train_labels), (test_images, test_labels), as `mnist.load_data` does.
 
-    Label i means `CLASSES[i]`. `download.fetch` gets the files once, and names the errors.
+    Label i means `CLASSES[i]`. The files are downloaded once: see `download.fetch`.
 
     Source: H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking
     machine learning algorithms", arXiv:1708.07747, licence MIT.

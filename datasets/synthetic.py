@@ -22,18 +22,18 @@ def linear(rng: Generator, n: int = 100) -> tuple[np.ndarray, np.ndarray]:
 def blobs(
     rng: Generator, n: int = 300, classes: int = 3, features: int = 2, spread: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return x = centre of the class + spread·noise, and the classes y.
+    """Return x = center of the class + spread·noise, and the classes y.
 
-    The centres are uniform in [−5, 5), the noise standard normal. x is (n, features) float32, y
+    The centers are uniform in [−5, 5), the noise standard normal. x is (n, features) float32, y
     is (n,) int64; row i has class i mod `classes`.
 
     >>> x, y = blobs(np.random.default_rng(0), n=6)
     >>> x.shape, x.dtype, y.tolist()
     ((6, 2), dtype('float32'), [0, 1, 2, 0, 1, 2])
     """
-    centres = 10 * rng.random((classes, features)) - 5
+    centers = 10 * rng.random((classes, features)) - 5
     y = np.arange(n) % classes
-    x = centres[y] + spread * rng.standard_normal((n, features))
+    x = centers[y] + spread * rng.standard_normal((n, features))
     return x.astype(np.float32), y
 
 

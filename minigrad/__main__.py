@@ -1,7 +1,7 @@
 """The command `minigrad`: check derivatives, check and compare optimizers.
 
 One function a subcommand. Exit status: 0 all checks passed, 1 a check failed or a trial of a race
-is lost, 2 the command could not run.
+is lost, 2 the command could not run, 130 Ctrl-C stopped a race.
 """
 
 import json
@@ -36,7 +36,7 @@ def run_gradcheck(parser: Parser, argv: list[str]) -> int:
     parser.add_argument("--shapes", nargs="+", type=shape, help=about)
     parser.add_argument("--order", type=int, default=1, help="highest order of derivative (1)")
     parser.add_argument("--positive", action="store_true", help="draw only positive inputs")
-    parser.add_argument("--seed", type=natural, default=0, help="seed of the random inputs (0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random inputs (0)")
     args = parser.parse_args(argv)
 
     from .autograd import dispatch
@@ -69,7 +69,7 @@ def run_conformance(parser: Parser, argv: list[str]) -> int:
 
     about = "a registered name, or a file that registers optimizers"
     parser.add_argument("targets", nargs="*", metavar="NAME or FILE.py", help=about)
-    about = "show where a check met an exception of the optimizer"
+    about = "show the traceback of an exception that a check met"
     parser.add_argument("--traceback", action="store_true", help=about)
     checks = "\n".join(f"  {name}\n      {check.__doc__}" for name, check in CHECKS.items())
     parser.epilog, parser.formatter_class = f"The checks:\n{checks}", RawDescriptionHelpFormatter
@@ -83,9 +83,9 @@ def run_conformance(parser: Parser, argv: list[str]) -> int:
             names.append(target.lower())
             continue
         before = {name: find(name) for name in available()}
-        own = run_file(target).__name__  # another file can have imported it before
+        module = run_file(target).__name__  # another file can have imported it before
         now = {name: find(name) for name in available()}
-        new = [n for n, cls in now.items() if cls is not before.get(n) or cls.__module__ == own]
+        new = [n for n, c in now.items() if c is not before.get(n) or c.__module__ == module]
         if not new:
             parser.error(f'{target} registers no optimizer; write @register("name") before a rule')
         names += new
@@ -100,8 +100,8 @@ def run_race(parser: Parser, argv: list[str]) -> int:
     add("--optimizers", nargs="+", default=names, metavar="NAME:HYPER=X,…", help=" ".join(names))
     about = "learning rates (nine from 1e-4 to 1); with --draws the lowest and the highest"
     add("--lrs", nargs="+", type=float, metavar="LR", help=about)
-    add("--draws", type=int, help="draw so many configurations at random, evenly in log(lr)")
-    about = "with --draws: draw another hyperparameter, too, evenly in its logarithm"
+    add("--draws", type=int, help="number of random configurations; lr is drawn log-uniformly")
+    about = "with --draws: draw another hyperparameter, too, log-uniformly"
     add("--search", nargs="+", type=search_range, default=[], metavar="NAME=LOW:HIGH", help=about)
     add("--seeds", type=int, default=5, help="seeds of each configuration (5)")
     add("--epochs", type=int, help="epochs of the MNIST MLP (2)")
@@ -114,7 +114,7 @@ def run_race(parser: Parser, argv: list[str]) -> int:
     about = "local, processes, dask, mpi, or the address tcp://… of a Dask scheduler (local)"
     add("--executor", default="local", help=about)
     add("--workers", type=int, help="workers to start (the number of cores)")
-    about = "folder of the results; what is finished there is not repeated (race)"
+    about = "folder of the results; trials finished there are not repeated (race)"
     add("--out", default="race", metavar="DIR", help=about)
     add("--plot", metavar="FILE", help="file of the picture (race.png in that folder)")
     args = parser.parse_args(argv)
@@ -123,21 +123,23 @@ def run_race(parser: Parser, argv: list[str]) -> int:
 
     from . import race
 
-    given = {name: vars(args)[name] for name in ("epochs", "hidden", "batch_size")}
-    settings = {name: n for name, n in given.items() if n is not None}
-    own: dict[str, Any] = {k: positive_int(f"--{k}", n) for k, n in settings.items()}
-    if own and args.train:
-        parser.error(f"--train has its own settings; leave out --{', --'.join(own)}")
+    settings: dict[str, Any] = {}
+    for name in ("epochs", "hidden", "batch_size"):
+        if (n := vars(args)[name]) is not None:
+            settings[name] = positive_int(f"--{name.replace('_', '-')}", n)
+    if settings and args.train:
+        parser.error("--train has its own settings; leave out --epochs, --hidden, --batch-size")
     load: Any = race.load_mnist
-    train: Any = partial(race.mnist_mlp, **own)
+    train: Any = partial(race.mnist_mlp, **settings)
     file, _, name = (args.train or "").rpartition(":")
     if (args.train or args.load) and not file.endswith(".py"):
         parser.error("write --train FILE.py:NAME; --load names another function of this file")
     if args.train:
         for function in filter(None, (name, args.load)):
             find_function(f"{file}:{function}")
-        call = partial(partial, race.call_function_of, str(Path(file).resolve()))
-        train, load = call(name), call(args.load) if args.load else None
+        path = str(Path(file).resolve())
+        train = partial(race.call_function_of, path, name)
+        load = partial(race.call_function_of, path, args.load) if args.load else None
     lrs = args.lrs or ([grid[0], grid[-1]] if args.draws else grid)
     makers = {text: partial(race.make_optimizer, text, args.plugin) for text in args.optimizers}
     try:
@@ -146,7 +148,7 @@ def run_race(parser: Parser, argv: list[str]) -> int:
             search=dict(args.search), workers=args.workers, out=args.out,
         )  # fmt: skip
     except KeyboardInterrupt:
-        how = f"what is finished is saved in {args.out}, and the same command goes on"
+        how = f"finished trials are saved in {args.out}; repeat the command to continue"
         parser.exit(130, f"{parser.prog}: stopped; {how}\n")
     print(result)
     result.to_csv(Path(args.out) / "race.csv")
@@ -202,17 +204,15 @@ def run_grade(parser: Parser, argv: list[str]) -> int:
         parser.error(f"--json: there is no folder {args.json.parent}")
 
     def grade_one(file: str) -> Report:
-        variant = args.variant
+        variant, problem = args.variant, "its name has no student's number."
         if variant == "name":  # browsers add (1) to the name of a second download
             variant = "".join(re.findall(r"\d+", re.sub(r" ?\(\d+\)$", "", Path(file).stem)))
-            if not variant:
-                problem = "It cannot be graded: its name has no student's number."
-                return Report(file, args.task, [("graded", 0, 1)], [problem])
-        try:
-            return grade(file, args.task, variant, seconds=args.seconds, megabytes=args.memory)
-        except Exception as error:  # a submission must not end the grading of the others
-            problem = f"It cannot be graded: {type(error).__name__}: {error}"
-            return Report(file, args.task, [("graded", 0, 1)], [problem])
+        if variant != "":
+            try:
+                return grade(file, args.task, variant, seconds=args.seconds, megabytes=args.memory)
+            except Exception as error:  # a submission must not end the grading of the others
+                problem = f"{type(error).__name__}: {error}"
+        return Report(file, args.task, [("graded", 0, 1)], [f"It cannot be graded: {problem}"])
 
     with ThreadPoolExecutor(positive_int("--jobs", args.jobs)) as pool:
         reports = list(pool.map(grade_one, results))
@@ -255,11 +255,6 @@ def shape(text: str) -> tuple[int, ...]:
     return tuple(positive_int("a length", n) for n in lengths)
 
 
-def natural(text: str) -> int:
-    """Parse an integer that is 0 or more."""
-    return positive_int("seed + 1", int(text) + 1) - 1
-
-
 def search_range(text: str) -> tuple[str, tuple[float, float]]:
     """Parse a range such as eps=1e-10:1e-4."""
     name, _, limits = text.partition("=")
@@ -268,7 +263,7 @@ def search_range(text: str) -> tuple[str, tuple[float, float]]:
 
 
 def find_function(target: str) -> Callable[..., Any]:
-    """Return the function that FILE.py:NAME or a dotted name stands for."""
+    """Return the function at FILE.py:NAME, or with a dotted name such as np.exp."""
     path, _, name = target.rpartition(":")
     full_name = "numpy" + target[2:] if target.startswith("np.") else target
     if target.endswith(".py") or not name or target.startswith(":"):

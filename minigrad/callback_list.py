@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .callbacks import HOOKS, Callback, ModelCheckpoint
-from .utils import lookup
+from .utils import unknown_name
 
 
 class CallbackList:
@@ -20,10 +20,10 @@ class CallbackList:
             if not isinstance(callback, Callback):
                 raise TypeError(f"fit: a callback such as CSVLogger(…) is needed, not {callback!r}")
             callback.model, name = model, type(callback).__name__
+            known = {*HOOKS, *callback.uncalled}
             for hook in dir(type(callback)):
-                known = {*HOOKS, *callback.uncalled}
                 if hook.lower().startswith("on_") and hook not in known:
-                    lookup(f"hook of {name}", f"{hook}()", HOOKS)
+                    raise unknown_name(f"hook of {name}", hook, HOOKS)
             number = sum(type(other).__name__ == name for other in self.callbacks_by_name.values())
             self.callbacks_by_name[f"{name}.{number}"] = callback
 

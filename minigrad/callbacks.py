@@ -130,18 +130,17 @@ class Monitor(Callback):
         modes = {"auto": upward, "min": False, "max": True}
         self.maximize = lookup(f"mode for {type(self).__name__}", mode, modes)
         self.monitor, self.verbose = monitor, verbose
-        self.watched = f"{'max' if self.maximize else 'min'} of {monitor}"  # checked by a resume
+        self.watched = f"{'max' if self.maximize else 'min'} of {monitor}"  # a resume compares it
         self.min_delta = abs(min_delta)
         self.patience = max(patience, 1)
         self.score = -math.inf  # the best number, negated when minimizing
         self.wait = 0  # epochs since then
 
     def on_train_begin(self, logs: Logs) -> None:
-        kind = f"monitor for {type(self).__name__}"
+        self.logged_name = self.monitor
         logged = {name: name for name in self.model.training_state.logged}
-        self.logged_name = logged.get(self.monitor, self.monitor)
         if self.is_strict and self.monitor not in logged:
-            self.logged_name = lookup(kind, self.monitor, logged)
+            self.logged_name = lookup(f"monitor for {type(self).__name__}", self.monitor, logged)
 
     def improved(self, logs: Logs) -> bool:
         """Return whether this epoch is the best so far, and update best and wait."""
@@ -182,9 +181,9 @@ class Monitor(Callback):
 class EarlyStopping(Monitor):
     """Stop the training after `patience` epochs without improvement.
 
-    baseline: an epoch that is not better than this number counts as one without improvement.
+    baseline: only an epoch better than this number counts as an improvement.
     restore_best_weights: load the weights of the best epoch when the training ends.
-    start_from_epoch: the number of epochs to wait before the first look.
+    start_from_epoch: the number of epochs to ignore at the start.
     """
 
     def __init__(self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0,
@@ -208,7 +207,7 @@ class EarlyStopping(Monitor):
                 self.weights = self.model.state_dict() if self.restore_best_weights else {}
             sign = 1 if self.maximize else -1
             if self.baseline is not None and self.score <= sign * self.baseline + self.min_delta:
-                self.wait = wait + 1
+                self.wait = wait + 1  # as in Keras: better than before, but not than the baseline
         if self.wait >= self.patience and epoch > 0:
             self.model.stop_training, self.stopped_epoch = True, epoch
             self.say(epoch, f"no better {self.monitor} for {self.wait} epochs; the training stops")
@@ -216,7 +215,7 @@ class EarlyStopping(Monitor):
     def on_train_end(self, logs: Logs) -> None:
         if self.weights:
             self.model.load_state_dict(self.weights)
-            self.model.training_state = None  # it belongs to the last weights
+            self.model.training_state = None  # the state of the last weights, not of the best
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"weights": self.weights}
@@ -232,8 +231,8 @@ class EarlyStopping(Monitor):
 class ReduceLROnPlateau(Monitor):
     """lr ← max(factor · lr, min_lr) after `patience` epochs without improvement.
 
-    cooldown: the next `cooldown` − 1 epochs after a reduction do not count, as in Keras.
-    Only optimizer.lr changes, not a group's own lr. It must be a number, no schedule.
+    cooldown: after a reduction, the next `cooldown` − 1 epochs do not count, as in Keras.
+    optimizer.lr must be a number, not a schedule. The lr of a group that has its own stays.
     """
 
     def __init__(self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10,
@@ -265,7 +264,8 @@ class LearningRateScheduler(Callback):
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0):
         if not callable(schedule):
-            raise TypeError(f"LearningRateScheduler: {schedule!r} is no function of (epoch, lr)")
+            required = "a function of (epoch, lr) is required"
+            raise TypeError(f"LearningRateScheduler: {required}, received {schedule!r}")
         self.schedule, self.verbose = schedule, verbose
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
@@ -281,12 +281,12 @@ class LearningRateScheduler(Callback):
 
 
 class ModelCheckpoint(Monitor):
-    """Save all that `fit(…, resume=path)` needs after each epoch and when the training stops.
+    """After each epoch, and when the training stops, save what `fit(…, resume=path)` needs.
 
-    A state whose loss is not finite is not saved.
-    path: a folder, which keeps the newest `keep` files; or a file such as best.npz; or a file for
-    each save, such as "w-{epoch:02d}-{val_loss:.3f}.npz". Here epochs count from 1, as in Keras. A
-    number that is not measured yet is nan.
+    Nothing is saved while the loss is infinite or NaN.
+    path: a folder, which keeps the newest `keep` files; or a file such as best.npz; or a pattern
+    such as "w-{epoch:02d}-{val_loss:.3f}.npz", which gives each save a file. In it epochs count
+    from 1, as in Keras, and a number that does not exist yet is nan.
     save_freq: "epoch", or a number of batches.
     save_best_only: save only after epochs in which `monitor` improved; needs save_freq="epoch".
     save_weights_only: save a file for load_weights, which `fit` cannot resume.
@@ -336,11 +336,11 @@ class ModelCheckpoint(Monitor):
             self.say(epoch, f"saved {path}")
 
     def file_or_folder(self, number: int, logs: Logs) -> Path:
-        """Return the path; fill in its fields, the number of the epoch and the logs."""
+        """Return the path, with the epoch's number and the logs in its {fields}."""
         logged = dict.fromkeys(self.model.training_state.logged, math.nan)
         fields = {"epoch": number} | logged | logs
         try:
             return self.folder / self.path.format_map(fields)
         except Exception as error:
-            who = f"ModelCheckpoint: cannot fill in {self.path!r}: {error!r}"
-            raise ValueError(f"{who}; the fields are {', '.join(fields)}") from error
+            problem = f"ModelCheckpoint: cannot fill in {self.path!r}: {error!r}"
+            raise ValueError(f"{problem}; the fields are {', '.join(fields)}") from error

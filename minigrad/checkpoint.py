@@ -41,15 +41,15 @@ def save(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None,
          **progress: Any) -> Path:  # fmt: skip
     """Save all that a training needs to resume; return the path of the file.
 
-    path: a file such as run.npz; or a folder (no suffix, or an existing folder), which gets one
-    file for each epoch= and batch= and keeps the newest `keep` of them.
+    path: a file such as run.npz, or a folder: a path without a suffix, or an existing folder. It
+    gets a file for each epoch= and batch=, and keeps the newest `keep` files.
     rng: the generator of your training loop. Those of the model's layers are always saved.
     content: further sections of the file.
     progress: plain values (numbers, strings, lists, dicts) such as epoch=3; `load` returns them.
 
     The old file stays until the new one is complete and on the disk, even if the power fails.
-    torch.save does not guarantee that, and it pickles. Several processes may save to one path at
-    once: the last one wins.
+    torch.save does not guarantee that. If several processes save to one path at once, the last one
+    wins.
 
     >>> import tempfile
     >>> from minigrad.layers import Dense
@@ -76,14 +76,14 @@ def save(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None,
     for surplus in sorted(file.parent.glob(pattern))[:-keep]:
         surplus.unlink(missing_ok=True)
     if POSIX:
-        with suppress(OSError), locked_folder(file.parent, alone=True):  # nobody else saves
-            for part in file.parent.glob(f"{pattern}.*.part"):  # of a killed process
-                part.unlink(missing_ok=True)
+        with suppress(OSError), locked_folder(file.parent, exclusive=True):  # nobody else saves
+            for leftover in file.parent.glob(f"{pattern}.*.part"):  # of a killed process
+                leftover.unlink(missing_ok=True)
     return file
 
 
 def is_writer(optimizer: Any) -> bool:
-    """Return whether this process writes files: of the ranks of a training only rank 0 does."""
+    """Return whether this process writes files. In a training on many ranks only rank 0 does."""
     return getattr(optimizer, "rank", 0) == 0  # see minigrad.distributed
 
 
@@ -98,7 +98,7 @@ def load(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None)
 
 
 def weights_to_evaluate(content: Content) -> dict[str, Any]:
-    """Return the weights for evaluation, if the optimizer had other ones than the weights."""
+    """Return the averaged weights if the optimizer kept some, as EMA does; else the weights."""
     return content.get("evaluation") or content["model"]
 
 
@@ -122,9 +122,9 @@ def checkpoint_path(path: str | Path, epoch: int, batch: int) -> Path:
 
 
 def refuse_other_format(path: str | Path) -> None:
-    """Raise ValueError for a suffix that promises the format of Keras."""
+    """Raise ValueError for a suffix of Keras's formats."""
     if Path(path).suffix in (".h5", ".hdf5", ".keras"):
-        raise ValueError(f"{path}: its suffix is that of Keras's format; the one here is .npz")
+        raise ValueError(f"{path}: files in Keras's format are not supported; use the suffix .npz")
 
 
 def restore(content: Content, model: Layer, optimizer: Any = None, rng: Rng = None,
@@ -142,7 +142,7 @@ def restore(content: Content, model: Layer, optimizer: Any = None, rng: Rng = No
         raise CheckpointError(f"{have}; give the same rng=… as to save")
     with checkpoint_errors("the random generators of this checkpoint"):
         for generator, state in zip(own, states):
-            type(generator.bit_generator)().state = state
+            type(generator.bit_generator)().state = state  # only to see whether it raises
     if optimizer is not None and "optimizer" not in content:
         raise CheckpointError("this checkpoint holds no optimizer; use load_weights")
     for name, part in {"callbacks": callbacks, "optimizer": optimizer}.items():
@@ -151,7 +151,7 @@ def restore(content: Content, model: Layer, optimizer: Any = None, rng: Rng = No
                 part.load_state_dict(content.get(name, {}))
     model.load_state_dict(weights)
     if optimizer is not None and optimizer.has_evaluation_weights:
-        optimizer.load_state_dict(content["optimizer"])  # the model has told it to forget them
+        optimizer.load_state_dict(content["optimizer"])  # the model made it forget its averages
     for generator, state in zip(own, states):
         generator.bit_generator.state = state
 
@@ -228,15 +228,16 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def locked_folder(folder: Path, alone: bool = False) -> Iterator[int]:
-    """Yield a folder's descriptor, locked together with others who save, or alone.
+def locked_folder(folder: Path, exclusive: bool = False) -> Iterator[int]:
+    """Yield the descriptor of a folder, with a shared lock or an exclusive one.
 
-    The lock of a killed process ends with it. Raises OSError if it cannot be locked alone.
+    Who saves has a shared lock; it ends with the process, even after a SIGKILL. Raises OSError if
+    there is no exclusive lock to have.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with nullcontext() if alone else suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+        with nullcontext() if exclusive else suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if exclusive else fcntl.LOCK_SH)
         yield descriptor
     finally:
         os.close(descriptor)

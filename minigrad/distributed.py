@@ -10,18 +10,18 @@
 Start k ranks with one BLAS thread each: `OPENBLAS_NUM_THREADS=1 mpiexec -n k python program.py`.
 The extra `distributed` installs mpi4py and an MPI.
 
-What it costs, for P weights of 4 bytes and k ranks. A step sends and receives 8·P·(k − 1)/k bytes
-on each rank: the gradients in, the sums out. The gradient of one row takes about 6·P operations in
-dense layers. The MNIST MLP has P = 407,050. Measured on one core of an AMD EPYC with one BLAS
-thread: 21 µs a row, which is 1.2·10¹¹ operations a second, and .8 ms for the step of RMSprop. So
-computing takes as long as communication at
+The cost of a step, for P weights of 4 bytes and k ranks: each rank sends and receives
+8·P·(k − 1)/k bytes, the gradients and their sums. The gradient of one row takes about 6·P
+operations in dense layers. The MNIST MLP has P = 407,050. Measured on one core of an AMD EPYC with
+one BLAS thread: 21 µs a row, which is 1.2·10¹¹ operations a second, and .8 ms for the step of
+RMSprop. With many ranks, computing takes as long as communication if each rank has
 
-    rows of a rank = (8·P / bytes a second) / (21 µs) = 124 on 10 Gbit/s, 12 on 100 Gbit/s
+    rows = (8·P / bytes a second) / (21 µs) = 124 on 10 Gbit/s, 12 on 100 Gbit/s
 
-for many ranks; a whole batch of 124·k and 12·k rows. P cancels out, so it is about the same for
-larger dense networks. Within one computer, two ranks added these 1.6 MB in .25 ms when their cores
-were near each other, and in .7 ms when they were not. The step of the optimizer does not shrink
-with k, except with shard=True: then each rank does 1/k of it.
+The batch then has 124·k or 12·k rows. P cancels out, so larger dense networks need about the same
+rows. Within one computer, two ranks added these 1.6 MB in .25 ms when their cores were near each
+other, and in .7 ms when they were not. The optimizer's own step does not shrink with k. With
+shard=True it does: each rank does 1/k of it.
 """
 
 import atexit
@@ -67,17 +67,17 @@ class DataParallel(Wrapper):
                    the order, and rounding differs
     comm           an mpi4py communicator (all processes)
 
-    bind copies the weights of rank 0 to all ranks. One exchange of one array a step adds the
-    gradients. With two ranks, or with deterministic=True, the weights have the bits of one process
-    that adds up the gradients of the same shares in the same order. A state_dict is the inner
-    optimizer's: any number of ranks can load it, or a program without this class. With shard=True
-    all ranks have to call state_dict.
+    bind copies the weights of rank 0 to all ranks. Each step exchanges one array, which adds up the
+    gradients. With two ranks, or with deterministic=True, the weights have the same bits as in one
+    process that adds up the gradients of the same shares in the same order. The state_dict is the
+    inner optimizer's: any number of ranks can load it, and so can a program without this class.
+    With shard=True all ranks have to call state_dict.
 
     Ranks that differ in data, seeds, options or versions raise RuntimeError, all of them. NaN or
     inf on one rank raises FloatingPointError on all. An uncaught exception on one rank ends all.
 
-    Differs from PyTorch: DistributedDataParallel gives all ranks the same weight, also if their
-    shares differ in size. BatchNormalization raises RuntimeError, because a rank has only its rows.
+    Differs from PyTorch: DistributedDataParallel gives all ranks the same weight, even if their
+    shares differ in size. BatchNormalization raises RuntimeError: a rank sees only its own rows.
 
     >>> from minigrad.optimizers import RMSprop
     >>> DataParallel(RMSprop(lr=0.1))  # doctest: +SKIP
@@ -108,10 +108,10 @@ class DataParallel(Wrapper):
         collected = collect_groups("DataParallel", params)
         given = {id(p) for members, _ in collected for p in members.values()}
         is_new = given != {*map(id, self.parameters.values())}
-        if is_new or any(own for _, own in collected):
+        if is_new or any(options for _, options in collected):
             if self.parameters:
                 raise RuntimeError(f"{self!r} already has parameters; make a new optimizer")
-            self.connect([{**own, "params": [*members.items()]} for members, own in collected])
+            self.connect([{**options, "params": [*ps.items()]} for ps, options in collected])
         return self
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -120,7 +120,7 @@ class DataParallel(Wrapper):
         closure returns a number, or a list of numbers; step returns their means over the whole
         batch. It is not called where the share of a rank is empty.
         """
-        if self.ranks == 1:
+        if self.ranks == 1:  # ClosureResult checks and returns what it does on many ranks
             return self.inner.step(closure and (lambda: ClosureResult(closure()).unflatten()))
         self.require_parameters()
         if self.shard:
@@ -138,7 +138,7 @@ class DataParallel(Wrapper):
         if share is None:
             how = "batches(…, rank=optimizer.rank, ranks=optimizer.ranks)"
             raise RuntimeError(f"{self!r}: each step needs a batch from a loop over {how}")
-        rows, own = share.stop - share.start, vars(self)
+        rows = share.stop - share.start
         numbers = ClosureResult(closure() if closure else None) if rows else None
         if share.draws and share.rows < self.ranks:  # empty shares draw nothing
             required = "with dropout a batch needs at least one row for each rank"
@@ -147,30 +147,35 @@ class DataParallel(Wrapper):
         if self.exchanges % COMPARE_EVERY == 0:
             self.meet(STEP)
             some = next(filter(None, self.comm.allgather(numbers)))  # of a rank that has rows
-            own["numbers"] = numbers or some
-            self.compare(facts | self.facts_of_weights() | {"closure": self.numbers.shapes})
+            vars(self)["numbers"] = numbers or some
+            weights = {f"the weights of {n}": checksum(p.data) for n, p in self.parameters.items()}
+            self.compare(facts | weights | {"closure": self.numbers.shapes})
         flat = numbers.flat * rows if numbers else 0 * self.numbers.flat
-        code = crc32(str(facts).encode()) % 256  # equal on all ranks: (Σc)² = k·Σc²
-        flat = np.array([*flat, code, code**2])
-        if self.buffer is None or self.buffer.count != len(flat):
-            own["buffer"] = Buffer(self, len(flat))
-        met, present, sums = self.buffer.add_up(rows / share.rows, flat)
-        self.require_all(STEP, met)
-        if sums[-2] ** 2 != self.ranks * sums[-1]:
-            self.compare(facts)
-        own["exchanges"] += 1
+        present, sums = self.add_up(rows / share.rows, flat, facts)
         if self.shard and self.inner.on_nonfinite != "ignore":
             is_finite = np.isfinite(l2_norm(self.buffer.summed_gradients))
             if self.comm.allreduce(int(is_finite)) < self.ranks:
-                # every rank must raise an error, also one whose part has no gradient
+                # every rank must raise an error, even one whose part has no gradient
                 self.buffer.summed_gradients.fill(np.nan)
                 present = [1.0] * len(present)
-        for parameter, g, weight in zip(
-            self.inner.parameters.values(), self.buffer.sum_of_each, present
-        ):
-            g = g.copy() if self.inner.needs_closure else g  # it may keep the first of several
+        parameters = self.inner.parameters.values()
+        for parameter, g, weight in zip(parameters, self.buffer.sum_of_each, present):
+            g = g.copy() if self.inner.needs_closure else g  # the next closure overwrites the sums
             parameter.grad = g if weight else None
-        return self.numbers.unflatten(sums[:-2] / share.rows)
+        return self.numbers.unflatten(sums / share.rows)
+
+    def add_up(self, weight: float, flat: np.ndarray, facts: dict[str, Any]) -> Any:
+        """Return which gradients exist, and the sums of flat; raise if the ranks' facts differ."""
+        code = crc32(str(facts).encode()) % 256  # the same on all ranks exactly if (Σc)² = k·Σc²
+        flat = np.array([*flat, code, code**2])
+        if self.buffer is None or self.buffer.count != len(flat):
+            vars(self)["buffer"] = Buffer(self, len(flat))
+        met, present, sums = self.buffer.add_up(weight, flat)
+        self.require_all(STEP, met)
+        if sums[-2] ** 2 != self.ranks * sums[-1]:
+            self.compare(facts)
+        vars(self)["exchanges"] += 1
+        return present, sums[:-2]
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to None."""
@@ -214,7 +219,7 @@ class DataParallel(Wrapper):
             flat[start:stop] = w.reshape(-1)
             parameter.data = flat[start:stop].reshape(w.shape)
             edges = np.clip(np.arange(self.ranks + 1) * width, start, stop)
-            self.bounds[name] = (edges - start).tolist()  # of the ranks' parts of this parameter
+            self.bounds[name] = (edges - start).tolist()  # between the ranks' parts of it
             parts[name] = Parameter(flat[edges[self.rank] : edges[self.rank + 1]])
             start = stop
         return [{**g, "params": [(name, parts[name]) for name, _ in g["params"]]} for g in groups]
@@ -247,13 +252,13 @@ class DataParallel(Wrapper):
     def load_state_dict(self, state: Any) -> None:
         """Load a state_dict() of the inner optimizer. After an error nothing has changed."""
         if self.shard and isinstance(slots := dict(state).get("slots"), Mapping):
-            own = dict(slots)
-            for key, array in own.items():
+            parts = dict(slots)
+            for key, array in parts.items():
                 name = key.rpartition("/")[0]
                 if name in self.bounds and np.shape(array) == self.parameters[name].data.shape:
                     low, high = self.bounds[name][self.rank : self.rank + 2]
-                    own[key] = np.reshape(array, -1)[low:high]
-            state = {**state, "slots": own}
+                    parts[key] = np.reshape(array, -1)[low:high]
+            state = {**state, "slots": parts}
         self.inner.load_state_dict(state)
 
     def share(self, *batch: Any) -> list[Any]:
@@ -281,16 +286,13 @@ class DataParallel(Wrapper):
             "the number of steps": self.inner.steps,
         }
 
-    def facts_of_weights(self) -> dict[str, Any]:
-        return {f"the weights of {n}": checksum(p.data) for n, p in self.parameters.items()}
-
     def agree(self, facts: dict[str, Any]) -> None:
-        """Raise RuntimeError on all ranks if they differ in one of these facts; `fit` asks it."""
+        """Raise RuntimeError on all ranks if they differ in one of these facts; `fit` calls it."""
         self.meet(START)
         self.compare(facts)
 
     def meet(self, what: int) -> None:
-        """Wait for all ranks; raise RuntimeError if one of them has come for something else."""
+        """Wait for all ranks; raise RuntimeError if one of them does something else."""
         if self.buffer:
             met = self.buffer.add_up(0.0, np.zeros(self.buffer.count), what)[0]
         else:
@@ -310,9 +312,9 @@ class DataParallel(Wrapper):
         every = self.comm.allgather({name: str(value) for name, value in facts.items()})
         for rank, other in enumerate(every):
             for name in every[0] | other:
-                first, own = every[0].get(name), other.get(name)
-                if first != own:
-                    values = f"rank 0 has {first:.300}, rank {rank} has {own:.300}"
+                x, y = every[0].get(name, "nothing"), other.get(name, "nothing")
+                if x != y:
+                    values = f"rank 0 has {x:.300}, rank {rank} has {y:.300}"
                     how = "give all ranks the same program, data, seeds and options"
                     problem = f"{self!r}: the ranks differ in {name}: {values}; {how}"
                     raise RuntimeError(problem)
@@ -320,7 +322,7 @@ class DataParallel(Wrapper):
 
 # ---- Start and end of the ranks ----
 
-TRAINING: list[DataParallel] = []  # the one that this process is in
+TRAINING: list[DataParallel] = []  # the optimizer of this process, if it is one of several ranks
 
 
 def all_processes() -> Any:
@@ -339,7 +341,7 @@ def all_processes() -> Any:
 
 
 def guard(parallel: DataParallel) -> None:
-    """Let an uncaught error on this rank, and the end of this rank, end the others."""
+    """End the other ranks if this one has an uncaught error, or ends."""
     TRAINING[:] = [parallel]
     if getattr(sys.excepthook, "func", None) is not end_all:
         atexit.register(leave)
@@ -352,7 +354,7 @@ def end_all(comm: Any, show: Callable[..., Any], kind: type, error: BaseExceptio
     show(kind, error, tb)
     sys.stdout.flush()
     sys.stderr.flush()
-    time.sleep(0.5)  # mpiexec has to pass it on
+    time.sleep(0.5)  # mpiexec needs time to pass the text on
     atexit.unregister(leave)  # Abort would call it
     comm.Abort(1)
 
@@ -367,8 +369,8 @@ def described(optimizer: Any) -> dict[str, Any]:
     """Return an optimizer's class and hyperparameters; unlike repr, without addresses."""
     if isinstance(optimizer, Wrapper):
         who = type(optimizer).__name__
-        own = {f"{who}.{k}": to_plain(vars(optimizer)[k]) for k in optimizer.own_defaults}
-        return own | {f"the optimizer in {who}": ""} | described(optimizer.inner)
+        hyper = {f"{who}.{k}": to_plain(vars(optimizer)[k]) for k in optimizer.own_defaults}
+        return hyper | {f"the optimizer in {who}": ""} | described(optimizer.inner)
     facts: dict[str, Any] = {"the optimizer": type(optimizer).__name__}
     facts |= {f"its {k}": to_plain(x) for k, x in optimizer.raw_hyperparameters().items()}
     for i, group in enumerate(optimizer.groups):
@@ -376,22 +378,16 @@ def described(optimizer: Any) -> dict[str, Any]:
     return facts
 
 
-def require_elementwise(optimizer: Any, bound: bool = False) -> None:
-    """Raise ValueError if parts of the weights cannot be updated apart."""
+def require_elementwise(inner: Any, bound: bool = False) -> None:
+    """Raise ValueError if the inner optimizer cannot update parts of the weights apart."""
     problem = ""
-    if (
-        isinstance(optimizer, Wrapper)
-        or optimizer.has_evaluation_weights
-        or optimizer.needs_closure
-    ):
+    if isinstance(inner, Wrapper) or inner.has_evaluation_weights or inner.needs_closure:
         problem = "an optimizer that holds another one, averages weights or needs a closure"
-    elif not optimizer.elementwise:
+    elif not inner.elementwise:
         problem = "a rule that is not elementwise"
-    elif any(
-        g["clip_norm"] or g["clip_global_norm"] for g in optimizer.groups or [vars(optimizer)]
-    ):
+    elif any(g["clip_norm"] or g["clip_global_norm"] for g in inner.groups or [vars(inner)]):
         problem = "clipping by a norm"
-    elif optimizer.parameters and not bound:
+    elif inner.parameters and not bound:
         problem = "parameters from before: call bind of DataParallel instead"
     if problem:
-        raise ValueError(f"DataParallel(shard=True) cannot have {problem}; received {optimizer!r}")
+        raise ValueError(f"DataParallel(shard=True) cannot have {problem}; received {inner!r}")

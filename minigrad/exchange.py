@@ -9,7 +9,7 @@ from .autograd.conversion import unwrap
 
 
 class ClosureResult:
-    """The numbers that a closure returns, as one array; `unflatten` gives them their form again."""
+    """The numbers that a closure returns, as one flat array; `unflatten` undoes this."""
 
     def __init__(self, result: Any):
         self.is_list = isinstance(result, list | tuple)
@@ -100,11 +100,11 @@ class Buffer:
                     np.multiply(g.reshape(-1)[elements], weight, out=target)
         weights = [weight * (g is not None) for g in gradients]
         self.tails[...] = [what, *weights, *numbers]
-        self.communicate()
+        self.all_reduce()
         met, *others = self.summed_tail.astype(float)
         return met, others[: len(parameters)], np.array(others[len(parameters) :])
 
-    def communicate(self) -> None:
+    def all_reduce(self) -> None:
         comm, shard = self.parallel.comm, self.parallel.shard
         if self.received is not None:
             comm.Alltoall(self.array, self.received)

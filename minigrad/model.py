@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from . import checkpoint, losses, optimizers, saving
+from . import checkpoint, losses, optimizers, saving, training_data
 from .autograd import Tensor
 from .autograd.recording import set_var
 from .callback_list import CallbackList
@@ -22,20 +22,11 @@ from .layer import Layer, unbuilt_layers
 from .layer_state import activity_penalties, inference_mode, training_mode
 from .losses import compute_metrics, finish_metrics
 from .trainer import History, Trainer
-from .training_data import (
-    Stream,
-    check_batch,
-    example_weights,
-    is_stream,
-    match_target,
-    parts_of,
-    split_rows,
-)
+from .training_data import Stream, example_weights, is_stream, match_target, parts_of
 from .training_state import RunningMeans, TrainingState, checksum
 from .utils import to_numbers
 
 Metrics: TypeAlias = Any  # a name or a function, or a list of them: see losses.get_metric
-Numbers: TypeAlias = Any  # a float, or with metrics a list of floats
 AnyOptimizer: TypeAlias = optimizers.Optimizer | optimizers.Wrapper
 
 
@@ -59,7 +50,7 @@ class Model(Layer):
     `np.random.seed` has no effect on them.
     """
 
-    logs_running_means = False  # of batches, for callbacks: means over the epoch so far
+    logs_running_means = False  # True: on_batch_end gets the means over the epoch so far (Keras)
 
     def __init__(self, seed: int | None = None):
         super().__init__()
@@ -97,9 +88,9 @@ class Model(Layer):
         """Set optimizer, loss and metrics, as names or objects: see optimizers.get and losses.
 
         A loss or metric of your own is called f(y_true, y_pred), as in Keras and scikit-learn. A
-        loss returns a number, or one for each example. A metric receives arrays: those of a batch
-        in training, where the means over the batches are logged; else those of all examples.
-        minigrad's own functions may be passed as they are.
+        loss returns a number, or one for each example. A metric receives arrays. In training they
+        are those of one batch, and the logs hold the mean over the batches. In `evaluate` and in
+        the validation they are those of all examples. minigrad's own functions can be passed, too.
         """
         if "compiled_with" not in vars(self):
             raise RuntimeError(f"{type(self).__name__}.__init__: call super().__init__() first")
@@ -125,7 +116,7 @@ class Model(Layer):
         return finish_metrics(self.metrics, self.train_step(x, y, weight))
 
     def train_step(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """Take a step; return what finish_metrics makes loss and metrics of."""
+        """Take a step with a bound optimizer; return the numbers for finish_metrics."""
         if (ranks := getattr(self.optimizer, "ranks", 1)) > 1:  # see minigrad.distributed
             x, y, sample_weight = self.optimizer.share(x, y, sample_weight)
         numbers: list[Any] = []
@@ -133,7 +124,7 @@ class Model(Layer):
         def closure() -> Any:
             with set_var(training_mode, True):
                 loss, prediction, target = self.loss_of(x, y, sample_weight)
-            if not numbers:
+            if not numbers:  # the first call of several
                 metrics = compute_metrics(self.metrics, prediction, target, sample_weight)
                 numbers.extend([loss.item(), *metrics.values()])
             loss.backward()
@@ -152,12 +143,10 @@ class Model(Layer):
     def loss_of(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Tensor, Tensor, Any]:
         """Return the loss with all penalties, the prediction, and y in the prediction's shape."""
         penalties: list[Any] = []
-        if self.has_rules:
-            with set_var(activity_penalties, penalties):
-                prediction = self(x)
-            penalties.append(self.penalty())
-        else:
+        with set_var(activity_penalties, penalties):
             prediction = self(x)
+        if self.has_rules:
+            penalties.append(self.penalty())
         y = match_target(prediction, y)
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
         loss = self.loss(prediction, y, **weight)
@@ -175,23 +164,25 @@ class Model(Layer):
             *, resume: str | Path | None = None) -> History:  # fmt: skip
         """Train for some epochs; return the history of loss, metrics (epoch means) and lr.
 
-        x, y: examples and targets, (N, …) each, finite numbers. Or x: an iterable of batches
-        (x, y) or (x, y, sample_weight), such as a generator, and no y; see training_data.Stream.
-        verbose: 1 for a progress bar, or lines if there is no terminal; 2 for lines; 0 for none.
+        x, y: examples and targets, (N, …) each, finite numbers. Without y, x is an iterable of
+        batches (x, y) or (x, y, sample_weight), such as a generator; see training_data.Stream.
+        verbose: 1 for a progress bar on a terminal; a line per epoch follows if there is validation
+        or no terminal. 2 for lines only; 0 for nothing.
         callbacks: see minigrad.callbacks.
-        validation_split: the last rows, this share of the examples, are kept for validation after
-        each epoch, as in Keras: shuffle sorted data before. validation_data=(x, y) gives other
-        examples for that; it can also be (x, y, sample_weight), or an iterable of batches.
+        validation_split: the share of the examples to keep for validation after each epoch. As in
+        Keras, these are the last rows: shuffle sorted data before.
+        validation_data: other examples for validation, instead of a split: (x, y),
+        (x, y, sample_weight) or an iterable of batches.
         class_weight, sample_weight: factors of the loss, for each class {0: 1.0, 1: 5.0} and for
         each example. As in Keras, the metrics and the validation have no class weights.
-        initial_epoch: the number of the first epoch, from 0; `epochs` is that of the last, from 1.
+        initial_epoch: the number of epochs that count as done; `epochs` includes them.
         steps_per_epoch, validation_steps: the number of batches to take from an iterable.
-        resume: a checkpoint, or a folder of them, of a training with the same arguments. It
-        continues, up to `epochs` in total, with the same bits as without the interruption. The
-        optimizer's hyperparameters come from the checkpoint; options of layers are not in it.
+        resume: a checkpoint of a training with the same arguments, or a folder of checkpoints. The
+        training continues up to `epochs` in total, with the same bits as without the interruption.
+        The optimizer's hyperparameters come from the checkpoint; the layers' options do not.
 
-        Ctrl-C stops the training after the current batch; ModelCheckpoint saves, and the history so
-        far is returned. A second Ctrl-C raises KeyboardInterrupt at once.
+        Ctrl-C stops the training after the current batch: ModelCheckpoint saves, and `fit` returns
+        the history so far. A second Ctrl-C raises KeyboardInterrupt at once.
 
         The same seed gives the same bits in every run on a machine, with or without progress bar,
         checkpoints, `python -O` or other threads. A different processor, BLAS or number of BLAS
@@ -204,7 +195,9 @@ class Model(Layer):
         train = self.examples("fit", batch_size, x, y, sample_weight, class_weight, steps_per_epoch)
         validation, who = None, "fit: validation_data"
         if validation_data is not None:
-            parts = parts_of(who, validation_data)
+            parts: tuple[Any, Any, Any] = (validation_data, None, None)
+            if not is_stream(validation_data):
+                parts = parts_of(who, validation_data)
             validation = self.examples(who, batch_size, *parts, None, validation_steps, True)
             validation_split = 0.0
         for name, data in ("fit", train), (who, validation):
@@ -221,8 +214,8 @@ class Model(Layer):
         )  # fmt: skip
         self.dry_run(*[data for data in (train, validation) if data is not None])
         callback_list = self.begin_training(state, callbacks, resume)
-        if state.validation_size:
-            train, validation = split_rows(train, state.validation_size, sample_weight)
+        if n := state.validation_size:
+            train, validation = training_data.split_rows(train, n, sample_weight)
         make_batches = partial(self.batches_of, train, batch_size, shuffle=shuffle)
         make_validation = partial(self.batches_of, validation, batch_size) if is_validated else None
         Trainer(self, state, callback_list, make_batches, make_validation, verbose).train(epochs)
@@ -249,7 +242,7 @@ class Model(Layer):
             return Stream(who, x, steps, class_weight, restarts)
         if steps is not None:
             raise ValueError(f"{who}: a number of steps needs an iterable of batches, not arrays")
-        x, y, *weight = check_batch(who, x, y, sample_weight, class_weight)
+        x, y, *weight = training_data.check_batch(who, x, y, sample_weight, class_weight)
         batches(x, y, batch_size, shuffle=False)  # raises on a bad batch_size
         return [self.as_input(x), y, *weight]
 
@@ -266,10 +259,10 @@ class Model(Layer):
         return batches(x, y, batch_size, rng, shuffle, *weight)
 
     def dry_run(self, *data: Any) -> None:
-        """Build missing parameters and bind the optimizer.
+        """Evaluate a few rows of each data set, to build parameters and to find errors early.
 
-        Invalid data raises an error and changes nothing. Evaluate a few rows of each pair, among
-        them those with the least and the greatest label.
+        The rows include the least and the greatest label. Afterwards the optimizer is bound. An
+        error changes nothing.
         """
         with self.rollback_on_error():
             for examples in data:
@@ -281,7 +274,7 @@ class Model(Layer):
     def begin_training(self, state: TrainingState, callbacks: Any, resume: Any) -> CallbackList:
         """Prepare a new training, or restore the one in the checkpoint `resume`."""
         if self.callbacks and self.callbacks.running:
-            raise RuntimeError("fit: this model is in training already, in a callback or a thread")
+            raise RuntimeError("fit: this model is in training already; wait until that fit ends")
         callbacks = [callbacks] if isinstance(callbacks, Callback | type) else callbacks or ()
         callback_list = CallbackList(callbacks, self)
         if resume is None:
@@ -297,6 +290,7 @@ class Model(Layer):
 
     def evaluate_batches(self, data: Iterable[Any]) -> Logs:
         """Return the mean loss and metrics on these batches, in evaluation mode."""
+        # a user's metric without `finish` cannot be averaged over batches: it gets all examples
         at_the_end = {k: f for k, f in self.metrics.items() if losses.needs_all_examples(f)}
         per_batch = {k: f for k, f in self.metrics.items() if k not in at_the_end}
         means, seen = RunningMeans(), []
@@ -309,7 +303,7 @@ class Model(Layer):
                     seen.append((prediction.data, y))
         if not means.count:
             raise ValueError("evaluate: the iterable gave no batch")
-        numbers = finish_metrics(self.metrics, means.means())
+        numbers = finish_metrics(self.metrics, means.current())
         if at_the_end:
             predictions, targets = map(np.concatenate, zip(*seen))
             numbers |= compute_metrics(at_the_end, predictions, targets)
@@ -319,10 +313,11 @@ class Model(Layer):
         self, x: Any, y: npt.ArrayLike | None = None, batch_size: int | None = 512,
         verbose: int | str = 0, sample_weight: npt.ArrayLike | None = None,
         steps: int | None = None,
-    ) -> Numbers:  # fmt: skip
+    ) -> Any:  # fmt: skip
         """Return the loss; with metrics, a list of the loss and each metric, as in Keras.
 
         x, y, sample_weight: as in `fit`. steps: the number of batches to take from an iterable.
+        verbose: accepted because Keras has it; nothing is printed.
         """
         size = 512 if batch_size is None else batch_size
         data = self.examples("evaluate", size, x, y, sample_weight, steps=steps)
@@ -332,11 +327,13 @@ class Model(Layer):
     def predict(self, x: Any, batch_size: int | None = 512, steps: int | None = None) -> Any:
         """Return the model's output for each example, an array (N, …). NaN in x gives NaN.
 
-        x: examples (N, …), or an iterable of batches x or (x, y), of which `steps` are taken.
+        x: examples (N, …), or an iterable of batches x or (x, y). steps: how many batches to take.
         """
-        if is_stream(x) and (hasattr(type(x), "__iter__") or hasattr(type(x), "__getitem__")):
-            source = islice(Stream("predict", x, None).iterate_source(), steps)
+        if is_stream(x):
+            source = islice(Stream("predict", x, steps).iterate_source(), steps)
             parts: Iterable[Any] = (b[0] if isinstance(b, (tuple, list)) else b for b in source)
+        elif steps is not None:
+            raise ValueError("predict: a number of steps needs an iterable of batches, not arrays")
         else:
             x = self.as_input(to_numbers(x))
             parts = batches(x, None, 512 if batch_size is None else batch_size, shuffle=False)
@@ -364,7 +361,7 @@ class Model(Layer):
         if is_bound:
             self.optimizer.forget_weights()
         if not (self.callbacks and self.callbacks.running):
-            self.training_state = None  # it belongs to the former weights
+            self.training_state = None  # the state of the former weights
 
     def save(self, path: str | Path, keep: int = 3) -> Path:
         """Save weights, optimizer, RNG and the state of the last `fit`: see checkpoint.save.
@@ -382,7 +379,7 @@ class Model(Layer):
         )
 
     def load(self, path: str | Path) -> None:
-        """Load a file of `save`, with the optimizer's state if this model is compiled.
+        """Load a file that `save` wrote, with the optimizer's state if this model is compiled.
 
         A file that does not fit raises CheckpointError and changes nothing.
         """
@@ -391,7 +388,7 @@ class Model(Layer):
         checkpoint.load(path, self, self.optimizer)
 
     def save_weights(self, path: str | Path) -> None:
-        """Save only the parameters, as an .npz file: the optimizer's weights for evaluation."""
+        """Save only the weights as an .npz file; with an averaging optimizer, its averages."""
         checkpoint.refuse_other_format(path)
         with self.evaluation_weights():
             state = self.state_dict()
@@ -399,5 +396,5 @@ class Model(Layer):
             checkpoint.write(Path(path), {"model": state})
 
     def load_weights(self, path: str | Path) -> None:
-        """Load only the parameters, from a file of `save_weights` or `save`."""
+        """Load only the weights, from a file that `save_weights` or `save` wrote."""
         checkpoint.restore({"model": checkpoint.weights_to_evaluate(checkpoint.read(path))}, self)

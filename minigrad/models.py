@@ -22,9 +22,8 @@ class Sequential(Model):
     """A stack of layers: the output of each is the input of the next. The API is Keras's.
 
     layers: layers can also be added later with `add`.
-    seed: fixes initial parameters, shuffling and dropout; the same seed gives the same bits.
-    `np.random.seed` has no effect on them. A Sequential inside, whose input shape is known, has its
-    parameters already: give it a seed of its own.
+    seed: see Model. A Sequential inside this one that knows its input shape already has its
+    parameters: give it a seed of its own.
 
     >>> from minigrad.layers import Dense
     >>> x = np.linspace(-1, 1, 64)[:, None]
@@ -44,7 +43,7 @@ class Sequential(Model):
             self.add(layer)
 
     def add(self, layer: Layer) -> None:
-        """Append a layer, built at once if the input shape is known; then compile again."""
+        """Append a layer, and build it if the input shape is known. Compile again after it."""
         if not isinstance(layer, Layer) or self in layer.sublayers():
             raise TypeError(f"Sequential: a layer such as Dense(10) is required, not {layer!r}")
         with self.rollback_on_error():
@@ -86,7 +85,7 @@ def load_model(path: str | Path, custom_objects: Mapping[str, Any] | None = None
 
     custom_objects: classes and functions of your own by name, if minigrad.saving.register has not
     registered them. Nothing of the file is executed. A damaged file raises CheckpointError.
-    The model is compiled as it was, if names, or registered functions, can say how.
+    The model is compiled as before, if its loss and metrics are names or registered functions.
 
     >>> import tempfile
     >>> from minigrad.layers import Dense
@@ -99,7 +98,8 @@ def load_model(path: str | Path, custom_objects: Mapping[str, Any] | None = None
     checkpoint.refuse_other_format(path)
     content = checkpoint.read(path)
     with checkpoint.checkpoint_errors(f"the architecture in {path}"):
-        described = content.get("architecture", {"error": "the file holds only weights"})
+        only_weights = "the file holds only weights; give a file that model.save wrote"
+        described = content.get("architecture", {"error": only_weights})
         if "error" in described:
             how = "make the model and call load_weights"
             raise checkpoint.CheckpointError(f"{described['error']}; or {how}")
@@ -114,9 +114,9 @@ def load_model(path: str | Path, custom_objects: Mapping[str, Any] | None = None
                     model(np.zeros((0, *shape), np.float32))
         if compiled := described.get("compile"):
             loss, metrics = (saving.from_config(compiled[k], custom) for k in ("loss", "metrics"))
-            name: Any = compiled["optimizer"]
-            name = name if isinstance(name, str) else optimizers.from_name(name)
-            model.compile(optimizer=name, loss=loss, metrics=metrics)
+            name: Any = compiled["optimizer"]  # of a wrapper a list, see optimizers.name_of
+            made = name if isinstance(name, str) else optimizers.from_name(name)
+            model.compile(optimizer=made, loss=loss, metrics=metrics)
     optimizer: Any = model.optimizer if "optimizer" in content else None
     if optimizer is not None:
         optimizer.bind(model.named_parameters())

@@ -1,7 +1,8 @@
-"""Race: which optimizer is best for a training? A fair comparison, on any executor.
+"""Race: find the best optimizer for a training by a fair comparison, on any executor.
 
-A trial is one training: one optimizer, one choice of hyperparameters, one seed. Every optimizer
-gets the same number of choices, and the same seeds, so that data orders and initial weights agree.
+A trial is a training with one optimizer, one configuration of its hyperparameters and one seed.
+Every optimizer gets the same number of configurations, and the same seeds: then data orders and
+initial weights agree.
 
 In reading order: a training, the race, one trial. race_workers.py says where trials run.
 """
@@ -40,7 +41,7 @@ from .models import Sequential
 from .optimizers import get
 from .race_result import Hyper, RaceResult, Trial, append, read, remove_partial_line, to_record
 from .race_workers import MAIN_GUARD, TrialError, one_blas_thread, open_workers, run
-from .utils import is_finite_number, lookup, positive_int, run_file
+from .utils import is_finite_number, positive_int, run_file, unknown_name
 
 if POSIX:
     import fcntl
@@ -51,7 +52,7 @@ FOLDERS_IN_USE: set[Path] = set()  # the folders that races of this process writ
 
 
 def load_mnist() -> tuple:
-    """Return 50,000 images (N, 784) with labels to train on, and 10,000 to compare on."""
+    """Return 50,000 images (N, 784) with labels for training, and 10,000 for validation."""
     (images, labels), _ = mnist.load_data()
     x = np.divide(images.reshape(-1, 784), 255, dtype=np.float32)
     return (x[:50_000], labels[:50_000]), (x[50_000:], labels[50_000:])
@@ -59,24 +60,24 @@ def load_mnist() -> tuple:
 
 def mnist_mlp(optimizer: Any, seed: int, data: tuple, epochs: int = 2, hidden: int = 512,
               batch_size: int = 128) -> Iterator[float]:  # fmt: skip
-    """Train the MNIST MLP; yield the loss of other images at the start and four times an epoch."""
-    (images, labels), (compare_images, compare_labels) = data
+    """Train the MNIST MLP; yield the validation loss at the start and four times an epoch."""
+    (images, labels), (validation_images, validation_labels) = data
     model = Sequential([Dense(hidden, "relu", input_shape=(784,)), Dense(10)], seed=seed)
     optimizer.bind(model.named_parameters())
     loop = batches(images, labels, batch_size, np.random.default_rng(seed))
     reports = {quarter * len(loop) // 4 for quarter in (1, 2, 3, 4)}
 
-    def compare() -> float:
+    def validate() -> float:
         with no_grad(), optimizer.evaluating():
-            return cross_entropy(model(compare_images), compare_labels).item()
+            return cross_entropy(model(validation_images), validation_labels).item()
 
-    yield compare()
+    yield validate()
     for _ in range(epochs):
         for step, (x, y) in enumerate(loop, start=1):
             optimizer.step(functools.partial(forward_and_backward, model, x, y))
             optimizer.zero_grad()
             if step in reports:
-                yield compare()
+                yield validate()
 
 
 def forward_and_backward(model: Sequential, x: np.ndarray, y: np.ndarray) -> Any:
@@ -102,25 +103,25 @@ def race(train: Callable[..., Iterator[float]],
         race.
     optimizers: names with hyperparameters, such as "sgd:momentum=0.9"; or a mapping from labels to
         functions that make an optimizer from lr=….
-    lrs: a grid; or with draws=n (low, high), from which n values are drawn, evenly in log(lr).
-    seeds: how many, or which.
-    search: with draws, further hyperparameters: {"eps": (1e-10, 1e-4)} draws like lr, and
-        {"rho": lambda rng: 1 - 10 ** rng.uniform(-3, 0)} calls the function. Optimizers that have
-        no such hyperparameter leave it out.
+    lrs: a grid of learning rates. With draws=n: (low, high); n values are drawn log-uniformly.
+    seeds: the number of seeds, or the seeds.
+    search: with draws, more hyperparameters to draw: {"eps": (1e-10, 1e-4)} log-uniformly, and
+        {"rho": lambda rng: 1 - 10 ** rng.uniform(-3, 0)} by the function. An optimizer ignores
+        those that it does not have.
     load(): returns the data. Each worker calls it once; trials cannot write into its arrays.
     executor: "local" (or None), "processes", "dask", "mpi", the address "tcp://…" of a Dask
         scheduler, or anything with submit. Other processes must be able to import the functions.
-    workers: how many race starts itself; by default as many as there are cores.
+    workers: the number of workers to start; by default the number of cores.
     out: a folder. Each finished trial becomes a line of results.jsonl at once; times.jsonl has its
-        seconds and its worker. The same call goes on there, also after a SIGKILL, and repeats no
-        trial. If the code of `train` has changed, FileExistsError asks for another folder.
+        seconds and its worker. After an interruption, even a SIGKILL, the same call runs only the
+        trials that are missing. If the code of `train` has changed, it raises FileExistsError.
 
     Results do not depend on the executor, the number of workers or their order. On processors of
-    one kind they have the same bits: each trial uses one BLAS thread. Without threadpoolctl
-    "local" runs in a process of its own for this reason. A worker that dies costs its trial one
-    retry, at the end and alone; then the trial is lost. The result names it, and the next call
-    tries it again. If the executor breaks, RuntimeError says so, and the next call goes on. After a
-    SIGKILL the workers of a pool of your own can live on: end them.
+    one kind they have the same bits, because each trial uses one BLAS thread. Without threadpoolctl
+    "local" runs in a process of its own for this. If a worker dies, its trial runs once more, at
+    the end and alone. If it dies again, the trial is lost: the result names it, and the next call
+    tries it again. A broken executor raises RuntimeError; the next call continues. After a SIGKILL
+    the workers of a pool of your own may still run: end them.
 
     >>> import tempfile
     >>> def bowl(optimizer, seed, data):
@@ -138,29 +139,29 @@ def race(train: Callable[..., Iterator[float]],
 
     The protocol follows Schmidt et al. 2021 (arXiv 2007.01547).
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker that starts
         raise RuntimeError(f"race: {MAIN_GUARD}")
     makers = makers_of(optimizers)
     seeds = seeds_of(seeds)
-    drawn = choices(lrs, draws, search or {})
-    legal_choices = {label: legal(make, drawn) for label, make in makers.items()}
+    drawn = configs(lrs, draws, search or {})
+    allowed = {label: allowed_by(make, drawn) for label, make in makers.items()}
     for name in search or {}:
-        if not any(name in hyper for rows in legal_choices.values() for hyper in rows):
-            known = {key: key for make in makers.values() for key in make().defaults}
-            lookup("hyperparameter in search", name, known)
-    result = RaceResult(describe(train), legal_choices, seeds, code=code_of(train))
+        if not any(name in hyper for found in allowed.values() for hyper in found):
+            known = {x for make in makers.values() for x in make(lr=drawn[0]["lr"]).defaults}
+            raise unknown_name("hyperparameter in search", name, known)
+    result = RaceResult(describe(train), allowed, seeds, code=code_of(train))
     rows = [row for label in makers for row in result.trials(label)]
+    trials = [trial for column in zip(*rows) for trial in column]  # all of a seed, then the next
     folder = Path(out)
     with ExitStack() as stack:
-        pool = stack.enter_context(open_workers(executor, workers, sum(map(len, rows))))
+        pool = stack.enter_context(open_workers(executor, workers, len(trials)))
         stack.enter_context(alone_in(folder))
-        result.losses = read(folder / "results.jsonl", result, {t for r in rows for t in r})
+        result.losses = read(folder / "results.jsonl", result, {*trials})
         remove_partial_line(folder / "times.jsonl")
-        pending = [trial for column in zip(*rows) for trial in column if trial not in result.losses]
+        pending = [trial for trial in trials if trial not in result.losses]
         call = functools.partial(run_trial, train, load, uuid.uuid4().hex)
-        if result.losses:
-            done, every = len(result.losses), sum(map(len, rows))
-            print(f"race: {done} of {every} trials are finished in {folder}", file=sys.stderr)
+        if done := len(result.losses):
+            print(f"race: {done} of {len(trials)} trials are finished in {folder}", file=sys.stderr)
         bar = stack.enter_context(tqdm(total=len(pending), desc="race", unit="trial", disable=None))
         for trial, outcome in run(call, makers, pending, pool):
             if outcome is None:
@@ -177,7 +178,7 @@ def race(train: Callable[..., Iterator[float]],
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Make the folder; refuse a second race in it."""
+    """Make the folder and lock it; raise RuntimeError if another race is writing into it."""
     folder.mkdir(parents=True, exist_ok=True)
     problem = f"race: another race is writing into {folder}"
     if folder.resolve() in FOLDERS_IN_USE:
@@ -196,7 +197,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def makers_of(optimizers: Any) -> dict[str, Callable[..., Any]]:
-    """Return a function for each optimizer, which makes it from hyperparameters."""
+    """Return for each label the function that makes the optimizer from hyperparameters."""
     if isinstance(optimizers, str):
         optimizers = [optimizers]
     if isinstance(optimizers, Mapping):
@@ -219,7 +220,7 @@ def seeds_of(seeds: Any) -> list[int]:
     numbers = [*seeds]
     is_legal = [isinstance(n, int | np.integer) and n >= 0 for n in numbers]
     if not numbers or not all(is_legal) or len({*numbers}) < len(numbers):
-        raise ValueError(f"race: different seeds, integers of at least 0, are required: {seeds!r}")
+        raise ValueError(f"race: seeds must be different integers of at least 0, not {seeds!r}")
     return [int(n) for n in numbers]
 
 
@@ -238,8 +239,8 @@ def make_optimizer(text: str, plugin: str | None = None, **hyper: Any) -> Any:
     return get(name, **own, **hyper)
 
 
-def choices(lrs: Sequence[float], draws: int | None, search: Mapping[str, Any]) -> list[Hyper]:
-    """Return the grid, or the draws; a larger number of draws contains the same ones."""
+def configs(lrs: Sequence[float], draws: int | None, search: Mapping[str, Any]) -> list[Hyper]:
+    """Return the configurations of the grid, or random ones; more draws only add to the fewer."""
     if np.ndim(lrs) != 1 or not all(map(is_finite_number, lrs)) or not np.all(np.array(lrs) > 0):
         raise ValueError(f"race: lrs must be a list of numbers above 0, received {lrs!r}")
     if draws is None:
@@ -260,8 +261,8 @@ def choices(lrs: Sequence[float], draws: int | None, search: Mapping[str, Any]) 
     return sorted(found, key=lambda hyper: hyper["lr"])
 
 
-def legal(make: Callable[..., Any], drawn: list[Hyper]) -> list[Hyper]:
-    """Return the choices without what this optimizer does not have; raise if one is illegal."""
+def allowed_by(make: Callable[..., Any], drawn: list[Hyper]) -> list[Hyper]:
+    """Keep the hyperparameters that this optimizer has; raise ValueError for an illegal value."""
     known = make(lr=drawn[0]["lr"]).defaults
     found = [{name: x for name, x in hyper.items() if name in known} for hyper in drawn]
     for hyper in found:
@@ -272,7 +273,7 @@ def legal(make: Callable[..., Any], drawn: list[Hyper]) -> list[Hyper]:
 def describe(value: Any) -> str:
     """Return a function's name, with the arguments that functools.partial has fixed.
 
-    The same call gives the same text in another process: it has no addresses.
+    The text holds no addresses, so it is the same in every process.
     """
     if isinstance(value, functools.partial) and value.func is call_function_of:
         return f"{Path(value.args[0]).name}:{value.args[1]}"
@@ -361,7 +362,7 @@ def call_function_of(file: str, name: str, *args: Any) -> Any:
 
 
 def read_only(data: Any) -> Any:
-    """Return data with views of its arrays that cannot be written, in tuples, lists, dicts too."""
+    """Return data with read-only views of its arrays, also inside tuples, lists and dicts."""
     if type(data) is dict:
         return {key: read_only(item) for key, item in data.items()}
     if type(data) in (tuple, list):

@@ -1,4 +1,4 @@
-"""What a race found: a table, a CSV file, the curves of the picture; the file of its trials."""
+"""The result of a race: table, CSV file, curves; and the file that keeps its trials."""
 
 import csv
 import itertools
@@ -21,9 +21,9 @@ Trial = tuple[str, str, int]  # optimizer, hyperparameters as JSON, seed
 
 @dataclass
 class RaceResult:
-    """The losses of each trial, with inf at the end if it diverged; and the trials that are lost.
+    """The losses of each trial (the last is inf if it diverged), and the trials that are lost.
 
-    choices: for each optimizer its configurations, the choices of hyperparameters.
+    choices: for each optimizer its configurations, dicts of hyperparameters.
     """
 
     train: str
@@ -70,8 +70,8 @@ class RaceResult:
 
         With sorted medians y₁ ≤ … ≤ y_N it is Σ yᵢ·[((N − i + 1) / N)ⁿ − ((N − i) / N)ⁿ]: what a
         tuning budget of n trials yields (Dodge et al. 2019; Sivaprasad et al. 2020, arXiv
-        1910.11758). A median above the loss at the start counts as the loss at the start: whoever
-        sees a training fail keeps the initial weights.
+        1910.11758). A median above the loss at the start counts as the loss at the start, as if
+        the initial weights were kept.
         """
         y = np.sort(np.fmin(self.quartiles(label)[:, 1], self.start()))
         n, above = np.arange(1, len(y) + 1)[:, None], np.arange(len(y), -1, -1) / len(y)
@@ -80,10 +80,10 @@ class RaceResult:
     def differences(self) -> list[tuple[str, str, float, float]]:
         """Return (better, worse, mean difference d of the final losses, half of its 95 % interval).
 
-        Each optimizer at its best configuration, paired by seed; the interval is Student's. If d is
-        larger than the half interval, the seeds do not explain it. The best configurations were
-        chosen with the same seeds, so they look a little better than they are. Pairs with a trial
-        that diverged or is lost are left out.
+        Each optimizer has its best configuration, and the losses are paired by seed; the interval
+        is Student's. If d is above half of it, chance in the seeds does not explain d. The best
+        configurations were chosen with the same seeds, so they look a little better than they are.
+        Pairs with a trial that diverged or is lost are left out.
         """
         final = {label: self.final(label)[self.best_index(label)] for label in self.choices}
         found, n = [], len(self.seeds)
@@ -126,10 +126,10 @@ class RaceResult:
             statistics = "quartile_1", "median", "quartile_3", "diverged", "lost"
             table.writerow(["optimizer", *names, *statistics])
             for label, rows in self.choices.items():
-                for hyper, three, final in zip(rows, self.quartiles(label), self.final(label)):
+                for hyper, of_seeds, final in zip(rows, self.quartiles(label), self.final(label)):
                     counts = np.isinf(final).sum(), np.isnan(final).sum()
-                    chosen = [hyper.get(name, "") for name in names]
-                    table.writerow([label, *chosen, *three.tolist(), *counts])
+                    values = [hyper.get(name, "") for name in names]
+                    table.writerow([label, *values, *of_seeds.tolist(), *counts])
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draw the results; return the figure; save it if a path is given."""
@@ -167,7 +167,7 @@ def append(path: Path, content: dict[str, Any]) -> None:
 
 
 def remove_partial_line(path: Path) -> bytes:
-    """Cut off what a killed race left behind the last line; return the rest."""
+    """Cut off an unfinished last line, which a killed race leaves; return the rest."""
     raw = path.read_bytes() if path.exists() else b""
     whole = raw[: raw.rfind(b"\n") + 1]
     if whole != raw:
@@ -176,7 +176,7 @@ def remove_partial_line(path: Path) -> bytes:
 
 
 def read(path: Path, result: RaceResult, known: set[Trial]) -> dict[Trial, list[float]]:
-    """Return the losses of these trials from an earlier call; leave others aside."""
+    """Return the losses of the known trials from an earlier call; ignore others."""
     found = {}
     for number, text in enumerate(remove_partial_line(path).splitlines(), start=1):
         try:

@@ -1,6 +1,7 @@
-"""Where the trials of a race run: in this process, in own processes, under Dask, under MPI.
+"""Where the trials of a race run: this process, processes of its own, Dask, MPI.
 
-In reading order: the loop over the trials, the workers, one BLAS thread.
+A worker is an object with submit(function, *args); it runs one trial at a time. In reading order:
+the loop over the trials, the workers, one BLAS thread.
 """
 
 import multiprocessing
@@ -11,17 +12,10 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    CancelledError,
-    Future,
-    ProcessPoolExecutor,
-    wait,
-)  # fmt: skip
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from importlib.util import find_spec
-from typing import Any, NoReturn
+from typing import Any
 
 from .race_result import Trial
 from .utils import positive_int
@@ -33,78 +27,70 @@ MAIN_GUARD = 'write the call below `if __name__ == "__main__":`, because workers
 
 def run(call: Callable[..., Any], makers: Mapping[str, Any], pending: Sequence[Trial],
         workers: list[Any]) -> Iterator[tuple[Trial, dict[str, Any] | None]]:  # fmt: skip
-    """Yield each trial with its outcome, or None if it is lost. A worker runs one trial at a time.
+    """Yield each trial with its outcome, or None if it is lost.
 
     If a worker dies, its trial runs again at the end, alone: another trial may be the cause.
     """
-    waiting, free, suspects = deque(pending), [*workers], list[Trial]()
+    again = []
+    for trial, outcome in run_at_once(call, makers, pending, workers):
+        if outcome is None:
+            again.append(trial)
+        else:
+            yield trial, outcome
+    for trial in again:
+        yield from run_at_once(call, makers, [trial], workers)
+
+
+def run_at_once(call: Callable[..., Any], makers: Mapping[str, Any], pending: Sequence[Trial],
+                workers: list[Any]) -> Iterator[tuple[Trial, dict[str, Any] | None]]:  # fmt: skip
+    """Yield each trial with its outcome, or None if its worker died."""
+    waiting, free = deque(pending), [*workers]
     running: dict[Future, tuple[Any, Trial]] = {}
-
-    def start(trial: Trial) -> None:
-        worker = free.pop()
-        running[worker.submit(call, makers[trial[0]], trial)] = worker, trial
-
-    def wait_for_one() -> Iterator[tuple[Trial, BaseException | None, Any]]:
-        """Wait until a trial ends; yield (trial, error, outcome) for each that has ended."""
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            worker, trial = running.pop(future)
-            free.append(worker)
-            error = error_of(worker, future)
-            yield trial, error, None if error else future.result()
-
     try:
         while waiting or running:
             while free and waiting:
-                start(waiting.popleft())
+                worker, trial = free.pop(), waiting.popleft()
+                running[worker.submit(call, makers[trial[0]], trial)] = worker, trial
             failed = None
-            for trial, error, outcome in wait_for_one():
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                worker, trial = running.pop(future)
+                free.append(worker)
+                error = error_of(future)
                 if error is None:
-                    yield trial, outcome
-                elif isinstance(error, WorkerDied):
-                    suspects.append(trial)
+                    yield trial, future.result()
+                elif is_death(worker, error):
+                    yield trial, None
                 else:
                     failed = trial, error
             if failed:
-                raise_failure(*failed)
-        for suspect in suspects:
-            start(suspect)
-            for trial, error, outcome in wait_for_one():
-                if error is not None and not isinstance(error, WorkerDied):
-                    raise_failure(trial, error)
-                yield trial, outcome
+                trial, error = failed
+                kind = "" if isinstance(error, TrialError) else f"{type(error).__name__}: "
+                how = "the finished trials are saved; repeat the call to continue"
+                raise RuntimeError(f"race: {how}; the trial {trial}: {kind}{error}") from error
     finally:
         for future in running:
             future.cancel()
 
 
-def raise_failure(trial: Trial, error: BaseException) -> NoReturn:
-    kind = "" if isinstance(error, TrialError) else f"{type(error).__name__}: "
-    how = "the finished trials are saved, and the same call goes on"
-    raise RuntimeError(f"race: {how}; the trial {trial}: {kind}{error}") from error
-
-
 class TrialError(Exception):
-    """What a training raised, as a text: not every exception can travel to another process."""
+    """What a training raised, as a text: not every exception can be pickled."""
 
 
-class WorkerDied(Exception):
-    """The process of a trial has ended before the trial."""
-
-
-def error_of(worker: Any, future: Future) -> BaseException | None:
-    """Return the exception of a trial; WorkerDied if its worker has died."""
+def error_of(future: Future) -> BaseException | None:
     try:
-        error = future.exception()
-    except CancelledError as cancelled:  # the scheduler is gone
-        error = cancelled
-    is_own_death = isinstance(worker, Worker) and isinstance(error, BrokenExecutor)
-    if is_own_death or type(error).__name__ == "KilledWorker":  # Dask's
-        return WorkerDied()
-    return error
+        return future.exception()
+    except Exception as error:  # CancelledError: the scheduler is gone
+        return error
+
+
+def is_death(worker: Any, error: BaseException) -> bool:
+    """Return whether the process of a worker has ended before its trial."""
+    is_own = isinstance(worker, Worker) and isinstance(error, BrokenExecutor)
+    return is_own or type(error).__name__ == "KilledWorker"  # Dask's
 
 
 class InProcess:
-    """Runs a trial in this process."""
+    """A worker in this process: submit returns when the trial is done."""
 
     def submit(self, call: Callable[..., Any], *args: Any) -> Future:
         future: Future = Future()
@@ -116,7 +102,7 @@ class InProcess:
 
 
 class Worker:
-    """A process that runs a trial; if it has died, submit starts another one."""
+    """A place in a process of its own; if it has died, submit starts another one."""
 
     pool: ProcessPoolExecutor | None = None
     pid = 0
@@ -146,13 +132,13 @@ class Worker:
 
 
 def call_pickled(pickled: bytes) -> Any:
-    """Call the function: if it cannot be imported here, that is an error like others."""
+    """Call a pickled function; if it cannot be imported here, its trial gets the error."""
     call, args = pickle.loads(pickled)
     return call(*args)
 
 
 def start_worker() -> None:
-    """Let Ctrl-C, and the end of the parent process, even by SIGKILL, end this process."""
+    """End this process at Ctrl-C, and when the parent process ends, even by SIGKILL."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=end_with_parent, daemon=True).start()
 
@@ -238,15 +224,14 @@ def cores() -> int:
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
     """Within this context, new processes have these environment variables."""
-    before = {name: os.environ.get(name) for name in variables}
+    before = {name: os.environ[name] for name in variables if name in os.environ}
     os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+        for name in variables:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def has_one_thread() -> bool:
@@ -254,7 +239,7 @@ def has_one_thread() -> bool:
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
-    """Let matrix products use one thread: another number of threads gives other bits."""
+    """Limit BLAS to one thread: another number of threads gives other bits."""
     if find_spec("threadpoolctl"):
         from threadpoolctl import threadpool_limits
 

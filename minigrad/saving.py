@@ -1,7 +1,7 @@
-"""The architecture of a model as plain values: how load_model makes a model without its program.
+"""The architecture of a model as plain values, from which load_model makes the model again.
 
 An object becomes {"class": name, "config": its arguments}, a function {"function": name}. Only
-registered names are made again; nothing is imported or executed from a file.
+registered names are made again. Nothing is imported or executed from a file.
 """
 
 import inspect
@@ -58,14 +58,14 @@ def arguments_of(item: Any) -> dict[str, Any]:
     if hasattr(type(item), "get_config"):
         return item.get_config()
     config: dict[str, Any] = {}
-    for p in list(inspect.signature(type(item)).parameters.values()):
+    for p in inspect.signature(type(item)).parameters.values():
         if p.kind is p.VAR_KEYWORD:
             config |= item.rules
         elif p.name == "seed" and callable(getattr(item, "seed", None)):
-            continue  # of a model: the parameters exist
+            continue  # of a layer: the file has the parameters that it made
         elif p.kind is p.VAR_POSITIONAL or not hasattr(item, p.name):
-            who = f"{type(item).__name__}: the argument {p.name!r}"
-            raise ValueError(f"{who} cannot be saved; keep it as an attribute of this name")
+            what = f"{type(item).__name__}: the argument {p.name!r}"
+            raise ValueError(f"{what} cannot be saved; keep it as an attribute of this name")
         else:
             config[p.name] = getattr(item, p.name)
     return config
@@ -86,7 +86,7 @@ def to_config(value: Any) -> Any:
         return {"dict": {key: to_config(item) for key, item in value.items()}}
     if isinstance(value, partial):
         if value.args:
-            raise ValueError(f"{value}: write partial(f, name=value), to save it")
+            raise ValueError(f"{value}: write partial(f, name=value) to save the model")
         return {"partial": to_config(value.func), "config": to_config(value.keywords)["dict"]}
     for name, cls in CLASSES.items():
         if cls is type(value):
@@ -149,7 +149,7 @@ def architecture(model: Any, name_of: Callable[[Any], Any]) -> dict[str, Any]:
         with unseeded():
             same = from_config(found["model"], {})  # raises now, not when it is loaded
         if len(same.sublayers()) != len(model.sublayers()):
-            raise ValueError("a layer occurs twice in it; such a model cannot be saved whole")
+            raise ValueError("a model in which a layer occurs twice cannot be saved as a whole")
         if not equal_configs(to_config(same), found["model"]):
             how = "each __init__ must keep its arguments unchanged, or define get_config()"
             raise ValueError(f"made again, the model would be another one: {how}")

@@ -4,12 +4,12 @@ Coming from scikit-learn, write `minigrad.sklearn` for `sklearn.neural_network`.
 
 | | |
 |---|---|
-| the same | parameters, attributes, methods; for one random_state weights, batches and losses |
+| same | parameters, attributes, methods; with one random_state: initial weights, batches, losses |
 | more | `solver="lion"`, `solver=AdamW`: any optimizer; its lr is learning_rate_init |
 | more | `solver=EMA(Adam(lr=CosineDecay(0.01, 500)))`: an instance; fit trains a copy of it |
-| differs | learning_rate acts on all but "adam" and instances; momentum on "sgd" alone |
-| differs | losses come from logits; "lbfgs": float32 stays, several targets' losses are summed |
-| differs | batches of weight 0 are skipped; refused: momentum=1, weights < 0, a changed net |
+| differs | learning_rate acts on every solver but "adam" and instances; momentum only on "sgd" |
+| differs | losses come from logits; "lbfgs" keeps float32, and sums the losses of several targets |
+| differs | batches of weight 0 are skipped; momentum=1, weights < 0, other layers: ValueError |
 """
 
 import warnings
@@ -52,17 +52,17 @@ LOSSES: dict[str, Any] = {  # means over all elements; exp: half of the Poisson 
 is_stochastic = available_if(lambda self: str(self.solver).lower() != "lbfgs")
 
 
-class Perceptron(base.BaseEstimator):
-    """Training and prediction. scikit-learn's class, the base beside it, gives the constructor.
+class MultilayerPerceptron(base.BaseEstimator):
+    """Training and prediction. The constructor is that of scikit-learn's class, the second base.
 
-    A subclass defines _encode, which makes numbers of targets and sets out_activation_, _decode,
-    which reverses it, and _metric, for early stopping. `weights`: all coefs, then all intercepts.
+    A subclass defines _encode (targets to numbers; it also sets out_activation_), _decode (back
+    again) and _metric (for early stopping). In `weights` all coefs precede all intercepts.
     """
 
     _parameter_constraints = neural_network.MLPRegressor._parameter_constraints | SOLVERS
 
     def fit(self, X: Rows, y: Rows, sample_weight: npt.ArrayLike | None = None) -> Self:
-        """Train from new weights, or with warm_start from the present ones; return self."""
+        """Train from new weights, or with warm_start from the current ones; return self."""
         return self._fit(X, y, sample_weight)
 
     def predict(self, X: Rows) -> np.ndarray:
@@ -99,7 +99,7 @@ class Perceptron(base.BaseEstimator):
         tensors = [Tensor(a, requires_grad=True) for a in self.coefs_ + self.intercepts_]
         if not (incremental and getattr(self, "_optimizer", None)):
             self._optimizer = optimizer and optimizer.bind(tensors)  # None for "lbfgs"
-        elif not self._optimizer.has_evaluation_weights:  # coefs_ may have changed since
+        elif not self._optimizer.has_evaluation_weights:  # a user may have assigned coefs_
             for p, tensor in zip(self._optimizer.parameters.values(), tensors):
                 p.data[...] = tensor.data
         if optimizer is None:
@@ -112,23 +112,23 @@ class Perceptron(base.BaseEstimator):
         return self
 
     def _logits(self, x: Any, weights: Any) -> Any:
-        """Return the last layer before its activation. A sparse x becomes dense piece by piece."""
+        """Return the last layer before its activation; a sparse x is made dense in pieces."""
         if sparse.issparse(x):
             pieces = batches(np.arange(x.shape[0]), None, 1000, shuffle=False)
             return np.concatenate([self._logits(x[rows].toarray(), weights) for rows in pieces])
         n, activation = len(weights) // 2, ACTIVATIONS[self.activation]
-        for i, (w, b) in enumerate(zip(weights[:n], weights[n:])):
-            x = F.linear(activation(x) if i else x, w, b)
+        for i, (coef, intercept) in enumerate(zip(weights[:n], weights[n:])):
+            x = F.linear(activation(x) if i else x, coef, intercept)
         return x
 
-    def _losses(self, weights: list[Tensor], x: Any, y: Any, sample_weight: Any) -> Any:
-        """L = (Σ wᵢ·lᵢ + α/2·‖W‖²) / Σ wᵢ, with lᵢ summed over the outputs; return L and a number.
+    def _loss(self, weights: list[Tensor], x: Any, y: Any, w: Any) -> Any:
+        """L = (Σ wᵢ·lᵢ + α/2·‖W‖²) / Σ wᵢ, with lᵢ summed over the outputs.
 
-        scikit-learn reports the number: for several targets, the mean of their squared errors.
+        Return L and the loss that scikit-learn reports: squared errors averaged over targets.
         """
-        (rows, outputs), total, z = y.shape, float(sample_weight.sum()), self._logits(x, weights)
-        mean = LOSSES[self.out_activation_](z, y, sample_weight * (rows / total))
-        squares = sum(np.sum(np.square(w)) for w in weights[: len(weights) // 2])
+        (rows, outputs), total, z = y.shape, float(w.sum()), self._logits(x, weights)
+        mean = LOSSES[self.out_activation_](z, y, w * (rows / total))
+        squares = sum(np.sum(np.square(coef)) for coef in weights[: len(weights) // 2])
         loss = mean * outputs + float(self.alpha) / 2 / total * squares
         surplus = outputs - 1 if self.out_activation_ == "identity" else 0
         return loss, loss.item() - surplus * mean.item()
@@ -145,23 +145,23 @@ class Perceptron(base.BaseEstimator):
 
     def _fit_lbfgs(self, weights: list[Tensor], *data: Any) -> list[np.ndarray]:
         options = dict(maxiter=self.max_iter, maxfun=self.max_fun, gtol=self.tol)
-        result = minimize(lambda: self._losses(weights, *data)[0], weights, options=options)
-        self.n_iter_, self.loss_ = result.nit, self._losses(weights, *data)[1]
+        result = minimize(lambda: self._loss(weights, *data)[0], weights, options=options)
+        self.n_iter_, self.loss_ = result.nit, self._loss(weights, *data)[1]
         state = f"{self.n_iter_} iterations, loss = {self.loss_:.8f}, {result.message}"
         if self.verbose:
             print(f"lbfgs: {state}")
         if result.status != 0:
             what = f"lbfgs did not converge: {state}; raise max_iter or max_fun, or scale the data"
             warnings.warn(what, exceptions.ConvergenceWarning, stacklevel=4)
-        return [w.data for w in weights]
+        return [tensor.data for tensor in weights]
 
     def _fit_stochastic(self, data: Any, rng: Any, is_new: bool, incremental: bool) -> Any:
-        (X, y, sample_weight), held_out, optimizer = data, None, self._optimizer
+        train, held_out, optimizer = data, None, self._optimizer
         if self.early_stopping:
-            strata = y if base.is_classifier(self) and self.n_outputs_ == 1 else None
+            strata = data[1] if base.is_classifier(self) and self.n_outputs_ == 1 else None
             options = dict(test_size=self.validation_fraction, random_state=rng, stratify=strata)
             parts = model_selection.train_test_split(*data, **options)
-            (X, y, sample_weight), held_out = parts[::2], parts[1::2]
+            train, held_out = parts[::2], parts[1::2]
             if len(held_out[1]) < 2:
                 raise ValueError("early_stopping needs 2 rows; raise validation_fraction")
         if is_new or getattr(self, "_stops_early", None) != self.early_stopping:
@@ -171,39 +171,28 @@ class Perceptron(base.BaseEstimator):
             self.best_loss_: Any = None if held_out else np.inf
             self.best_validation_score_: Any = -np.inf if held_out else None
             self._best_weights = [a.copy() for a in self.coefs_ + self.intercepts_]
-        parameters, order, n = [*optimizer.parameters.values()], np.arange(len(y)), len(y)
+        parameters, n = [*optimizer.parameters.values()], len(train[1])
+        order = np.arange(n)
         batch_size = min(200, n) if self.batch_size == "auto" else self.batch_size
         if batch_size > n:
             warnings.warn(f"batch_size is {batch_size}, more than {n} rows", stacklevel=4)
         is_named = isinstance(self.solver, str | type) and str(self.solver).lower() != "adam"
-        way, self.n_iter_ = self.learning_rate if is_named else "constant", 0
-
-        def closure(*batch: Any) -> float:
-            optimizer.zero_grad()
-            loss, number = self._losses(parameters, *batch)
-            loss.backward()
-            return number
-
+        schedule, self.n_iter_ = self.learning_rate if is_named else "constant", 0
         try:
             for _ in range(1 if incremental else self.max_iter):
                 order = shuffle(order, random_state=rng) if self.shuffle else order
-                total, seen = 0.0, 0
-                for rows in batches(order, None, batch_size, shuffle=False):
-                    if (w := sample_weight[rows]).any():
-                        seen += len(rows)
-                        total += len(rows) * optimizer.step(partial(closure, X[rows], y[rows], w))
-                self.loss_, self.n_iter_ = total / max(seen, 1), self.n_iter_ + 1
-                self.t_ += n
+                self.loss_ = self._train_epoch(train, order, batch_size)
+                self.n_iter_, self.t_ = self.n_iter_ + 1, self.t_ + n
                 with optimizer.evaluating():
-                    progress = self._judge(held_out, [p.data for p in parameters])
+                    improved = self._record_epoch(held_out, [p.data for p in parameters])
                 if self.verbose:
                     score = f", score = {self.validation_scores_[-1]:.6f}" if held_out else ""
                     print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}{score}")
-                self._idle_epochs = 0 if progress else self._idle_epochs + 1
-                if way == "invscaling":
+                self._idle_epochs = 0 if improved else self._idle_epochs + 1
+                if schedule == "invscaling":
                     optimizer.lr = self.learning_rate_init / (self.t_ + 1) ** self.power_t
                 if self._idle_epochs > self.n_iter_no_change:
-                    if way != "adaptive" or optimizer.lr <= 1e-6:
+                    if schedule != "adaptive" or optimizer.lr <= 1e-6:
                         break
                     optimizer.lr, self._idle_epochs = optimizer.lr / 5, 0
             else:
@@ -218,7 +207,24 @@ class Perceptron(base.BaseEstimator):
         with optimizer.evaluating():
             return self._best_weights if held_out else [p.data.copy() for p in parameters]
 
-    def _judge(self, held_out: Any, weights: list[np.ndarray]) -> bool:
+    def _train_epoch(self, data: Any, order: np.ndarray, batch_size: int) -> float:
+        """Take a step with each batch of the rows in this order; return the mean loss."""
+        (X, y, sample_weight), optimizer = data, self._optimizer
+        parameters, total, seen = [*optimizer.parameters.values()], 0.0, 0
+
+        def closure(*batch: Any) -> float:
+            optimizer.zero_grad()
+            loss, reported = self._loss(parameters, *batch)
+            loss.backward()
+            return reported
+
+        for rows in batches(order, None, batch_size, shuffle=False):
+            if (w := sample_weight[rows]).any():
+                seen += len(rows)
+                total += len(rows) * optimizer.step(partial(closure, X[rows], y[rows], w))
+        return total / max(seen, 1)
+
+    def _record_epoch(self, held_out: Any, weights: list[np.ndarray]) -> bool:
         """Record the epoch, keep the best one; return whether it is better by tol."""
         self.loss_curve_.append(self.loss_)
         if held_out is None:
@@ -234,7 +240,7 @@ class Perceptron(base.BaseEstimator):
         return score >= best + self.tol
 
 
-class MLPClassifier(Perceptron, neural_network.MLPClassifier):
+class MLPClassifier(MultilayerPerceptron, neural_network.MLPClassifier):
     """A network for classes, or for several labels at once.
 
     >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["low", "low", "high", "high"]
@@ -247,7 +253,7 @@ class MLPClassifier(Perceptron, neural_network.MLPClassifier):
     @is_stochastic
     def partial_fit(self, X: Rows, y: Rows, sample_weight: npt.ArrayLike | None = None,
                     classes: npt.ArrayLike | None = None) -> Self:  # fmt: skip
-        """Train one epoch; return self. The first call needs `classes`, all that ever occur."""
+        """Train one epoch; return self. The first call needs `classes`: all that can occur."""
         if not hasattr(self, "classes_"):
             if classes is None:
                 raise ValueError("MLPClassifier: the first call of partial_fit needs classes")
@@ -257,7 +263,7 @@ class MLPClassifier(Perceptron, neural_network.MLPClassifier):
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict_proba(self, X: Rows) -> np.ndarray:
-        """Return the probability of each class, a column each; or of each of several labels."""
+        """Return a column of probabilities for each class, or for each of several labels."""
         p = self._outputs(X)
         return np.hstack([1 - p, p]) if self.n_outputs_ == 1 else p
 
@@ -275,7 +281,7 @@ class MLPClassifier(Perceptron, neural_network.MLPClassifier):
         return self._labels.inverse_transform(outputs)
 
 
-class MLPRegressor(Perceptron, neural_network.MLPRegressor):
+class MLPRegressor(MultilayerPerceptron, neural_network.MLPRegressor):
     """A network for numbers, one or several for each row.
 
     >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [1.0, 3.0, 5.0, 7.0]

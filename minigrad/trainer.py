@@ -21,7 +21,8 @@ from .training_state import TrainingState
 class History:
     """Result of `fit`: `history` has a list for loss, each metric and lr, one number per epoch.
 
-    epoch, params, model: the numbers of the epochs, the arguments of the training, the model.
+    As in Keras, `epoch` lists the numbers of the epochs, `params` is {"epochs": their number}, and
+    `model` is the model.
     """
 
     def __init__(self, history: dict[str, list[float]], model: Any = None, epochs: int = 0,
@@ -43,13 +44,13 @@ class History:
 class Trainer:
     """Train a model epoch by epoch, starting at state.epoch and state.batch.
 
-    model: a Model; one optimizer step is model.train_step(x, y).
+    model: a Model; model.train_step(*batch) takes one optimizer step.
     state: the epoch, the batch, the running means and the history; updated after each batch.
     callbacks: called as `callbacks(hook, …)`; see minigrad.callbacks for the order of the hooks.
     make_batches: a function from the random generator of an epoch to its batches: (x, y), or
     (x, y, sample_weight).
-    validation: a function without arguments, whose batches are evaluated after each epoch; or None.
-    verbose: 1 for a progress bar (without a terminal: one line per epoch), 2 for lines, 0 for none.
+    validation: a function that returns the batches to evaluate after each epoch; or None.
+    verbose: as in Model.fit.
     """
 
     def __init__(self, model: Any, state: TrainingState, callbacks: CallbackList,
@@ -65,9 +66,10 @@ class Trainer:
     def train(self, epochs: int) -> None:
         """Train until `epochs` epochs are complete or model.stop_training is set."""
         logs: Logs = {}
-        with open(os.devnull, "w") as nothing, ExitStack() as stack:
+        with ExitStack() as stack:
             if not self.prints:
-                stack.enter_context(redirect_stdout(nothing))
+                devnull = stack.enter_context(open(os.devnull, "w"))
+                stack.enter_context(redirect_stdout(devnull))
             stack.enter_context(self.callbacks.training())
             self.callbacks("on_train_begin", {})
             if getattr(self.model.optimizer, "ranks", 1) > 1:  # see minigrad.distributed
@@ -80,39 +82,38 @@ class Trainer:
             self.callbacks("on_train_end", logs)
 
     def train_epoch(self, title: str) -> bool:
-        """Train on the remaining batches until model.stop_training; return whether none is left.
+        """Train on the remaining batches of an epoch; return whether the epoch is complete.
 
-        An iterable that has no more batches stops the training, too.
+        It is not, if model.stop_training was set before its last batch, or if there was no batch.
         """
         model, state = self.model, self.state
         batches = self.make_batches(state.rng(state.epoch + 1))
         count = (len(batches) if isinstance(batches, Sized) else 0) or None
         if state.batch == 0:
             self.callbacks("on_epoch_begin", state.epoch, {})
-        hide = not self.show_bar
-        with tqdm(total=count, initial=state.batch, desc=title, disable=hide) as bar:
+        with tqdm(total=count, initial=state.batch, desc=title, disable=not self.show_bar) as bar:
             for batch in islice(batches, state.batch, None):
                 self.callbacks("on_train_batch_begin", state.batch, {})
                 numbers = model.train_step(*batch)
                 state.means.add(numbers, len(batch[0]))
                 if model.logs_running_means:
-                    numbers = state.means.means()
+                    numbers = state.means.current()
                 logs = finish_metrics(model.metrics, numbers)
                 state.batch += 1
                 if self.show_bar:
-                    means = finish_metrics(model.metrics, state.means.means())
+                    means = finish_metrics(model.metrics, state.means.current())
                     bar.set_postfix(means, refresh=False)
                     bar.update()
                 self.callbacks("on_train_batch_end", state.batch - 1, logs)
                 if model.stop_training:
                     return state.batch == count
-        model.stop_training |= state.batch == 0
+        model.stop_training |= state.batch == 0  # a generator that has ended
         return state.batch > 0
 
     def finish_epoch(self, title: str) -> Logs:
         """Evaluate, print and record a complete epoch; return its logs."""
         epoch = self.state.epoch
-        logs = finish_metrics(self.model.metrics, self.state.means.means())
+        logs = finish_metrics(self.model.metrics, self.state.means.current())
         if self.validation is not None:
             self.callbacks("on_test_begin", {})
             numbers = self.model.evaluate_batches(self.validation())

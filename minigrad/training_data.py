@@ -12,19 +12,19 @@ Batch = list[Any]  # x, y, and perhaps weights
 
 
 def match_target(prediction: Any, y: Any) -> Any:
-    """Return y in the prediction's shape, if they are (N,) and (N, 1): nothing then broadcasts."""
-    theirs, ours = prediction.shape, np.shape(y)
-    if len(ours) and theirs == (*ours, 1):
+    """Return y; where it is (N,) and the prediction (N, 1), or the reverse, reshape y to match."""
+    of_p, of_y = prediction.shape, np.shape(y)
+    if len(of_y) and of_p == (*of_y, 1):
         return np.asarray(y)[..., None]
-    return np.asarray(y)[..., 0] if len(theirs) and ours == (*theirs, 1) else y
+    return np.asarray(y)[..., 0] if len(of_p) and of_y == (*of_p, 1) else y
 
 
 def example_weights(who: str, y: Any, sample_weight: Any, class_weight: Any) -> Any:
-    """Return sample_weight times the weight of each example's class, an array; None without any.
+    """Return sample_weight times the weight of each example's class; None if neither is given.
 
     sample_weight: (N,), (N, 1), or for sequences (N, T).
-    y: integer classes (N,), (N, 1) or (N, T), or one-hot rows. A class that class_weight lacks
-    counts 1.
+    y: integer classes (N,), (N, 1) or (N, T), or one-hot rows.
+    class_weight: a weight for each class; a class that is missing has the weight 1.
     """
     if sample_weight is not None:
         sample_weight = finite_array(f"{who}: sample_weight", sample_weight)
@@ -44,9 +44,9 @@ def example_weights(who: str, y: Any, sample_weight: Any, class_weight: Any) -> 
         if not are_numbers or label % 1 or weight < 0:
             required = "class_weight needs integers as classes, and weights ≥ 0"
             raise ValueError(f"{who}: {required}; received {label!r}: {weight!r:.40}")
-    found, index = np.unique(classes, return_inverse=True)
-    weights = np.array([class_weight.get(int(label), 1.0) for label in found], float)[index]
-    weights = weights.reshape(classes.shape)
+    labels, index = np.unique(classes, return_inverse=True)
+    by_label = np.array([class_weight.get(int(label), 1.0) for label in labels], float)
+    weights = by_label[index].reshape(classes.shape)
     if sample_weight is None:
         return weights
     axes = (1,) * (weights.ndim - sample_weight.ndim)
@@ -69,17 +69,16 @@ def is_stream(x: Any) -> bool:
     """
     if isinstance(x, list):
         return bool(x) and isinstance(x[0], tuple) and np.ndim(x[0][0]) > 0
-    return not isinstance(x, (tuple, np.ndarray)) and not hasattr(x, "__array__")
+    has_items = hasattr(type(x), "__iter__") or hasattr(type(x), "__getitem__")
+    return has_items and not isinstance(x, tuple) and not hasattr(x, "__array__")
 
 
-def parts_of(who: str, data: Any) -> tuple[Any, Any, Any]:
-    """Return (x, y, sample_weight), or (iterable, None, None); raise ValueError for others."""
-    if is_stream(data):
-        return data, None, None
-    if isinstance(data, (tuple, list)) and len(data) in (1, 2, 3):
-        x, y, sample_weight = (*data, None, None)[:3]
-        return x, y, sample_weight
-    raise ValueError(f"{who} must be a pair (x, y), or (x, y, sample_weight)")
+def parts_of(what: str, data: Any) -> tuple[Any, Any, Any]:
+    """Return (x, y, sample_weight), with None for a missing weight; raise ValueError for others."""
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise ValueError(f"{what} must be (x, y) or (x, y, sample_weight), received {data!r:.60}")
+    x, y, sample_weight = (*data, None)[:3]
+    return x, y, sample_weight
 
 
 def split_rows(data: Batch, n: int, sample_weight: Any) -> tuple[Batch, Batch]:
@@ -90,7 +89,7 @@ def split_rows(data: Batch, n: int, sample_weight: Any) -> tuple[Batch, Batch]:
 
 
 def check_batch(who: str, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Batch:
-    """Return [x, y] or [x, y, weights] as arrays, finite and of one length, with rows."""
+    """Return [x, y] or [x, y, weights] as finite arrays of one length, at least one row."""
     x, y = finite_array(f"{who}: x", x), finite_array(f"{who}: y", y)
     if not len(x) or len(x) != len(y):
         required = "x and y need equal numbers of rows, at least one"
@@ -184,8 +183,4 @@ class Stream:
             raise ValueError(f"{who}: validation_split and resume need arrays, not an iterable")
 
     def check(self, batch: Any) -> Batch:
-        if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
-            required = "each batch must be (x, y) or (x, y, sample_weight)"
-            raise ValueError(f"{self.who}: {required}, received {batch!r:.60}")
-        x, y, weight = (*batch, None)[:3]
-        return check_batch(self.who, x, y, weight, self.class_weight)
+        return check_batch(self.who, *parts_of(f"{self.who}: each batch", batch), self.class_weight)

@@ -32,7 +32,7 @@ class RunningMeans:
         for name, number in numbers.items():
             self.sums[name] = self.sums.get(name, 0.0) + number * count
 
-    def means(self) -> dict[str, Any]:
+    def current(self) -> dict[str, Any]:
         return {name: total / self.count for name, total in self.sums.items()}
 
 

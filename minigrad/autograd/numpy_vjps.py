@@ -191,19 +191,17 @@ def ratio(x: Any, y: Any) -> Any:
 defvjp(np.hypot, lambda g, out, x, _y: g * ratio(x, out), lambda g, out, _x, y: g * ratio(y, out))
 
 
-def arctan2_vjp_y(g: Any, _out: Any, y: Any, x: Any) -> Any:
-    """Return g·x / r² with r = √(x² + y²); divide by r twice, because r² can overflow."""
+def over_r_squared(a: Any, y: Any, x: Any) -> Any:
+    """Return a / r² with r = √(x² + y²); divide by r twice, because r² can overflow."""
     r = np.hypot(x, y)
-    return g * ratio(ratio(x, r), r)
+    return ratio(ratio(a, r), r)
 
 
-def arctan2_vjp_x(g: Any, _out: Any, y: Any, x: Any) -> Any:
-    """Return −g·y / r²."""
-    r = np.hypot(x, y)
-    return -g * ratio(ratio(y, r), r)
-
-
-defvjp(np.arctan2, arctan2_vjp_y, arctan2_vjp_x)
+defvjp(
+    np.arctan2,
+    lambda g, _out, y, x: g * over_r_squared(x, y, x),
+    lambda g, _out, y, x: -g * over_r_squared(y, y, x),
+)
 
 # Equal operands receive half of g each. In fmax and fmin a NaN receives 0: NaN == out is False
 
@@ -367,8 +365,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 def concatenate_vjp(g: Any, _out: Any, _arrays: Any, i: int, axis: int = 0, ends: Any = ()) -> Any:
     """Return the slice of g for array i, which ends at ends[i] of the joined axis."""
     start = ends[i - 1] if i else 0
-    before = (slice(None),) * (axis % g.ndim)  # all of the axes before
-    return g[(*before, slice(start, ends[i]))]
+    return g[(slice(None),) * (axis % g.ndim) + (slice(start, ends[i]),)]
 
 
 concatenate_primitive = VariadicPrimitive(

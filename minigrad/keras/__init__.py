@@ -22,10 +22,10 @@ The words, defaults and formulas here are Keras's. In minigrad itself they are:
 | `tf.GradientTape` | `loss.backward()` |
 | `model.save("m.keras")` | `model.save("m.npz")`: no pickle |
 
-Keras's names that are missing here can be imported; their use raises an error that says what there
-is. Other meanings than in Keras: files are .npz; `model.metrics` is a dict by name;
-`metrics_names` has the names of the metrics, as in Keras 2; a loss looks through a final softmax or
-sigmoid to its logits, as Keras does on TensorFlow.
+Many names of Keras that are missing here can be imported; their use raises an ImportError that
+says what there is instead. These differ from Keras: files are .npz; `model.metrics` is a dict by
+name; `metrics_names` has the names of the metrics, as in Keras 2. A loss after a final softmax or
+sigmoid uses its logits, as Keras does on TensorFlow.
 """
 
 import sys
@@ -69,6 +69,5 @@ __all__ = [
     "datasets", "initializers", "layers", "losses", "metrics", "models", "optimizers",
     "regularizers", "schedules", "utils",
 ]  # fmt: skip
-
 
 __getattr__ = names_of("keras", __all__)

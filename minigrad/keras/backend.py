@@ -24,7 +24,7 @@ def floatx() -> str:
 
 
 def set_floatx(dtype: str) -> None:
-    """Set the dtype of new parameters and of float inputs: "float32" or "float64"."""
+    """Set what floatx() returns: "float32" or "float64"."""
     global _float
     if dtype not in ("float32", "float64"):
         raise ValueError(f'set_floatx: "float32" or "float64" is required, received {dtype!r}')
@@ -36,7 +36,7 @@ def epsilon() -> float:
 
 
 def clear_session() -> None:
-    """Count the names of layers from the beginning."""
+    """Start the numbers in the names of layers again: the next is "dense", not "dense_1"."""
     _names.clear()
 
 
@@ -63,7 +63,7 @@ def as_floatx(x: Any) -> Any:
 
 
 class NotThere:
-    """A name of Keras that is not there: it can be imported; its use raises an ImportError."""
+    """A missing name of Keras. It can be imported; its use raises an ImportError."""
 
     def __init__(self, message: str):
         self.message = message
@@ -159,7 +159,6 @@ RENAMED = {
     "softplus": more.softplus, "silu": more.silu, "logsumexp": functional.logsumexp,
     "convert_to_numpy": unwrap, "shape": np.shape, "constant": np.asarray, "flatten": np.ravel,
 }  # fmt: skip
-
 
 FUNCTIONS = {n: f for n, f in vars(np).items() if callable(f) and not n.startswith("_")} | RENAMED
 __getattr__ = names_of("keras.backend", FUNCTIONS)

@@ -23,7 +23,7 @@ class UnitNorm:
 
 @dataclass(frozen=True)
 class MinMaxNorm:
-    """Bring the norm between two bounds: rate=1 at once, rate=0.5 goes half of the way a step."""
+    """Bring the norm between two bounds: with rate=1 at once, with rate=0.5 half way per step."""
 
     min_value: float = 0.0
     max_value: float = 1.0

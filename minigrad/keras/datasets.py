@@ -1,5 +1,4 @@
-"""keras.datasets: those that minigrad has."""
-
+"""keras.datasets: MNIST and Fashion-MNIST."""
 
 from ..datasets import fashion_mnist, mnist
 from .backend import names_of

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import saving
 from ..initializers import INITIALIZERS, get_initializer, new_rng
-from .backend import names_of, options_of, text_of
+from .backend import names_of, options_of, snake_case, text_of
 
 
 class Initializer:
@@ -43,8 +43,7 @@ BY_NAME = {cls.__name__: cls for cls in CLASSES.values()} | CLASSES
 def get(identifier: Any) -> Callable[..., np.ndarray]:
     """Return an initializer by its name, or of a class or a function (shape, dtype=None)."""
     if isinstance(identifier, str):
-        snake = {cls.__name__: name for name, cls in CLASSES.items()}
-        return get_initializer(snake.get(identifier, identifier))
+        return get_initializer(snake_case(identifier))
     if isinstance(identifier, type):
         return identifier()
     if "rng" in inspect.signature(identifier).parameters:

@@ -14,18 +14,17 @@ from ..functional import elu, softmax
 from ..initializers import zeros
 from ..layer_state import inference_mode
 from ..regularizers import rule_names
-from ..utils import lookup
+from ..utils import unknown_name
 from . import activations, backend, constraints, initializers, regularizers
 from .backend import names_of, new_name, options_of, text_of
 
 READERS = {"activation": activations.get, "initializer": initializers.get,
            "regularizer": regularizers.get, "constraint": constraints.get}  # fmt: skip
-
-
 OLDER = {
     "Dense": {"init": "kernel_initializer", "output_dim": "units"},
     "LeakyReLU": {"alpha": "negative_slope"},
 }
+
 
 class Symbol:
     """What a layer returns for an Input: the layer, its inputs and the shape (None, …)."""
@@ -43,10 +42,10 @@ class Symbol:
 
 
 class Layer(native.Layer):
-    """Base of layers. Of your own: define call(self, x), and make weights in build(input_shape)."""
+    """Base of layers. Your own defines call(self, x), and makes weights in build(input_shape)."""
 
     arguments = ""  # the order of the positional arguments
-    older: Any = {}  # names of arguments in older Keras → those in `arguments`
+    older: Any = {}  # names in older Keras → names in `arguments`
     axis: Any = None  # −1 in layers that normalize the last axis, and no other
 
     def __init__(self, *args: Any, name: str | None = None, input_shape: Any = None,
@@ -54,26 +53,26 @@ class Layer(native.Layer):
                  trainable: bool = True, weights: Any = None, **options: Any):  # fmt: skip
         order = self.arguments.split()
         if len(args) > len(order) or {*order[: len(args)]} & options.keys():
-            who = f"{type(self).__name__}: too many arguments"
-            raise TypeError(f"{who}; their order is {', '.join(order)}")
+            problem = f"{type(self).__name__}: too many arguments"
+            raise TypeError(f"{problem}; their order is {', '.join(order)}")
         options.update(zip(order, args))
         options = {self.older.get(key, key): value for key, value in options.items()}
         seed = options.pop("seed", None)
         self.name, self.dtype = name or new_name(type(self).__name__), dtype or backend.floatx()
-        known = {key: key for key in [*order, *rule_names(self.parameter_names)]}
+        known = [*order, *rule_names(self.parameter_names)]
         for key in options:
-            lookup(f"argument of {type(self).__name__}", key, known)
-        self.axis = options.pop("axis", -1) if self.axis is not None else None
+            if key not in known:
+                raise unknown_name(f"argument of {type(self).__name__}", key, known)
+        self.axis = options.pop("axis", -1) if self.axis is not None else None  # build_once checks
         self.config = options | {"name": self.name}
-        read = {}
+        input_length = options.pop("input_length", None)  # of Embedding, in older Keras
         for key, value in options.items():
-            reader = READERS.get(key.rpartition("_")[2], lambda value: value)
-            if key != "input_length":
-                read[key] = reader(value)
+            if reader := READERS.get(key.rpartition("_")[2]):
+                options[key] = reader(value)
         shape: Any = batch_input_shape[1:] or input_shape
         shape = shape if input_dim is None else (input_dim,)
-        super().__init__(**({} if shape is None else {"input_shape": shape}), **read)
-        if input_length := options.get("input_length"):  # of Embedding, in older Keras
+        super().__init__(**({} if shape is None else {"input_shape": shape}), **options)
+        if input_length:
             self.input_shape = (input_length,)
         if seed is not None:
             self.seed(seed)
@@ -83,7 +82,7 @@ class Layer(native.Layer):
         if not isinstance(x[0] if isinstance(x, list) else x, Symbol):
             return super().__call__(x, *args, training=training, **named)
         if args or named:
-            raise TypeError(f"{self.name}: of an Input, only training= can be given besides")
+            raise TypeError(f"{self.name}: a call with an Input takes no argument but training=")
         symbols = x if isinstance(x, list) else [x]
         examples = [Tensor(np.zeros((0, *s.shape[1:]), backend.floatx())) for s in symbols]
         with inference_mode(), np.errstate(all="ignore"):
@@ -96,8 +95,8 @@ class Layer(native.Layer):
     def build_once(self, input_shape: Any) -> None:
         if self.axis not in (None, -1, [-1], len(input_shape)):
             raise ValueError(f"{self.name}: axis must be -1, the last; received {self.axis!r}")
-        own = not type(self).build.__module__.startswith("minigrad.")
-        shape: Any = (None, *input_shape) if own else input_shape
+        is_users = not type(self).build.__module__.startswith("minigrad.")
+        shape: Any = (None, *input_shape) if is_users else input_shape  # as Keras calls build
         super().build_once(shape)
         self.input_shape = tuple(input_shape)
         if self.initial_weights is not None:
@@ -142,8 +141,8 @@ class Layer(native.Layer):
     def set_weights(self, weights: Any) -> None:
         own = self.named_tensors()
         if len(weights) != len(own):
-            who = f"set_weights: {self.name} has {len(own)} arrays"
-            raise ValueError(f"{who}, received {len(weights)}")
+            problem = f"set_weights: {self.name} has {len(own)} arrays"
+            raise ValueError(f"{problem}, received {len(weights)}")
         self.load_state_dict(dict(zip(own, weights)))
 
     def count_params(self) -> int:
@@ -153,8 +152,8 @@ class Layer(native.Layer):
         """Return the arguments of this layer."""
         shape = {} if self.input_shape is None else {"input_shape": self.input_shape}
         base: Any = super()
-        own = base.get_config() if hasattr(base, "get_config") else {}  # of Normalization
-        return own | self.config | shape
+        config = base.get_config() if hasattr(base, "get_config") else {}  # of Normalization
+        return config | self.config | shape
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
@@ -173,7 +172,7 @@ BIASED = "kernel_regularizer bias_regularizer activity_regularizer kernel_constr
 
 
 def layer(base: Any, arguments: str = "", name: str = "") -> None:
-    """Make the class for one of minigrad's layers; arguments: Keras's order of them."""
+    """Make the class for one of minigrad's layers. arguments: their names, in Keras's order."""
     name = name or base.__name__
     body: dict[str, Any] = {"__doc__": text_of(base), "__module__": __name__}
     body |= {"arguments": arguments, "older": OLDER.get(name, {})}
@@ -277,14 +276,12 @@ def Input(shape: Any = None, batch_size: Any = None, dtype: Any = None, name: st
 
 CLASSES["InputLayer"] = saving.CLASSES["keras.InputLayer"] = InputLayer
 
-
 NOT_THERE = """LSTM GRU RNN Bidirectional TimeDistributed Conv1D Conv2D Conv3D Convolution2D
-MaxPool2D
-MaxPooling1D MaxPooling2D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D
+MaxPool2D MaxPooling1D MaxPooling2D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D
 GlobalMaxPooling1D ZeroPadding2D UpSampling2D Conv2DTranspose SeparableConv2D Lambda Permute
 RepeatVector Masking AlphaDropout GaussianDropout SpatialDropout1D ActivityRegularization Maximum
 Minimum Dot Attention MultiHeadAttention TextVectorization StringLookup Discretization"""
-INSTEAD = "Dense and Flatten, SimpleRNN, and layers of your own, can take its place."
+INSTEAD = "use Dense with Flatten, SimpleRNN, or a layer of your own."
 FUNCTIONS = ["Input", "add", "average", "concatenate", "multiply", "subtract"]
 globals().update(CLASSES)
 __all__ = [*CLASSES, *FUNCTIONS]

@@ -127,8 +127,6 @@ class BinaryCrossentropy(Loss):
 class CategoricalCrossentropy(Loss):
     """See minigrad.losses.CategoricalCrossentropy; here it refuses integer labels."""
 
-    sparse = False
-
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1,
                  reduction: str = "sum_over_batch_size", name: str | None = None):  # fmt: skip
         super().__init__(name, reduction)
@@ -136,23 +134,16 @@ class CategoricalCrossentropy(Loss):
         refuse_axis(self, axis)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        if not self.sparse and y_true.shape != y_pred.shape:
+        if y_true.shape != y_pred.shape:
             required = f"one-hot rows of shape {y_pred.shape} are required"
             how = 'for integer labels use the loss "sparse_categorical_crossentropy"'
-            who = f"categorical_crossentropy: {required}, received {y_true.shape}"
-            raise ValueError(f"{who}; {how}")
-        if self.sparse and y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
-            y_true = y_true[..., 0]
-        if self.sparse and (y_true.ndim == y_pred.ndim or np.any(unwrap(y_true) % 1)):
-            how = 'for one-hot rows use the loss "categorical_crossentropy"'
-            raise ValueError(f"sparse_categorical_crossentropy: integer labels are required; {how}")
-        return self.native.call(y_true.astype(int) if self.sparse else y_true, y_pred)
+            problem = f"categorical_crossentropy: {required}, received {y_true.shape}"
+            raise ValueError(f"{problem}; {how}")
+        return self.native.call(y_true, y_pred)
 
 
 class SparseCategoricalCrossentropy(CategoricalCrossentropy):
     """See minigrad.losses.CategoricalCrossentropy; for integer labels (N,) or (N, 1) only."""
-
-    sparse = True
 
     def __init__(self, from_logits: bool = False, ignore_class: None = None,
                  reduction: str = "sum_over_batch_size", axis: int = -1,
@@ -160,6 +151,14 @@ class SparseCategoricalCrossentropy(CategoricalCrossentropy):
         if ignore_class is not None:
             raise ValueError("SparseCategoricalCrossentropy: for ignore_class use sample_weight")
         super().__init__(from_logits, 0.0, axis, reduction, name)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
+            y_true = y_true[..., 0]
+        if y_true.ndim == y_pred.ndim or np.any(unwrap(y_true) % 1):
+            how = 'for one-hot rows use the loss "categorical_crossentropy"'
+            raise ValueError(f"sparse_categorical_crossentropy: integer labels are required; {how}")
+        return self.native.call(y_true.astype(int), y_pred)
 
 
 CLASSES: dict[str, Any] = {name: make_class(name, f, np.mean) for name, f in MEANS.items()}

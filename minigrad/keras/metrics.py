@@ -1,6 +1,6 @@
-"""keras.metrics: a metric keeps the mean of some numbers for each example, its `values`.
+"""keras.metrics: a metric computes `values` for each example and keeps their weighted mean.
 
-`result_of` makes the metric of these means. So the Precision of an epoch is that of all its
+`result_of` computes the metric from this mean. So the Precision of an epoch is that of all its
 examples, not a mean over batches.
 """
 
@@ -14,11 +14,11 @@ from .. import saving
 from ..utils import lookup
 from . import losses
 from .backend import Remembered, Scalar, names_of, options_of, snake_case
-from .losses import EPSILON, pair
+from .losses import EPSILON, pair, unit
 
 
 class Metric(Remembered):
-    """The weighted mean of `values(t, p)`, a number or several for each example."""
+    """The weighted mean of `values(t, p)`: one number for each example, or several."""
 
     is_weighted = False  # compile(weighted_metrics=…) sets it
 
@@ -101,7 +101,7 @@ class AUC(Precision):
                  summation_method: str = "interpolation", name: str | None = None,
                  dtype: Any = None, thresholds: Any = None):  # fmt: skip
         if curve != "ROC" or summation_method != "interpolation":
-            raise ValueError('AUC: only curve="ROC" and summation_method="interpolation" are there')
+            raise ValueError('AUC: curve must be "ROC", summation_method "interpolation"')
         inner = np.arange(1, num_thresholds - 1) / (num_thresholds - 1)
         inner = inner if thresholds is None else np.sort(thresholds)
         super().__init__([-EPSILON, *inner, 1 + EPSILON], name=name)
@@ -143,39 +143,37 @@ VALUES: dict[str, Callable] = dict(
     SparseCategoricalAccuracy=categorical_accuracy,
     TopKCategoricalAccuracy=top_k,
     SparseTopKCategoricalAccuracy=top_k,
-    RootMeanSquaredError=lambda t, p: np.mean(np.square(t - p), axis=-1),
+    CosineSimilarity=lambda t, p: np.sum(unit(t) * unit(p), axis=-1),
 )
 
 
 def accuracy_by_shapes(t: Any, p: Any) -> Any:
-    """Return what metrics=["accuracy"] counts: see the number of outputs."""
+    """Return the "accuracy" that suits the outputs: binary for one, categorical for several."""
     return binary_accuracy(t, p) if p.shape[-1] == 1 else categorical_accuracy(t, p)
 
 
-def make_class(name: str, values: Callable | None, loss: Any = None) -> type[Metric]:
-    """Return the class of a metric that is the mean of a function, or of a loss."""
+def make_class(name: str, f: Callable | None, loss: Any = None, root: bool = False) -> type[Metric]:
+    """Return the class of a metric: the mean of a function f or of a loss, or the root of it."""
 
     class FormulaMetric(Metric):
         def __init__(self, *args: Any, name: str | None = None, dtype: Any = None, **options: Any):
             super().__init__(name)
-            if values:
-                self.options = options_of(type(self).__name__, values, 2, args, options)
+            if f:
+                self.options = options_of(type(self).__name__, f, 2, args, options)
             self.loss = loss and loss(*args, **options)
 
         def values(self, t: Any, p: Any) -> Any:
-            sign = -1 if type(self).__name__ == "CosineSimilarity" else 1
-            return values(t, p, **self.options) if values else sign * self.loss.call(t, p)
+            return f(t, p, **self.options) if f else self.loss.call(t, p)
 
         def result_of(self, mean: Any) -> Any:
-            is_root = type(self).__name__ == "RootMeanSquaredError"
-            return np.sqrt(np.mean(mean)) if is_root else np.mean(mean)
+            return np.sqrt(np.mean(mean)) if root else np.mean(mean)
 
     FormulaMetric.__name__ = name
     return FormulaMetric
 
 
 class FunctionMetric(Metric):
-    """A function of a user: the mean of its values. Of one number a batch: that over batches."""
+    """A user's function: the mean of its values, or of its numbers if it returns one a batch."""
 
     def __init__(self, function: Callable):
         super().__init__(getattr(function, "__name__", "metric"))
@@ -192,6 +190,9 @@ class FunctionMetric(Metric):
 CLASSES: dict[str, Any] = {k: make_class(k, None, cls) for k, cls in losses.CLASSES.items()}
 CLASSES |= {name: make_class(name, f) for name, f in VALUES.items()}
 CLASSES |= dict(Precision=Precision, Recall=Recall, AUC=AUC)
+CLASSES["RootMeanSquaredError"] = make_class(
+    "RootMeanSquaredError", lambda t, p: np.mean(np.square(t - p), axis=-1), root=True
+)
 saving.CLASSES |= {f"keras.metrics.{name}": cls for name, cls in CLASSES.items()}
 BY_NAME = {snake_case(name): cls for name, cls in CLASSES.items()}
 BY_NAME |= {alias: CLASSES[name] for alias, name in losses.ALIASES.items()}

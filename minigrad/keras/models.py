@@ -20,7 +20,6 @@ from .callbacks import Callback, LearningRateScheduler, ReduceLROnPlateau
 from .layers import Input, InputLayer, Layer, Merge, Symbol
 from .metrics import get as get_metric
 
-LR_CALLBACKS = (LearningRateScheduler, ReduceLROnPlateau)
 __all__ = ["Input", "Model", "Sequential", "clone_model", "load_model", "model_from_json",
            "save_model"]  # fmt: skip
 
@@ -54,9 +53,9 @@ class Model(Layer, NativeModel):
                 metrics: Any = None, weighted_metrics: Any = None, run_eagerly: bool = False,
                 steps_per_execution: int = 1, jit_compile: Any = "auto",
                 auto_scale_loss: bool = True) -> None:  # fmt: skip
-        """Set optimizer, loss and metrics. The options from run_eagerly on change no number.
+        """Set optimizer, loss and metrics; the other options change no number.
 
-        jit_compile=True compiles the optimizer's step where numba is installed.
+        jit_compile=True compiles the optimizer's step if numba is installed.
         """
         loss = loss[0] if isinstance(loss, list) and len(loss) == 1 else loss
         if loss_weights is not None or isinstance(loss, (list, dict)):
@@ -95,10 +94,12 @@ class Model(Layer, NativeModel):
                 self(np.zeros((1, *shape), floatx()))
 
     def pack(self, x: Any) -> Any:
-        """Return x with floats of dtype floatx."""
+        """Return x with floats of dtype floatx; an iterable of batches as it is."""
+        if x is None or is_stream(x):
+            return x
         if isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) > 1:
             x = x[0]
-        return x if x is None or (not hasattr(x, "__array__") and is_stream(x)) else as_floatx(x)
+        return as_floatx(x)
 
     def examples(self, who: str, batch_size: Any, x: Any, *rest: Any, **named: Any) -> Any:
         return super().examples(who, batch_size, self.pack(x), *rest, **named)
@@ -121,10 +122,11 @@ class Model(Layer, NativeModel):
             validation_steps,
         )  # fmt: skip
         logs = history.history | extra.found
-        rates = {"learning_rate": logs.pop("lr", [])}
-        changed = any(isinstance(c, LR_CALLBACKS) for c in callbacks)
+        rates = logs.pop("lr", [])
         names = sorted(logs, key=lambda name: (name.startswith("val_"), name))
-        history.history = {name: logs[name] for name in names} | (rates if changed else {})
+        history.history = {name: logs[name] for name in names}
+        if any(isinstance(c, LearningRateScheduler | ReduceLROnPlateau) for c in callbacks):
+            history.history["learning_rate"] = rates  # Keras logs it only with these callbacks
         self.history = history
         return history
 
@@ -150,14 +152,13 @@ class Model(Layer, NativeModel):
                        class_weight: Any = None, return_dict: bool = False) -> Any:  # fmt: skip
         """Take one step; return the loss, or [loss, *metrics], from before the step."""
         numbers = super().train_on_batch(self.pack(x), y, sample_weight, class_weight)
-        return numbers if return_dict else self.as_list(numbers)
+        if return_dict:
+            return numbers
+        return [*numbers.values()] if self.metrics else numbers["loss"]
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
                       return_dict: bool = False) -> Any:  # fmt: skip
         return self.evaluate(x, y, len(x), 0, sample_weight, return_dict=return_dict)
-
-    def as_list(self, numbers: dict[str, float]) -> Any:
-        return [*numbers.values()] if self.metrics else numbers["loss"]
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         return self.predict(x, len(x))
@@ -235,8 +236,8 @@ class Functional(Model):
         outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         if len(outputs) > 1:
             raise ValueError("Model supports one output; make a model for each output")
-        self.output = outputs[0]
-        self.outputs, self.order = outputs, []  # type: Any, list[Symbol]
+        self.output, self.outputs = outputs[0], outputs
+        self.order: list[Symbol] = []  # all symbols, in the order of computation
         self.collect(self.output)
         depth = {self.output: 0}  # the longest way to the output; Keras sorts the layers by it
         for s in reversed(self.order):
@@ -254,7 +255,7 @@ class Functional(Model):
         self.built = True
 
     def collect(self, symbol: Symbol) -> None:
-        """Note the symbols from which this one follows, in the order of their computation."""
+        """Append the symbols that this one depends on, then itself: the order of computation."""
         for source in symbol.inputs:
             if source not in self.order:
                 self.collect(source)

@@ -55,14 +55,11 @@ class KerasArguments(type):
         if "lr" in keywords:  # Keras 2
             keywords["learning_rate"] = keywords.pop("lr")
         decay = keywords.pop("decay", 0)
-        hyper = {}
+        hyper, ours = {}, {name: NAMES.get(name, name) for name in order}
         for name, value in keywords.items():
-            if name in IGNORED or value is None or ("clip" in name and not value):
-                continue
-            ours = lookup(f"argument of {who}", name, {n: NAMES.get(n, n) for n in order})
-            hyper[ours] = value
-        if not hyper.get("momentum") and not hyper.get("nesterov", True):
-            del hyper["nesterov"]
+            is_off = not value and ("clip" in name or name == "nesterov")
+            if name not in IGNORED and value is not None and not is_off:
+                hyper[lookup(f"argument of {who}", name, ours)] = value
         if decay:  # Keras 2: lr / (1 + decay·t)
             lr = hyper.get("lr", cls.conventions["keras"]["lr"])
             hyper["lr"] = schedules.InverseTimeDecay(lr, 1, decay)

@@ -21,7 +21,7 @@ def InverseTimeDecay(initial_learning_rate: float, decay_steps: int, decay_rate:
 
 
 def PiecewiseConstantDecay(boundaries: Any, values: Any, name: str = "") -> Any:
-    """Return values[i] as long as t ≤ boundaries[i]."""
+    """Return the first values[i] with t ≤ boundaries[i]; after the last boundary values[-1]."""
     constants = tuple(native.Constant(value) for value in values)
     return native.Join(constants, tuple(int(boundary) + 1 for boundary in boundaries))
 
@@ -41,7 +41,7 @@ def PolynomialDecay(initial_learning_rate: float, decay_steps: int, end_learning
 def CosineDecay(initial_learning_rate: float, decay_steps: int, alpha: float = 0.0,
                 name: str = "", warmup_target: float | None = None,
                 warmup_steps: int = 0) -> Any:  # fmt: skip
-    """Return a·((1 − α)·(1 + cos(π·min(t, d)/d))/2 + α); before, a line up to warmup_target."""
+    """Return a·((1 − α)·(1 + cos(π·min(t, d)/d))/2 + α); with a warmup, first rise linearly."""
     a = initial_learning_rate
     if warmup_target is None:
         return native.CosineDecay(a, decay_steps, a * alpha)

@@ -327,7 +327,7 @@ def test_keras_names_of_hooks_are_called():
 @pytest.mark.parametrize("name", ["on_epoch_ended", "on_Epoch_end", "on_predict_begin"])
 def test_a_hook_that_is_never_called_is_refused(name):
     callback = type("Mine", (Callback,), {name: lambda self, *_: None})()
-    with pytest.raises(ValueError, match=rf"unknown hook of Mine '{name}\(\)'.*on_train_batch_end"):
+    with pytest.raises(ValueError, match=f"unknown hook of Mine '{name}'.*on_train_batch_end"):
         fit(make_model(), callback)
 
 
@@ -358,7 +358,7 @@ def test_a_hook_that_is_never_called_is_refused(name):
         ),
         (lambda: ModelCheckpoint("w-{}.npz"), ValueError, "the fields are epoch, loss"),
         (lambda: ModelCheckpoint("w-{loss:d}.npz"), ValueError, "cannot fill in 'w-{loss:d}.npz'"),
-        (lambda: ModelCheckpoint("w-{epoch}.h5"), ValueError, r"Keras's format; .* here is \.npz"),
+        (lambda: ModelCheckpoint("w-{epoch}.h5"), ValueError, r"Keras's format .* suffix \.npz"),
         (lambda: ModelCheckpoint("x", keep="3"), ValueError, "keep must be .* received '3'"),
         (lambda: LambdaCallback(on_epoch_ended=print), ValueError, "did you mean 'on_epoch_end'"),
         (lambda: EarlyStopping, TypeError, "a callback such as .* is needed, not"),

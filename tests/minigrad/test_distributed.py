@@ -21,7 +21,7 @@ from nursery import ROOT, last_checkpoint
 from ranks import BOTH, CASES, COMPILED, FITS, ODD, ODD_CALLBACKS, PLUGINS, variants
 
 from minigrad import checkpoint, optimizers
-from minigrad.distributed import DataParallel
+from minigrad.distributed import DataParallel, described
 from minigrad.models import load_model
 from minigrad.optimizers import EMA, SGD, Adam, Parameter
 from minigrad.utils import run_file
@@ -41,6 +41,14 @@ def test_without_mpi4py_an_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(ImportError, match=re.escape('pip install "minigrad[distributed]"')):
         DataParallel(SGD())
+
+
+def test_a_wrapper_on_one_rank_alone_is_named():
+    parallel = DataParallel(SGD(), comm=ALONE)
+    other = {name: str(value) for name, value in described(SGD()).items()}
+    vars(parallel)["comm"] = SimpleNamespace(allgather=lambda facts: [facts, other])
+    with pytest.raises(RuntimeError, match=r"EMA.*: rank 0 has .*, rank 1 has nothing"):
+        parallel.compare(described(EMA(SGD())))
 
 
 @pytest.mark.parametrize("name", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])

@@ -293,7 +293,7 @@ def test_unfit_data_raises_before_training():
             (X, np.stack([LABELS, LABELS, LABELS], axis=1), {}),
             (X, LABELS, {"validation_split": float("nan")}),
         ):
-            with pytest.raises(ValueError, match=r"labels|required|pair|validation_split"):
+            with pytest.raises(ValueError, match=r"labels|required|x, y|validation_split"):
                 model.fit(x, y, verbose=0, **more)
             assert model.rng.bit_generator.state == drawn
             assert before.keys() == model.state_dict().keys()

@@ -121,14 +121,14 @@ def test_the_text_and_the_csv_file_count_diverged_and_lost_trials(tmp_path):
 
 def test_more_draws_contain_the_same_ones_evenly_in_the_logarithm():
     search = {"eps": (1e-10, 1e-4), "momentum": lambda rng: 1 - 10 ** rng.uniform(-3, 0)}
-    many = racing.choices([1e-4, 1.0], 400, search)
-    assert all(x in many for x in racing.choices([1e-4, 1.0], 7, search)) and len(many) == 400
+    many = racing.configs([1e-4, 1.0], 400, search)
+    assert all(x in many for x in racing.configs([1e-4, 1.0], 7, search)) and len(many) == 400
     logs = np.log10([[hyper["lr"], hyper["eps"]] for hyper in many])
     assert np.all((logs > [-4, -10]) & (logs < [0, -4]))
     np.testing.assert_allclose(np.mean(logs < [-2, -7], axis=0), 0.5, atol=0.07)
     assert np.mean([hyper["momentum"] < 1 - 10**-1.5 for hyper in many]) == pytest.approx(0.5, 0.1)
-    assert [x["lr"] for x in many] == [x["lr"] for x in racing.choices([1e-4, 1.0], 400, {})]
-    assert racing.choices([1, 0.1, 1.0], None, {}) == [{"lr": 0.1}, {"lr": 1.0}]
+    assert [x["lr"] for x in many] == [x["lr"] for x in racing.configs([1e-4, 1.0], 400, {})]
+    assert racing.configs([1, 0.1, 1.0], None, {}) == [{"lr": 0.1}, {"lr": 1.0}]
 
 
 def test_optimizers_leave_out_what_they_do_not_have_and_have_the_same_budget(compete):
@@ -154,7 +154,7 @@ DRAW = {"draws": 2, "lrs": (0.1, 1)}
     ({"optimizers": [SGD]}, "mapping"),
     ({"lrs": []}, "lrs"), ({"lrs": [0.1, 0]}, "lrs must be"), ({"lrs": [nan]}, "lrs must be"),
     ({"lrs": 0.1}, "lrs must be a list of numbers above 0, received 0.1"),
-    ({"seeds": 0}, "seeds must be"), ({"seeds": [1, 1]}, r"different seeds, .*\[1, 1\]"),
+    ({"seeds": 0}, "seeds must be"), ({"seeds": [1, 1]}, r"different integers .*\[1, 1\]"),
     ({"seeds": [-1]}, "integers of at least 0"),
     ({"seeds": [0.5]}, "integers of at least 0"),
     ({"draws": 0}, "draws must be a positive integer"), ({"draws": 2}, r"lr needs \(low, high\)"),
@@ -162,6 +162,7 @@ DRAW = {"draws": 2, "lrs": (0.1, 1)}
     (DRAW | {"search": {"eps": (1, 0)}}, "eps needs"),
     (DRAW | {"search": {"momentum": (2, 3)}}, "momentum must be"),
     (DRAW | {"search": {"momentun": (0.1, 0.9)}}, "momentun"),
+    (DRAW | {"search": {"MOMENTUM": (0.1, 0.9)}}, "did you mean 'momentum'"),
     ({"executor": "proceses"}, "one of local, processes, .*'proceses'"),
     ({"executor": 5}, "needs submit; received 5"), ({"workers": -1}, "workers must be"),
     ({"workers": 0}, "workers must be"),
@@ -300,7 +301,7 @@ def test_another_exception_names_the_trial_and_keeps_the_finished_ones(compete, 
         return counted(optimizer, seed, None) if seed != 2 or mended else 1 / 0
 
     mended = False
-    with pytest.raises(RuntimeError, match=r"goes on.*\('sgd', .*, 2\): ZeroDivisionError"):
+    with pytest.raises(RuntimeError, match=r"to continue.*\('sgd', .*, 2\): ZeroDivisionError"):
         compete(train, seeds=4)
     assert len(lines_of(tmp_path / "race")) == 2
     mended = True
@@ -325,7 +326,7 @@ def test_a_failed_race_cancels_what_waits_in_the_executor_of_the_caller(compete)
 
 def test_a_training_whose_code_has_changed_needs_another_folder(compete, tmp_path):
     file = tmp_path / "training.py"
-    train = partial(racing.call_in_file, str(file), "train")
+    train = partial(racing.call_function_of, str(file), "train")
     for loss in 1.0, 2.0:
         file.write_text(f"def train(optimizer, seed, data):\n    yield {loss}\n")
         assert [*compete(train, out=f"race {loss}").losses.values()] == [[loss]]

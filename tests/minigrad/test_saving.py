@@ -96,11 +96,9 @@ def test_a_layer_that_keeps_no_argument_is_refused_by_load_model(tmp_path, monke
     file = Sequential([Dense(2, input_shape=(6,)), Forgetful(3)]).save(tmp_path / "b.npz")
     with pytest.raises(checkpoint.CheckpointError, match="Forgetful: the argument 'size' cannot"):
         load_model(file)
-
-
 def test_load_model_refuses_a_file_of_weights(tmp_path):
     Sequential([Dense(2, input_shape=(6,))]).save_weights(tmp_path / "c.npz")
-    with pytest.raises(checkpoint.CheckpointError, match="only weights; or make the model and"):
+    with pytest.raises(checkpoint.CheckpointError, match="wrote; or make the model and"):
         load_model(tmp_path / "c.npz")
 
 
@@ -319,7 +317,7 @@ def test_the_parameters_of_a_file_are_no_larger_than_its_arrays(tmp_path, layer,
 
 @pytest.mark.parametrize("name", ["m.h5", "m.keras", "m.hdf5"])
 def test_load_model_refuses_keras_file_names(name):
-    with pytest.raises(ValueError, match=r"Keras's format; the one here is \.npz"):
+    with pytest.raises(ValueError, match=r"Keras's format .* use the suffix \.npz"):
         load_model(name)
 
 
@@ -327,6 +325,6 @@ def test_load_model_refuses_keras_file_names(name):
 def test_save_refuses_keras_file_names(tmp_path, name):
     model = Sequential([Dense(2, input_shape=(6,))])
     for save in (model.save, model.save_weights):
-        with pytest.raises(ValueError, match=r"Keras's format; the one here is \.npz"):
+        with pytest.raises(ValueError, match=r"Keras's format .* use the suffix \.npz"):
             save(tmp_path / name)
     assert not list(tmp_path.iterdir())

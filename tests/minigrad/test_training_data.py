@@ -151,6 +151,13 @@ def test_targets_and_outputs_of_one_number_fit_both_ways():
     assert match_target(np.zeros(4), np.zeros((4, 1))).shape == (4,)
 
 
+def test_predict_refuses_steps_that_it_would_ignore():
+    with pytest.raises(ValueError, match="steps needs an iterable of batches"):
+        binary().predict(X, steps=2)
+    with pytest.raises(ValueError, match="the number of steps must be a positive integer"):
+        binary().predict(iter([X]), steps=-1)
+
+
 # ---- Iterables of batches ----
 
 

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from ...losses import name_of
+from ..backend import snake_case
+
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 except ImportError as error:
@@ -12,8 +15,13 @@ except ImportError as error:
     raise ImportError(f"keras.wrappers.scikit_learn needs scikit-learn: {how}") from error
 
 
+def arguments_of(function: Any, options: dict[str, Any]) -> dict[str, Any]:
+    names = inspect.signature(function).parameters
+    return {name: value for name, value in options.items() if name in names}
+
+
 class BaseWrapper(BaseEstimator):
-    """build_fn makes the compiled model; the other arguments are its own, and those of fit."""
+    """build_fn makes the compiled model. options: arguments of build_fn and of fit."""
 
     def __init__(self, build_fn: Any = None, model: Any = None, **options: Any):
         self.build_fn, self.options = build_fn or model, options
@@ -26,17 +34,12 @@ class BaseWrapper(BaseEstimator):
         self.options |= params
         return self
 
-    def taken_by(self, function: Any) -> dict[str, Any]:
-        names = inspect.signature(function).parameters
-        options = {k.removeprefix("model__"): value for k, value in self.options.items()}
-        return {name: value for name, value in options.items() if name in names}
-
     def fit(self, x: Any, y: Any, **options: Any) -> Any:
-        own = self.taken_by(self.build_fn)
+        given = {name.removeprefix("model__"): value for name, value in self.options.items()}
+        own = arguments_of(self.build_fn, given)
         self.model_ = self.build_fn(**own)
-        of_fit = self.taken_by(self.model_.fit)
-        names = {k.removeprefix("model__") for k in self.options}
-        if unknown := names - own.keys() - of_fit.keys():
+        of_fit = arguments_of(self.model_.fit, given)
+        if unknown := given.keys() - own.keys() - of_fit.keys():
             raise TypeError(f"neither build_fn nor fit has the arguments {sorted(unknown)}")
         self.model_.fit(x, self.targets(y), **(of_fit | options))
         return self
@@ -61,7 +64,8 @@ class KerasClassifier(ClassifierMixin, BaseWrapper):
             self.classes_ = np.arange(np.shape(y)[1])
             return np.asarray(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
-        one_hot = self.model_.compiled_with["loss"] == "categorical_crossentropy"
+        loss = snake_case(name_of(self.model_.loss))  # given as a name, a function or an object
+        one_hot = loss == "categorical_crossentropy"
         return np.eye(len(self.classes_))[labels] if one_hot else labels
 
     def predict_proba(self, x: Any, **_: Any) -> Any:

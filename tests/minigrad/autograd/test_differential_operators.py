@@ -9,7 +9,6 @@ from minigrad import Tensor, grad, hessian, hessian_vector_product, jacobian, la
 from minigrad.datasets import airfoil
 
 A = np.array([[2.0, -1.0, 0.5], [-1.0, 3.0, 0.0], [0.5, 0.0, 1.0]])
-from tests.minigrad.autograd.helpers import leaf
 
 
 def quadratic(x):

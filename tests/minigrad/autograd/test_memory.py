@@ -263,9 +263,9 @@ def test_an_interrupt_while_a_chain_is_dropped_leaks_nothing(monkeypatch):
             raise KeyboardInterrupt
 
     x = leaf(1.0)
-    monkeypatch.setattr(dropped_operands, "waiting", Interrupted([()]))
+    monkeypatch.setattr(dropped_operands, "pending", Interrupted([()]))
     with pytest.raises(KeyboardInterrupt):
-        dropped_operands.run()
+        dropped_operands.free()
     assert not dropped_operands.is_running
     monkeypatch.undo()
     y = np.exp(x)

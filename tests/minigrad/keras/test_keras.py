@@ -64,7 +64,7 @@ def test_an_unknown_name_says_what_there_is(make, message):
 @pytest.mark.parametrize(
     ("use", "message"),
     [
-        (lambda: layers.LSTM(3), "has no LSTM; Dense and Flatten, SimpleRNN, .* It has: Act"),
+        (lambda: layers.LSTM(3), "has no LSTM; use Dense with Flatten, SimpleRNN, .* It has: Act"),
         (lambda: keras.optimizers.Adamax(), "has no Adamax; examples/optimizers shows"),
         (lambda: keras.datasets.cifar10.load_data(), "cifar10; load the data yourself"),
         (lambda: keras.callbacks.TensorBoard(), "has no TensorBoard; CSVLogger writes"),
@@ -102,8 +102,8 @@ def test_what_keras_has_and_minigrad_has_not_can_be_imported_and_not_used(use, m
         (lambda: keras.losses.BinaryCrossentropy(axis=0), ValueError, "axis must be -1"),
         (lambda: keras.metrics.AUC()(Y, np.tile(X, 2)), ValueError, "make one-hot rows"),
         (lambda: classifier(optimizer="adamm"), ValueError, "unknown optimizer 'adamm'"),
-        (lambda: classifier().save("m.h5"), ValueError, r"the one here is \.npz"),
-        (lambda: classifier().save("m.keras"), ValueError, r"the one here is \.npz"),
+        (lambda: classifier().save("m.h5"), ValueError, r"use the suffix \.npz"),
+        (lambda: classifier().save("m.keras"), ValueError, r"use the suffix \.npz"),
         (lambda: classifier().fit(X, Y, validation_freq=2), ValueError, "validation_freq"),
         (lambda: classifier().get_layer("dense_9"), ValueError, "there is no layer 'dense_9'"),
         (lambda: classifier().set_weights([X]), ValueError, "has 4 arrays, received 1"),
@@ -397,6 +397,10 @@ def test_metrics_of_an_epoch_count_all_its_examples():
     assert auc.result() == pytest.approx(np.mean(pairs), abs=0.01)
     precision.reset_state()
     assert precision(t[:1], p[:1]) == 1
+
+
+def test_a_list_of_one_batch_is_an_iterable_of_batches():
+    assert classifier().fit([(X, Y)], verbose=0).history.keys() == {"accuracy", "loss"}
 
 
 def test_a_generator_and_class_weights():

@@ -70,6 +70,16 @@ def test_an_option_that_nobody_takes_is_refused(wrappers):
     assert fitted.model_.layers[0].units == 3
 
 
+def test_the_loss_of_a_classifier_can_be_an_object(wrappers):
+    def build_with_an_object():
+        model = build_softmax()
+        model.compile("adam", keras.losses.CategoricalCrossentropy())
+        return model
+
+    fitted = wrappers.KerasClassifier(build_with_an_object, verbose=0).fit(X, np.arange(60) % 3)
+    assert {*fitted.predict(X)} <= {0, 1, 2}
+
+
 def test_a_regressor_learns_a_linear_function(wrappers):
     keras.utils.set_random_seed(0)
     y = X @ [1.0, -2.0, 0.5, 0.0] + 1
