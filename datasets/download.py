@@ -120,7 +120,8 @@ class _NoFTP(urllib.request.FTPHandler):
 def _request(url: str, digests: Mapping[str, int]) -> bytearray:
     """Run _receive in a thread; raise TimeoutError at the limit, whatever the server does.
 
-    A socket's own limit begins anew with each byte. A thread left behind ends with the connection.
+    A socket's own timeout starts again with each byte. A thread that still runs ends when the
+    connection ends.
     """
     limit = TIMEOUT + max(digests.values()) / MIN_SPEED
     future: Future[bytearray] = Future()

@@ -26,7 +26,7 @@ if POSIX := os.name == "posix":
 FORMAT = 1
 INDEX = "checkpoint.json"
 CRC = "crc-32"  # the only key of an array's entry in the index
-NUMERIC_KINDS = "fbiu"  # dtypes of arrays: floating-point, bool, integer
+NUMERIC_KINDS = "fbiu"  # kinds of dtypes: floating-point, bool, signed and unsigned integer
 PATTERN = "checkpoint-????????-????????.npz"  # epoch and batch: names sort by age
 Rng = np.random.Generator | None
 Content = dict[str, Any]  # model, optimizer, …: nested dicts and lists of arrays and plain values

@@ -58,7 +58,7 @@ class DataParallel(Wrapper):
 
     gᵣ is the gradient of the mean loss of the nᵣ rows that rank r has of the n rows of a batch: the
     loss must be a mean over examples. In `fit` each rank gets the whole data and takes its share of
-    each batch; rank 0 prints and saves, the logs are of the whole batch, all ranks resume.
+    each batch. Rank 0 prints and saves; the logs describe the whole batch. Resume on all ranks.
 
     inner          an optimizer, or a wrapper such as EMA(Adam())
     shard          each rank updates its part of the weights, and has only this part of the slots
@@ -350,7 +350,7 @@ def guard(parallel: DataParallel) -> None:
 
 def end_all(comm: Any, show: Callable[..., Any], kind: type, error: BaseException, tb: Any) -> None:
     """Show an uncaught error, and end all ranks: the others would wait forever."""
-    time.sleep(min(comm.rank, 5))  # if all ranks have the error, the first one is enough
+    time.sleep(min(comm.rank, 5))  # if all ranks have the error, the first to end ends the others
     show(kind, error, tb)
     sys.stdout.flush()
     sys.stderr.flush()

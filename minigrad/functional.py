@@ -90,7 +90,7 @@ def as_matrix(x: Any) -> Any:
     return x if x.ndim == 2 else np.reshape(x, (-1, x.shape[-1]))
 
 
-# Losses, means over the examples
+# Losses
 
 
 def cross_entropy_vjp_logits(g: Any, _out: Any, z: Any, t: Any) -> Any:
@@ -287,10 +287,10 @@ def nll_loss(
 def kl_divergence_with_logits(
     logits: TensorLike, target: TensorLike, sample_weight: TensorLike | None = None
 ) -> TensorOrArray:
-    """Σ t·log(t / p), the divergence KL(t ‖ p) of p = softmax(z) from rows of probabilities t.
+    """Σ t·log(t / p), averaged over the rows: KL(t ‖ p), the divergence of t from p = softmax(z).
 
-    It is PyTorch's kl_div(log_softmax(z), t, reduction="batchmean"). For p instead of logits, take
-    the sum of scipy.special.rel_entr(t, p).
+    It is PyTorch's kl_div(log_softmax(z), t, reduction="batchmean"). With p instead of the logits,
+    it is np.sum(scipy.special.rel_entr(t, p)) / n for n rows.
     """
     from scipy.special import entr
 

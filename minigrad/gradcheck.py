@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from .autograd import Tensor, grad
 from .utils import positive_int
 
-TOLERANCE = 1e-6  # relative to the sum of |gᵢ·vᵢ| over all elements, or to 1 if that is smaller
+TOLERANCE = 1e-6  # relative to the sum of |gᵢ·vᵢ| over all elements, or to 1 if it is below 1
 Function = Callable[..., Tensor]
 Arrays = Sequence[np.ndarray]
 

@@ -16,7 +16,7 @@ from .autograd.recording import set_var
 from .initializers import new_rng
 from .utils import TensorOrArray, mismatches, warn_user
 
-# True inside a step of fit, False inside predict; None elsewhere: each layer's own mode
+# True inside a step of fit, False inside predict. None: each layer decides, see `training`
 training_mode: ContextVar[bool | None] = ContextVar("training_mode", default=None)
 # What the layers add to the loss of a step of fit; None elsewhere
 activity_penalties: ContextVar[list | None] = ContextVar("activity_penalties", default=None)

@@ -63,7 +63,7 @@ class Normalization(Layer):
 
     def forward(self, x: Tensor) -> Output:
         if self.mean is None:
-            if len(x) == 0:  # a model asks for the shape of the output
+            if len(x) == 0:  # an empty batch, to find the output's shape
                 return x
             raise RuntimeError("Normalization: call adapt(data) first, or give mean and variance")
         x = as_float(x)

@@ -244,8 +244,10 @@ def configs(lrs: Sequence[float], draws: int | None, search: Mapping[str, Any]) 
     if np.ndim(lrs) != 1 or not all(map(is_finite_number, lrs)) or not np.all(np.array(lrs) > 0):
         raise ValueError(f"race: lrs must be a list of numbers above 0, received {lrs!r}")
     if draws is None:
-        if search or not len(lrs):
-            raise ValueError("race: lrs is empty, or search lacks draws=n and lrs=(low, high)")
+        if search:
+            raise ValueError("race: search needs draws=n and lrs=(low, high)")
+        if not len(lrs):
+            raise ValueError("race: lrs must have at least one learning rate; it is empty")
         return [{"lr": float(lr)} for lr in sorted({*lrs})]
     if "lr" in search:
         raise ValueError("race: give the range of lr by lrs=(low, high), not by search")

@@ -152,7 +152,7 @@ def architecture(model: Any, name_of: Callable[[Any], Any]) -> dict[str, Any]:
             raise ValueError("a model in which a layer occurs twice cannot be saved as a whole")
         if not equal_configs(to_config(same), found["model"]):
             how = "each __init__ must keep its arguments unchanged, or define get_config()"
-            raise ValueError(f"made again, the model would be another one: {how}")
+            raise ValueError(f"load_model would make another model from it: {how}")
     except Exception as error:
         return {"error": str(error)}
     with suppress(ValueError):  # a loss that is not registered: load_model does not compile

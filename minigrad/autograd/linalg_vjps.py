@@ -4,8 +4,8 @@ Sorted by difficulty: products, norms, inverses, determinants, decompositions. T
 Giles, "An extended collection of matrix derivative results", 2008, or as named beside them.
 
 cholesky, eigh and eigvalsh read one triangle of A; the gradient is that for a symmetric A, as in
-PyTorch. Equal eigenvalues or singular values have no unique vectors: the gradient of these is NaN,
-inf or, where rounding separates them, very large.
+PyTorch. If eigenvalues or singular values are equal, their vectors are not unique: the gradient of
+the vectors is NaN or inf, or very large if rounding makes the values differ.
 """
 
 import operator
@@ -130,7 +130,7 @@ def solve(a, b):
 def det_vjp(g, out, a):
     """G times the cofactors of A, which are det(A) A⁻ᵀ, or minors if a matrix is singular.
 
-    If A is nearly singular, second derivatives lose digits: as many as its condition number has.
+    If A is nearly singular, second derivatives lose about log₁₀(condition number) digits.
     """
     try:
         cofactors = np.expand_dims(out, (-2, -1)) * mT(linalg.inv(a))

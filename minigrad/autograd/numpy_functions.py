@@ -204,7 +204,7 @@ def outer(a, b):
 
 
 def with_dtype(x):
-    """Give a Python number a dtype, which then takes part in the promotion, as in np.dot."""
+    """Convert a Python number to an array: in np.dot its dtype counts."""
     return np.asarray(x) if isinstance(x, (int, float)) else x
 
 

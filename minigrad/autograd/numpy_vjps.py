@@ -171,7 +171,7 @@ POINTS, WEIGHTS = np.polynomial.legendre.leggauss(10)  # Gauss's rule for ∫ fr
 
 
 def sinc_vjp(g: Any, out: Any, x: Any) -> Any:
-    """Return g·(cos πx − sinc x) / x. Near 0 its digits cancel: there −g·π/2·∫ t·sin πxt dt."""
+    """Return g·(cos πx − sinc x) / x. Near 0, where digits cancel: −g·π/2·∫ t·sin πxt dt."""
     near = np.abs(x) < 0.5  # sinc x = ½ ∫ cos πxt dt
     integral = np.sin(pi * np.expand_dims(x, -1) * POINTS) @ (POINTS * WEIGHTS)
     quotient = (np.cos(pi * x) - out) / np.where(near, 1, x)
@@ -376,7 +376,7 @@ concatenate_primitive = VariadicPrimitive(
 @implements(np.concatenate)
 def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     arrays = list(arrays)
-    if axis is None:  # a number such as 16 does not promote float32
+    if axis is None:  # joined as a list, a number such as 16 leaves float32 as it is
         numbers = [[x] if type(x) is int else x for x in arrays]
         arrays, axis = [np.reshape(x, -1) for x in coerce_lists("np.concatenate", numbers)], 0
     # 0 where the axis does not exist: NumPy then raises its own error

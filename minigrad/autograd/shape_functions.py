@@ -27,7 +27,8 @@ implements(np.astype)(lambda x, dtype: x.astype(dtype))
 
 @implements(np.moveaxis)
 def moveaxis(a, source, destination):
-    numbered = np.empty(range(a.ndim))  # shape (0, 1, 2, …): moved, it is the permutation
+    # the shape of this array is (0, 1, 2, …); after np.moveaxis it is the permutation
+    numbered = np.empty(range(a.ndim))
     return np.transpose(a, np.moveaxis(numbered, source, destination).shape)
 
 

@@ -158,7 +158,7 @@ DRAW = {"draws": 2, "lrs": (0.1, 1)}
     ({"seeds": [-1]}, "integers of at least 0"),
     ({"seeds": [0.5]}, "integers of at least 0"),
     ({"draws": 0}, "draws must be a positive integer"), ({"draws": 2}, r"lr needs \(low, high\)"),
-    ({"search": {"eps": (1, 2)}}, "search lacks draws"),
+    ({"search": {"eps": (1, 2)}}, "search needs draws"),
     (DRAW | {"search": {"eps": (1, 0)}}, "eps needs"),
     (DRAW | {"search": {"momentum": (2, 3)}}, "momentum must be"),
     (DRAW | {"search": {"momentun": (0.1, 0.9)}}, "momentun"),
