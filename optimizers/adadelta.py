@@ -12,11 +12,12 @@ from .registry import register
 class Adadelta(Optimizer):
     """v ← ρ·v + (1 − ρ)·g²,  u = g·√(d + ε) / √(v + ε),  d ← ρ·d + (1 − ρ)·u².
 
-    Scale each step by the mean square of the steps before, so that lr needs no tuning.
+    Divide g by the root mean square of the gradients, and multiply it by that of the earlier u: so
+    lr needs no tuning.
 
-    v, d            the mean squares of gradients and of steps
+    v, d            moving averages of g² and u²
     rho = ρ         the share of v and d that each step keeps
-    eps = ε         starts the steps, because d₀ = 0; it stands inside both roots
+    eps = ε         stands inside both roots; with ε = 0 all u stay 0, because d₀ = 0
 
     >>> Adadelta.as_in("torch")
     Adadelta(lr=1.0, rho=0.9)

@@ -12,17 +12,17 @@ from .registry import register
 class Adam(Optimizer):
     """m ← β₁·m + (1 − β₁)·g,  v ← β₂·v + (1 − β₂)·g²,  u = m̂ / (√v̂ + ε).
 
-    Momentum and RMSprop at once, both corrected for their start at 0.
+    Momentum and RMSprop together. Both averages start at 0 and are corrected for that.
 
     m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ)
 
     m, v                the first and second moment: moving averages of g and g²
     beta1, beta2        β₁ and β₂, the shares of m and v that each step keeps
-    eps = ε             keeps the division finite; with eps_in_sqrt √(v̂ + ε)
-    eps_root            is added inside the root beside ε (optax)
-    eps_hat             add ε to √v instead of √v̂: Keras, and section 2 of the paper
+    eps = ε             keeps the division finite; with eps_in_sqrt u = m̂ / √(v̂ + ε)
+    eps_root            added inside the root, while ε stays outside (optax)
+    eps_hat             add ε to √v instead of √v̂ (Keras; section 2 of the paper)
     amsgrad             use the largest v so far; with amsgrad_corrected the largest v̂ (optax)
-    bias_correction     False: use m and v for m̂ and v̂
+    bias_correction     False: m̂ = m and v̂ = v
 
     >>> Adam.as_in("d2l", beta1=0.8)
     Adam(lr=0.01, beta1=0.8, eps=1e-06)
@@ -52,8 +52,8 @@ class Adam(Optimizer):
         eps_inside = h["eps_in_sqrt"] or h["eps_root"] != 0
         return super().contradictions(h) | {
             "choose eps_in_sqrt or eps_root": h["eps_in_sqrt"] and h["eps_root"] != 0,
-            "eps_hat adds ε to √v, not inside the root": h["eps_hat"] and eps_inside,
-            "eps_hat uses no v̂ for amsgrad_corrected": h["eps_hat"] and h["amsgrad_corrected"],
+            "choose eps_hat, or ε inside the root": h["eps_hat"] and eps_inside,
+            "choose eps_hat or amsgrad_corrected": h["eps_hat"] and h["amsgrad_corrected"],
         }
 
     def init(self, w, *, amsgrad):
@@ -70,15 +70,11 @@ class Adam(Optimizer):
         m_hat, v_hat = m / c1, v / c2
         # the variants change v̂ and ε
         if amsgrad:
-            v_hat = update_max(slots["max_second_moment"], v, c2, amsgrad_corrected)
+            v_max = slots["max_second_moment"]
+            np.maximum(v_max, v_hat if amsgrad_corrected else v, out=v_max)
+            v_hat = v_max if amsgrad_corrected else v_max / c2
         if eps_root:
             v_hat = v_hat + eps_root
         if eps_hat:
             eps = eps / c2**0.5
         return m_hat / root(v_hat, eps, eps_in_sqrt)
-
-
-def update_max(v_max, v, c2, corrected):
-    """v_max ← max(v_max, v), in place; return v_max / c2. Corrected: the maximum of v / c2."""
-    np.maximum(v_max, v / c2 if corrected else v, out=v_max)
-    return v_max if corrected else v_max / c2

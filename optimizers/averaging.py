@@ -11,9 +11,9 @@ from .wrapper import Wrapper
 class EMA(Wrapper):
     """a ← ρ·a + (1 − ρ)·w after every step; a is evaluated.
 
-    An exponential moving average of the weights. The inner optimizer does not notice it.
+    An exponential moving average of the weights. The inner optimizer trains as without it.
 
-    a               the average, in the dtype of w; it starts at the w of the first step
+    a               the average, in the dtype of w; it starts as the w after the first step
     decay = ρ       the share of a that each step keeps
 
     >>> from minigrad.optimizers import SGD, Parameter
@@ -29,7 +29,7 @@ class EMA(Wrapper):
 
     Source: Polyak & Juditsky 1992. PyTorch's AveragedModel and Keras's use_ema compute the same;
     with float32 weights, Keras also rounds ρ to float32. At the end of `fit` Keras replaces the
-    weights by a; here the weights stay those of the training.
+    weights by a; here they stay the training weights.
     """
 
     decay: float = 0.999
@@ -51,7 +51,7 @@ class EMA(Wrapper):
 
 @register("swa")
 class SWA(Wrapper):
-    """a ← a + (w − a) / n for the n-th weights that are averaged; a is evaluated.
+    """a ← a + (w − a) / n, where w is the n-th that is averaged; a is evaluated.
 
     The mean of the weights after every k-th step from step s on. Until then w is evaluated.
 
@@ -63,16 +63,14 @@ class SWA(Wrapper):
     >>> SWA(SGD(lr=0.1), start=1000, every=100)
     SWA(SGD(lr=0.1), start=1000, every=100)
 
-    Source: Izmailov et al. 2018. It asks for a learning rate that stays high or returns; give the
+    Source: Izmailov et al. 2018. The learning rate has to stay high or to be cyclic: give the
     inner optimizer such a schedule. PyTorch's AveragedModel computes the same mean.
     """
 
     start: int = 0
     every: int = 1
     limits = {"start": (0, np.inf, False), "every": (1, np.inf, False)}
-
-    def init(self, w):
-        return {"average": w.copy(), "count": np.zeros((), np.int64)}
+    init, evaluation_weight = EMA.init, EMA.evaluation_weight
 
     def after_step(self, w, slots):
         since = self.steps - self.start
@@ -80,6 +78,3 @@ class SWA(Wrapper):
             slots["count"] += 1
             n = int(slots["count"])
             slots["average"][...] = w if n == 1 else slots["average"] + (w - slots["average"]) / n
-
-    def evaluation_weight(self, w, slots):
-        return slots["average"] if slots["count"] else w

@@ -9,7 +9,7 @@ BLOCK = 1 << 15  # elements: small enough that a block stays in the cache during
 def blocks(self: Any, w: Any, g: Any, slots: Any) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
     """Yield (w, g, slots) whole, or in blocks if the arrays are large and the rule allows it.
 
-    Raises TypeError if the rule replaces a slot: the block would be lost.
+    Raises TypeError if the rule replaces a slot: its block would not reach the array.
     """
     arrays = (w, g, *slots.values())
     is_large = self.elementwise and w.size > BLOCK

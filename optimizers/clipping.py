@@ -11,7 +11,7 @@ import numpy as np
 
 
 def l2_norm(g: np.ndarray) -> float:
-    """Return ‖g‖, also if the sum of squares overflows; inf or NaN if an element is inf or NaN."""
+    """Return ‖g‖, even if the sum of squares overflows; inf or NaN if an element is inf or NaN."""
     flat = np.ravel(g, order="K")
     if flat.dtype.kind != "f" or flat.itemsize < 4:  # integers and float16 overflow early
         flat = flat.astype(float)
@@ -56,7 +56,7 @@ def clip_by_global_norm(
 
 
 def _positive(limit: float) -> float:
-    """Return a Python float, which keeps float32; a limit below 0 would reverse the gradient."""
+    """Return the limit as a Python float, which keeps float32; raise ValueError unless above 0."""
     if not limit > 0:
         raise ValueError(f"clipping needs a limit above 0, received {limit!r}")
     return float(limit)

@@ -9,13 +9,12 @@ So nobody writes a rule twice. The extra `fast` installs numba.
 
 import functools
 import hashlib
-import itertools
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import copy, deepcopy
 from dataclasses import dataclass, field
+from itertools import combinations, starmap
 from math import inf, nan
 from pathlib import Path
 from types import ModuleType
@@ -24,12 +23,13 @@ from typing import Any
 import numpy as np
 
 from . import tracing
-from .parameters import Parameter
-from .tracing import ArraySymbol, NumberSymbol, Refusal, Trace, is_number
+from .parameters import Parameter, unbound_copy
+from .tracing import ArraySymbol, Refusal, Trace
 
 PACKAGE = __name__.removesuffix("compiled")
 Hyper = dict[str, Any]
-SMALL = 1 << 14  # elements: up to here NumPy is faster than tracing a rule, or than w −= lr·g
+PLAIN_TYPES = (int, float, bool, str, type(None))
+SMALL = 1 << 14  # elements: up to here NumPy is faster than tracing, and for a rule without slots
 
 
 def compile_step(self: Any, *, strict: bool = True) -> Any:
@@ -47,8 +47,7 @@ def compile_step(self: Any, *, strict: bool = True) -> Any:
     the line. With strict=False NumPy runs this rule instead, and one warning says so.
 
     compile() tries the rule on small arrays. A rule of your own is traced in every step, because it
-    may read things that change. For small arrays this takes longer than the update; then NumPy does
-    the update.
+    can read anything. If its arrays are so small that tracing takes longer, NumPy runs the rule.
 
     Raises ImportError without numba: pip install "minigrad[fast]".
 
@@ -58,36 +57,43 @@ def compile_step(self: Any, *, strict: bool = True) -> Any:
     """
     if import_numba().config.DISABLE_JIT:
         raise RuntimeError("compile(): NUMBA_DISABLE_JIT is set, so numba compiles nothing")
+    self.compiled = CompiledStep(strict, try_two_steps(self, strict))
+    self.compiled.warn(stacklevel=3)
+    return self
+
+
+def try_two_steps(self: Any, strict: bool) -> dict[str, str]:
+    """Compile the loops in two steps of a copy with small arrays.
+
+    Return the parameters whose rule cannot be compiled, and why; with strict, raise Refusal.
+    """
 
     def small(name: str, w: Any) -> tuple[str, Parameter]:
-        ones = np.ones([min(n, 8) for n in w.shape], w.dtype)
-        return name, Parameter(ones, ones.copy())
+        return name, Parameter(np.ones([min(n, 8) for n in w.shape], w.dtype))
 
-    def ones() -> float:
+    def closure() -> float:
         for parameter in twin.parameters.values():
             parameter.grad = np.ones_like(parameter.data)
         return 1.0
 
-    # two steps of a copy with small arrays compile the loops, and show what cannot be compiled
-    twin = copy(self)
-    vars(twin).update(parameters={}, groups=[], slots={}, compiled=None, is_evaluating=False)
-    twin = deepcopy(twin)  # the rule may change what it holds
-    named = {name: p.data for name, p in self.parameters.items()}
-    groups = [{**g.data, "params": [small(n, named[n]) for n in g.names]} for g in self.groups]
-    twin.bind(groups or [{"params": [small("any parameter", np.ones(2, np.float32))]}])
-    twin.compiled = CompiledState(strict, is_trial=True)
+    twin = unbound_copy(self)
+    weights = {name: parameter.data for name, parameter in self.parameters.items()}
+    groups = [
+        group.data | {"params": [small(name, weights[name]) for name in group.names]}
+        for group in self.groups
+    ]
+    twin.bind(groups or [small("any parameter", np.ones(2, np.float32))])
+    twin.compiled = CompiledStep(strict, is_trial=True)
     refused = twin.compiled.refused
     try:
         for _ in range(2):
-            twin.step(ones)
+            twin.step(closure)
             twin.steps = self.steps  # a schedule may end here
-    except Refusal as refusal:  # strict=False: the rule has kept a symbol, which NumPy receives
+    except Refusal as refusal:  # without strict: the rule has kept symbols, and NumPy meets them
         if strict:
             raise
-        refused = dict.fromkeys(twin.parameters, next(iter(refused.values()), str(refusal)))
-    self.compiled = CompiledState(strict, refused)
-    self.compiled.warn(stacklevel=3)
-    return self
+        return dict.fromkeys(twin.parameters, next(iter(refused.values()), str(refusal)))
+    return refused
 
 
 def import_numba() -> ModuleType:
@@ -110,25 +116,25 @@ class CompiledLoop:
     slot_names: tuple[str, ...]
     replaced: list[str]  # the slots that the rule replaces by other arrays
     is_written: list[bool]  # for w, g and each slot
-    # h → the numbers of the loop, or None if the rule takes another branch with h.
-    # The attribute itself is None if the loop holds numbers of this step: it cannot be used again.
+    # h → the arguments, or None if the rule takes another branch with h. The attribute itself is
+    # None if the arguments are those of this step: the loop cannot be used again.
     compute_arguments: Callable[[Hyper], list[float] | None] | None
 
-    def run(self, w: np.ndarray, g: np.ndarray, slots: Any, arguments: np.ndarray) -> None:
+    def run(self, w: np.ndarray, g: np.ndarray, slots: Any, arguments: list[float]) -> None:
         for name in self.replaced:
             slots[name] = slots[name].copy()
         arrays = [w, g, *(slots[name] for name in self.slot_names)]
-        odd = [a for a in arrays if not a.flags.carray]  # they are copied in and out
-        flat = [a.reshape(-1) for a in arrays] if not odd else [a.flatten() for a in arrays]
-        self.kernel(*flat, arguments)
-        if odd:
+        are_plain = all(a.flags.carray for a in arrays)  # others are copied in and out
+        flat = [a.reshape(-1) if are_plain else a.flatten() for a in arrays]
+        self.kernel(*flat, np.array(arguments, w.dtype))
+        if not are_plain:
             for a, copied, is_written in zip(arrays, flat, self.is_written):
                 if is_written:
                     a[...] = copied.reshape(a.shape)
 
 
 @dataclass
-class CompiledState:
+class CompiledStep:
     """What a compiled optimizer keeps for its next steps."""
 
     strict: bool
@@ -143,36 +149,35 @@ class CompiledState:
         self.refused[name] = str(refusal)
 
     def warn(self, stacklevel: int) -> None:
-        """Warn once that NumPy runs a rule. `step` calls it last: a warning can be an error."""
+        """Say once that NumPy runs a rule. Call it at the end: a warning can be an error."""
         if self.refused and not self.has_warned and not self.is_trial:
             self.has_warned = True
             warnings.warn(next(iter(self.refused.values())), stacklevel=stacklevel)
 
     def __reduce__(self) -> Any:  # a copy, in another process too, compiles anew
-        return CompiledState, (self.strict, self.refused, {}, False, self.has_warned)
+        return CompiledStep, (self.strict, self.refused, {}, False, self.has_warned)
 
 
 def compiled_update(optimizer: Any, name: str, w: Any, g: Any, slots: Any, h: Hyper) -> bool:
     """Update a parameter by a compiled loop; return False if NumPy has to do it."""
-    state = optimizer.compiled
+    step = optimizer.compiled
     like_w = tuple(k for k, a in slots.items() if a.shape == w.shape and a.dtype == w.dtype)
     is_reusable = len(like_w) == len(slots) and is_library_rule(type(optimizer))
-    if name in state.refused or not suits_a_loop(optimizer, w, g, slots, h, is_reusable):
+    if name in step.refused or not suits_a_loop(optimizer, w, g, slots, h, is_reusable):
         return False
-    loops = state.loops.setdefault((w.dtype, like_w), [])
+    loops = step.loops.setdefault((w.dtype, like_w), [])
     for loop in loops:
-        if (numbers := loop.compute_arguments(h)) is not None:
-            loop.run(w, g, slots, np.array(numbers, w.dtype))
+        if (arguments := loop.compute_arguments(h)) is not None:
+            loop.run(w, g, slots, arguments)
             return True
     try:
         trace, loop, other_slots = trace_update(optimizer, h, w, slots, like_w, is_reusable)
-        numbers = trace.argument_values()
     except Refusal as refusal:
-        state.refuse(name, refusal)
+        step.refuse(name, refusal)
         return False
     if loop.compute_arguments and not trace.reads_shape:
         loops.append(loop)
-    loop.run(w, g, slots, np.array(numbers, w.dtype))
+    loop.run(w, g, slots, trace.argument_values())
     for slot_name, (copied, new) in other_slots.items():
         if new is copied:
             slots[slot_name][...] = new  # in place, as the rule does: others can share the array
@@ -184,16 +189,15 @@ def compiled_update(optimizer: Any, name: str, w: Any, g: Any, slots: Any, h: Hy
 def suits_a_loop(optimizer: Any, w: Any, g: Any, slots: Any, h: Hyper, is_reusable: bool) -> bool:
     """Return whether a loop can update these arrays, and takes less time than NumPy.
 
-    NumPy updates 0-d arrays, subclasses, arrays that share memory, and small arrays under a rule
-    that has no slots or that has to be traced in each step. It also does the first update of a rule
-    that makes its slots then.
+    NumPy updates 0-d arrays, subclasses of ndarray and arrays that share memory. It takes a first
+    update that makes the slots, and small arrays under a rule without slots or with a new trace.
     """
+    is_faster = w.size > SMALL or (is_reusable and slots) or optimizer.compiled.is_trial
     makes_slots = optimizer.lazy_slots and h["t"] == 1
-    is_worth_it = (is_reusable and slots) or w.size > SMALL or optimizer.compiled.is_trial
-    if makes_slots or w.ndim == 0 or not is_worth_it:
+    if w.ndim == 0 or makes_slots or not is_faster:
         return False
     arrays = [w, g, *slots.values()]
-    if any(itertools.starmap(np.may_share_memory, itertools.combinations(arrays, 2))):
+    if any(starmap(np.may_share_memory, combinations(arrays, 2))):
         return False
     return all(a.ndim == 0 or type(a) is np.ndarray for a in arrays)
 
@@ -203,63 +207,57 @@ def trace_update(
 ) -> tuple[Trace, CompiledLoop, dict[str, Any]]:
     """Run the optimizer's update on symbols; return the trace, the loop, and the slots unlike w.
 
-    is_reusable: the loop will serve later steps, so symbols replace the hyperparameters as well.
-    Nothing is written.
-    Raises Refusal if the rule cannot be compiled.
+    is_reusable: later steps run the loop, too, so symbols also replace numbers. Nothing is
+    written. Raises Refusal if the rule cannot be compiled.
     """
-    trace, keys = Trace(w, h), ["w", "g", *(f"s{n}" for n in range(len(like_w)))]
-    w_symbol, *slot_symbols = [ArraySymbol(trace, f"{key}_i") for key in keys if key != "g"]
+    trace = Trace(w, h)
+    symbols = {name: ArraySymbol(trace, f"s{n}_i") for n, name in enumerate(like_w)}
     others = {name: a.copy() for name, a in slots.items() if name not in like_w}
-    own = others | dict(zip(like_w, slot_symbols))
-    is_plain = all(is_number(v) or type(v) in (bool, str, type(None)) for v in h.values())
-    is_reusable = is_reusable and is_plain
-    h_or_symbols = number_symbols(trace, h) if is_reusable else h
+    w_symbol, after = ArraySymbol(trace, "w_i"), others | symbols
+    is_reusable = is_reusable and all(type(v) in PLAIN_TYPES for v in h.values())
+    h_or_symbols = trace.symbols_of(h) if is_reusable else h
     try:
         if w.dtype not in (np.float32, np.float64):
             trace.refuse(f"its parameter has {w.dtype}, not float32 or float64")
-        with hide_other_arrays(optimizer, h, trace):
-            optimizer.update(w_symbol, trace.gradient, own, h_or_symbols)
-        if own.keys() != slots.keys():
-            trace.refuse(f"it makes or drops slots after its first update: {[*own]}")
-        slot_results = [own[name] for name in like_w]
-        new = {k: x for k, x, old in zip(like_w, slot_results, slot_symbols) if x is not old}
-        inputs = [w_symbol, trace.gradient, *slot_symbols]
-        check_slot_results(trace, slot_results, inputs, new, optimizer.elementwise)
-        if trace.refusal:
+        with isolated(optimizer, h, trace):
+            optimizer.update(w_symbol, trace.gradient, after, h_or_symbols)
+        if after.keys() != slots.keys():
+            trace.refuse(f"it makes or drops slots after its first update: {[*after]}")
+        check_traced_slots(optimizer, trace, w_symbol, symbols, after)
+        if trace.refusal:  # the rule has caught it
             raise trace.refusal
-        results = [w_symbol, trace.gradient, *slot_results]
-        kernel = compile_kernel(trace.kernel_source(keys, results), w.dtype)
+        arrays = {"w": w_symbol, "g": trace.gradient}
+        arrays |= {f"s{n}": after[name] for n, name in enumerate(like_w)}
+        kernel = compile_kernel(trace.kernel_source(arrays), w.dtype)
     except Exception as error:  # a rule can fail on symbols in any way
         raise Refusal(refusal_text(optimizer, trace.refusal or error, error)) from error
+    replaced = [name for name, symbol in symbols.items() if after[name] is not symbol]
+    is_written = [x.name != f"{key}_i" for key, x in arrays.items()]
     arguments = run_source(trace.arguments_source(), "arguments") if is_reusable else None
-    is_written = [x.name != f"{key}_i" for key, x in zip(keys, results)]
-    loop = CompiledLoop(kernel, like_w, [*new], is_written, arguments)
-    return trace, loop, {name: (others[name], own[name]) for name in others}
+    loop = CompiledLoop(kernel, like_w, replaced, is_written, arguments)
+    return trace, loop, {name: (others[name], after[name]) for name in others}
 
 
-def check_slot_results(
-    trace: Trace, results: list[Any], inputs: list[Any], new: dict[str, Any], is_elementwise: bool
+def check_traced_slots(
+    optimizer: Any, trace: Trace, w: Any, symbols: dict[str, Any], after: dict[str, Any]
 ) -> None:
-    """Refuse a rule whose slots end as what a loop cannot write; new: the slots it replaced."""
-    if any(type(x) is not ArraySymbol or x.is_mask for x in results):
+    """Refuse a rule that has replaced a slot by an array that the loop cannot write."""
+    if any(type(after[name]) is not ArraySymbol or after[name].is_mask for name in symbols):
         trace.refuse(f"a slot is no longer an array of {trace.dtype}")
+    new = {name: after[name] for name, symbol in symbols.items() if after[name] is not symbol}
     how = f"write slots[{next(iter(new), '')!r}][...] = …"
-    if new and is_elementwise:
+    if new and optimizer.elementwise:
         trace.refuse(f"it replaces a slot, which it cannot do in blocks; {how}")
-    ids = [id(x) for x in (*inputs, *new.values())]
-    if len({*ids}) < len(ids):
+    held = [w, trace.gradient, *symbols.values(), *new.values()]
+    if len({*map(id, held)}) < len(held):
         trace.refuse(f"a slot becomes another name of w, g or a slot; {how}")
 
 
-def number_symbols(trace: Trace, h: Hyper) -> Hyper:
-    return {k: NumberSymbol(trace, f"h[{k!r}]") if is_number(v) else v for k, v in h.items()}
-
-
 @contextmanager
-def hide_other_arrays(optimizer: Any, h: Hyper, trace: Trace) -> Iterator[None]:
-    """Hide the arrays that the optimizer holds from the rule; after an error, undo what it set.
+def isolated(optimizer: Any, h: Hyper, trace: Trace) -> Iterator[None]:
+    """Hide parameters and slots from the rule; after an error, restore the optimizer and h.
 
-    These arrays still have the values from before the update.
+    Their arrays still have the values from before the update, which the rule must not read.
     """
     before, h_before = dict(vars(optimizer)), dict(h)
     hidden = dict.fromkeys(("parameters", "slots"), trace.gradient)
@@ -307,7 +305,7 @@ def compile_kernel(source: str, dtype: Any) -> Callable[..., None]:
 def run_source(source: str, name: str) -> Any:
     """Run the source, and return what it defines under this name.
 
-    numba's cache needs the name of an existing file: the source says that it is of this one.
+    numba's cache needs an existing file: the source claims to be part of this one.
     """
     scope = {"sqrt": np.sqrt, "inf": inf, "nan": nan, "__name__": __name__}
     exec(compile(source, __file__, "exec"), scope)
@@ -315,7 +313,7 @@ def run_source(source: str, name: str) -> Any:
 
 
 def is_library_rule(cls: Any) -> bool:
-    """Tell whether the rule is one of this package: these depend on nothing but h and arrays."""
+    """Return whether this package defines the rule: its rules depend only on h and arrays."""
     methods = (cls.update, cls.direction, cls.apply_momentum)
     modules = (getattr(method, "__globals__", {}).get("__name__", "") for method in methods)
     return all(module.startswith(PACKAGE) for module in modules)

@@ -1,4 +1,4 @@
-"""What a class of optimizers declares, and the checks of what its methods take and return."""
+"""Read what an optimizer class declares, and check what its methods take and return."""
 
 import inspect
 from collections import ChainMap
@@ -28,41 +28,43 @@ def declare(cls: Any, base: Any) -> None:
         raise TypeError(f"{cls.__name__} must not define __init__; {how}")
     dataclass(kw_only=True, repr=False, eq=False)(cls)
     cls.defaults = declared_defaults(cls, base)
-    declare_stages(cls)
-
-    def defined_at(name: str) -> int:
-        return next(i for i, c in enumerate(cls.__mro__) if name in vars(c))
-
-    methods = ("direction", "update", "apply_momentum", "clip")
-    if min(map(defined_at, methods)) < defined_at("elementwise"):
-        cls.elementwise = False  # it was said of another rule
-    named = {method: required_keywords(cls, method) for method in ARGUMENTS}
-    cls.methods_with_w = {method for method, names in named.items() if "w" in names}
-    cls.required_hyperparameters = {k: [n for n in v if n != "w"] for k, v in named.items()}
-    ignored = [switch for switch, stage in DEPENDS_ON.items() if stage in cls.own_stages]
+    cls.own_stages = stages_of_direction(cls)
+    cls.required_hyperparameters = {method: keywords_of(cls, method) for method in ARGUMENTS}
+    require_signature(cls, "step", ["self", "closure"], [])
     cls.ignored_switches = [
-        name for name in ignored if name not in cls.required_hyperparameters["direction"]
+        switch
+        for switch, stage in DEPENDS_ON.items()
+        if stage in cls.own_stages and switch not in cls.required_hyperparameters["direction"]
     ]
     if cls.step is not base.step:  # it may read self.k, which is not the value of a group
         own = cls.defaults.keys() - base.__dataclass_fields__.keys()
         cls.not_overridable = own - set().union(*cls.required_hyperparameters.values())
-    require_signature(cls, "step", ["self", "closure"], [])
+    claimed_by = next(c for c in cls.__mro__ if "elementwise" in vars(c))
+    for name in ("direction", "update", "apply_momentum", "clip"):
+        if getattr(cls, name) is not getattr(claimed_by, name, None):
+            cls.elementwise = False  # a parent said it of its own methods
     for name, default in cls.defaults.items():
         setattr(cls, name, Hyperparameter(name, default))
 
 
-def declare_stages(cls: Any) -> None:
-    """Note the stages that direction does itself: its keywords, or those of its parent's."""
+def stages_of_direction(cls: Any) -> set[str]:
+    """Return the stages that direction does itself: those among its keywords.
+
+    Raises TypeError if the parent's direction does a stage that this direction does not name.
+    """
     parameters = inspect.signature(cls.direction).parameters
-    names_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    for stage in cls.own_stages - ({*STAGES} if names_all else parameters.keys()):
-        how = "as its parent's does; hand it to super().direction"
-        raise TypeError(f"{cls.__name__}: direction must name {stage} among its keywords, {how}")
-    cls.own_stages = cls.own_stages | {*STAGES} & parameters.keys()
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for stage in cls.own_stages - parameters.keys():  # the parent's
+        if not takes_all:
+            how = "as its parent's does; hand it to super().direction"
+            raise TypeError(
+                f"{cls.__name__}: direction must name {stage} among its keywords, {how}"
+            )
+    return cls.own_stages | {stage for stage in STAGES if stage in parameters}
 
 
 def declared_defaults(cls: Any, base: Any) -> dict[str, Any]:
-    """Return the hyperparameters of a subclass of `base` with their defaults, after every check."""
+    """Check the hyperparameters of a subclass of `base`; return their defaults by name."""
     who, defaults = cls.__name__, {f.name: f.default for f in fields(cls) if f.init}
     for name, default in defaults.items():
         inherited = base.__dataclass_fields__.get(name)
@@ -78,23 +80,24 @@ def declared_defaults(cls: Any, base: Any) -> dict[str, Any]:
     return defaults
 
 
-def required_keywords(cls: Any, method: str) -> list[str]:
+def keywords_of(cls: Any, method: str) -> list[str]:
     """Return the names of the keyword parameters; all and t for **hyper, but not for **_hyper.
 
     momentum and weight_decay are not in **hyper, if the base class does these stages. Raises
     TypeError for a signature with which the base class cannot call the method.
     """
-    signature, names = inspect.signature(getattr(cls, method)), []
-    for p in signature.parameters.values():
+    names: set[str] = set()
+    for p in inspect.signature(getattr(cls, method)).parameters.values():
         if p.kind is p.VAR_KEYWORD and not p.name.startswith("_"):
-            names += [*(cls.defaults.keys() - STAGES), *cls.own_stages, "t"]
+            names |= (cls.defaults.keys() - STAGES) | cls.own_stages | {"t"}
         elif p.kind is p.KEYWORD_ONLY or p.default is not p.empty:
-            names.append(p.name)
-    for name in set(names) - {*cls.defaults} - EXTRA_KEYWORDS:
+            names.add(p.name)
+    for name in names - cls.defaults.keys() - EXTRA_KEYWORDS:
         raise TypeError(undeclared(cls, name))
     is_static = isinstance(inspect.getattr_static(cls, method), staticmethod)
-    require_signature(cls, method, [*["self"][is_static:], *ARGUMENTS[method]], names)
-    return list(dict.fromkeys(names))
+    arguments = ARGUMENTS[method] if is_static else ["self", *ARGUMENTS[method]]
+    require_signature(cls, method, arguments, sorted(names))
+    return sorted(names)
 
 
 def require_signature(cls: Any, method: str, arguments: list[str], names: list[str]) -> None:
@@ -120,12 +123,15 @@ def undeclared(cls: Any, name: str) -> str:
 
 def without_annotation(cls: Any, name: str) -> str:
     value = getattr(cls, name)
-    problem = f"{name} = {value!r} has no annotation, so it is no hyperparameter"
+    problem = f"{name} = {value!r} has no annotation, so it is not a hyperparameter"
     return f"{cls.__name__}: {problem}; write {name}: {type(value).__name__} = {value!r}"
 
 
 def check_array(self: Any, method: str, x: Any, like: Any, name: str) -> None:
-    """Raise TypeError if x, the result of a method, is not an array like the array of this name."""
+    """Raise TypeError if x, which a method returned, differs from `like` in shape or dtype.
+
+    name: what `like` is called in the message.
+    """
     for kind, hint in {"shape": "", "dtype": "; use Python numbers, no NumPy scalars"}.items():
         needed, received = (getattr(array, kind, type(array).__name__) for array in (like, x))
         if needed != received:
@@ -137,7 +143,7 @@ def check_array(self: Any, method: str, x: Any, like: Any, name: str) -> None:
 
 
 def check_slots(self: Any, slots: Any) -> None:
-    """Raise TypeError if the slots that a rule or a wrapper has made are no arrays."""
+    """Raise TypeError unless the slots of a rule or a wrapper are arrays by name."""
     who = f"{type(self).__name__}: slots must be arrays by name"
     if not isinstance(slots, dict):
         raise TypeError(f"{who}; init returned {type(slots).__name__}; end it with `return {{…}}`")
@@ -148,16 +154,15 @@ def check_slots(self: Any, slots: Any) -> None:
 
 
 def validate_overrides(self: Any, overrides: dict[str, Any]) -> dict[str, Any]:
-    """Return the hyperparameters of a group after every check."""
+    """Check and return the hyperparameters of a group."""
     who, checked = f"a group of {type(self).__name__}", {}
-    allowed = {k: default for k, default in self.defaults.items() if k not in GLOBAL_ONLY}
+    allowed = [name for name in self.defaults if name not in GLOBAL_ONLY]
     for name, value in overrides.items():
         if name not in allowed:
             raise TypeError(unknown_hyperparameter(who, name, allowed))
         if name in self.not_overridable:
             how = f"direction must take it as a keyword, direction(self, g, slots, *, {name})"
             raise TypeError(f"{who} cannot have its own {name}: {how}")
-        default, limits = allowed[name], self.limits
-        checked[name] = check_hyperparameter(who, name, value, default, self.steps, limits)
+        checked[name] = check_hyperparameter(self, name, value, owner=who)
     self.refuse_contradictions(ChainMap(checked, vars(self)))
     return checked

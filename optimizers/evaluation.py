@@ -1,6 +1,6 @@
 """Weights for evaluation: some optimizers train at one point and evaluate at another.
 
-Schedule-Free and averages of weights do so. Here is what optimizers and wrappers have in common.
+Schedule-Free and averages of weights do so. Optimizer and Wrapper share these functions.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,13 +22,13 @@ EVALUATION_LOCKS: WeakKeyDictionary[Any, RLock] = WeakKeyDictionary()
 def evaluating(self: Any, *, recording: bool = True) -> Iterator[None]:
     """Within this context, the parameters hold the weights for evaluation.
 
-    At the end they hold the training weights again, bit for bit, also after an error. For most
+    At the end they hold the training weights again, bit for bit, even after an error. For most
     optimizers both are the same, and nothing is copied. `fit`, `evaluate`, `predict` and
-    `save_weights` of a model do this by themselves.
+    `save_weights` of a model use this context themselves.
 
-    recording: False if nothing is recorded inside, as in no_grad(); losses from before then keep
-    their gradients. Inside the context step() and state_dict() raise a RuntimeError. Another thread
-    that evaluates, or calls step(closure), waits until this context ends.
+    recording: pass False if the block records no graph, as in no_grad(). Then backward() still
+    works for losses from before the block. Inside the context step() and state_dict() raise a
+    RuntimeError. Another thread that evaluates, or calls step(closure), waits until it ends.
     """
     with lock_of(self):
         if self.is_evaluating or not self.has_evaluation_weights:
@@ -48,7 +48,7 @@ def evaluating(self: Any, *, recording: bool = True) -> Iterator[None]:
 
 
 def locked(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Return this step; it waits while another thread evaluates."""
+    """Wrap a step, so that it waits while another thread evaluates."""
 
     @wraps(step)
     def locked_step(self: Any, closure: Callable[[], Any] | None = None) -> Any:
@@ -59,7 +59,7 @@ def locked(step: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def evaluation_weights(self: Any) -> dict[str, np.ndarray]:
-    """Return the weights for evaluation, by name, where they are others than the weights."""
+    """Return the weights for evaluation by name, for each parameter that has others."""
     weights = {}
     for group in self.groups:
         for name in group.names:
@@ -71,10 +71,9 @@ def evaluation_weights(self: Any) -> dict[str, np.ndarray]:
 
 
 def forget_weights(self: Any) -> None:
-    """Tell the optimizer that its weights were replaced: averages start anew at the present ones.
+    """Start averages of the weights anew at the present weights. Moments and momentum stay.
 
-    Call it after load_state_dict of a layer; a model calls it in its own load_state_dict. Rules
-    without weights for evaluation do nothing: moments and momentum stay.
+    Call this after load_state_dict of a layer. A model calls it in its own load_state_dict.
     """
     for group in self.groups if self.has_evaluation_weights else ():
         for name in group.names:
@@ -109,7 +108,7 @@ def refuse_while_evaluating(self: Any, what: str) -> None:
 
 
 def run_closure(self: Any, closure: Callable[[], Any] | None) -> Any:
-    """Return closure(), or None without a closure; raise TypeError if the optimizer needs one."""
+    """Return closure(), or None without one; raise TypeError if the optimizer needs a closure."""
     refuse_while_evaluating(self, "step()")
     if closure is None and not self.needs_closure:
         return None

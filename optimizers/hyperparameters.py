@@ -1,7 +1,8 @@
 """Hyperparameters: their legal ranges, their names in other frameworks, and their checks."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import Any
 
@@ -11,7 +12,7 @@ from .schedules import is_finite_number
 
 Number = float | Callable[[int], float]
 
-# name: (lower bound, upper bound, whether the upper bound is legal); others are any finite number
+# name: (lower, upper, whether upper is legal); all others can be any finite number
 LIMITS = {
     **dict.fromkeys(("lr", "eps", "eps_root", "weight_decay"), (0.0, inf, False)),
     **dict.fromkeys(("initial_accumulator", "lr_decay", "momentum_decay"), (0.0, inf, False)),
@@ -20,7 +21,7 @@ LIMITS = {
 }
 CHOICES = {"on_nonfinite": ("raise", "skip", "ignore")}
 
-# a switch: the hyperparameter without which it has no effect
+# switch: the hyperparameter that it needs to have an effect
 DEPENDS_ON = {
     "lr_in_momentum": "momentum", "nesterov": "momentum", "dampening": "momentum",
     "decoupled_weight_decay": "weight_decay", "amsgrad_corrected": "amsgrad",
@@ -44,7 +45,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def unknown_hyperparameter(owner: Any, name: str, known: Iterable[str]) -> str:
-    """Return the error message; add the name that is probably meant."""
+    """Return the error message, with a suggestion if a known name is similar."""
     known = [*known]
     hint = did_you_mean(name, known)
     for ours, aliases in ALIASES.items():
@@ -54,39 +55,45 @@ def unknown_hyperparameter(owner: Any, name: str, known: Iterable[str]) -> str:
     return f"{who} has no hyperparameter {name!r}{hint} (it has: {', '.join(known)})"
 
 
-def check_hyperparameter(
-    owner: str, name: str, value: Any, default: Any, t: int | None = 0, limits: Any = LIMITS
-) -> Number | str | None:
-    """Return the value as a Python number, bool or str, or unchanged, if it is a schedule.
+def check_hyperparameter(optimizer: Any, name: str, value: Any, owner: str = "") -> Any:
+    """Return the value as a Python number, bool or str; return a schedule as it is.
 
-    The schedule's value at t must be legal; t=None forbids schedules. limits go before LIMITS. If
-    the default is an integer, the value must be one. Raises ValueError otherwise.
+    Raises ValueError for an illegal value, also for an illegal value of a schedule at this step.
     """
-    if name in CHOICES:
-        legal = isinstance(value, str) and value in CHOICES[name]
-        needed = f"one of {', '.join(CHOICES[name])}"
-    elif isinstance(default, bool):
-        legal, needed = isinstance(value, bool | np.bool_), "True or False"
-        value = bool(value) if legal else value
-    elif callable(value) and t is not None:
-        check_hyperparameter(owner, f"{name} at step {t}", value(t), default, None, limits)
+    who = f"{owner or type(optimizer).__name__}: {name}"
+    default, limits, step = optimizer.defaults[name], optimizer.limits, optimizer.steps
+    if callable(value) and name not in CHOICES and not isinstance(default, bool):
+        check_value(f"{who} at step {step}", name, value(step), default, limits)
         return value
-    elif value is None and default is None:
+    return check_value(who, name, value, default, limits)
+
+
+def check_value(who: str, name: str, value: Any, default: Any, limits: Mapping[str, Any]) -> Any:
+    """Return the value as a Python number, bool or str; raise ValueError if it is illegal.
+
+    limits replace those of LIMITS. If the default is an integer, the value must be one.
+    """
+    if value is None and default is None:
         return None
+    kind: Any = float
+    if name in CHOICES:
+        kind, needed = str, f"one of {', '.join(CHOICES[name])}"
+        is_legal = isinstance(value, str) and value in CHOICES[name]
+    elif isinstance(default, bool):
+        kind, needed, is_legal = bool, "True or False", isinstance(value, bool | np.bool_)
     else:
-        short_name, kind = name.split()[0], int if isinstance(default, int) else float
-        least, bound, closed = (LIMITS | {**limits}).get(short_name, (-inf, inf, False))
-        what = "a finite number" if kind is float else f"an integer (as its default {default})"
-        needed = f"{what} in [{least}, {bound}{']' if closed else ')'}"
-        legal = is_finite_number(value) and kind(value) == value
-        legal = legal and (least <= value < bound or (closed and value == bound))
+        what = "a finite number"
+        if isinstance(default, int):
+            kind, what = int, f"an integer (as its default {default})"
+        least, bound, is_closed = limits.get(name) or LIMITS.get(name, (-inf, inf, False))
+        needed = f"{what} in [{least}, {bound}{']' if is_closed else ')'}"
+        is_legal = is_finite_number(value) and kind(value) == value
+        is_legal = is_legal and least <= value <= bound and (is_closed or value != bound)
         if default is None:  # a limit of clipping
-            legal, needed = legal and value > 0, "a finite number above 0, or None"
-        # a NumPy float64 would turn float32 arrays into float64, a Python number does not
-        value = kind(value) if legal else value
-    if not legal:
-        raise ValueError(f"{owner}: {name} must be {needed}, received {value!r}")
-    return value
+            is_legal, needed = is_legal and value > 0, "a finite number above 0, or None"
+    if not is_legal:
+        raise ValueError(f"{who} must be {needed}, received {value!r}")
+    return kind(value)  # a NumPy float64 would turn float32 arrays into float64
 
 
 def value_now(optimizer: Any, name: str, value: Any, step: int | None = None) -> Any:
@@ -94,9 +101,8 @@ def value_now(optimizer: Any, name: str, value: Any, step: int | None = None) ->
     if not callable(value):
         return value
     step = optimizer.steps if step is None else step
-    who, at, limits = type(optimizer).__name__, f"{name} at step {step}", optimizer.limits
-    default = optimizer.defaults[name]
-    return check_hyperparameter(who, at, value(step), default, None, limits)
+    who = f"{type(optimizer).__name__}: {name} at step {step}"
+    return check_value(who, name, value(step), optimizer.defaults[name], optimizer.limits)
 
 
 class Hyperparameter:
@@ -113,6 +119,14 @@ class Hyperparameter:
         return value(optimizer.steps) if callable(value) else value
 
     def __set__(self, optimizer: Any, value: Any) -> None:
-        vars(optimizer)[self.name] = value
-        if active := vars(optimizer).get("_active"):
-            active[self.name] = value
+        """Check the value, alone and in each group; set it; make the slots that it needs."""
+        name, values = self.name, vars(optimizer)
+        value = check_hyperparameter(optimizer, name, value)
+        if optimizer.defaults.keys() <= values.keys():  # __init__ has set all the others
+            for overrides in [group.data for group in optimizer.groups] or [{}]:
+                optimizer.refuse_contradictions(ChainMap(overrides, {name: value}, values))
+        values[name] = value
+        if active := values.get("_active"):
+            active[name] = value
+        if name != "lr":  # momentum, centered and amsgrad add slots
+            optimizer.allocate()

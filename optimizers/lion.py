@@ -1,4 +1,4 @@
-"""Lion: every coordinate moves by lr, in the direction of a sign."""
+"""Lion: every coordinate moves by lr, against the sign of a moving average."""
 
 import numpy as np
 

@@ -46,7 +46,7 @@ class NAdam(Optimizer):
 
     def direction(self, g, slots, *, t, beta1, beta2, eps, momentum_decay, constant_momentum):
         def mu(t):
-            return beta1 * (1 - (0 if constant_momentum else 0.96 ** (momentum_decay * t) / 2))
+            return beta1 if constant_momentum else beta1 * (1 - 0.96 ** (momentum_decay * t) / 2)
 
         m = ema(slots["first_moment"], g, beta1)
         v = ema(slots["second_moment"], g**2, beta2)

@@ -1,10 +1,9 @@
 """The optimizer base class, in reading order: one step, its stages, parameters, hyperparameters.
 
 An optimizer is one function, `direction`, from a gradient to a direction; the base class does
-everything that optimizers have in common. It needs nothing of a parameter but .data and .grad.
+everything that optimizers have in common. It needs only .data and .grad of a parameter.
 """
 
-from collections import ChainMap
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 from math import isfinite
@@ -15,10 +14,10 @@ import numpy as np
 from . import evaluation
 from .blocks import blocks
 from .clipping import clip_by_global_norm, clip_by_norm, clip_by_value, l2_norm
-from .compiled import CompiledState, compile_step, compiled_update
+from .compiled import CompiledStep, compile_step, compiled_update
 from .declaration import check_array, check_slots, declare, undeclared, validate_overrides
 from .formulas import flush_subnormals
-from .hyperparameters import Number, check_hyperparameter, value_now
+from .hyperparameters import Number, value_now
 from .parameters import Group, Params, check_arrays, checksum, collect_groups, dtype_and_shape
 from .state import load_state_dict, state_dict
 from .tools.explain import explain
@@ -42,9 +41,9 @@ class Optimizer:
     lr                  the learning rate
     clip_value, clip_norm, clip_global_norm    see clipping.py; at most one of them
     maximize            g ← −g
-    weight_decay = λ    g ← g + λ·w (L2), or with decoupled_weight_decay w ← w − lr·λ·w
+    weight_decay = λ    g ← g + λ·w (L2); with decoupled_weight_decay w ← w − lr·λ·w
     momentum = μ        b ← μ·b + u,  u ← b, or with nesterov u ← u + μ·b
-    lr_in_momentum      b ← μ·b + lr·u,  w ← w − b: b keeps the lr of each old step
+    lr_in_momentum      b ← μ·b + lr·u,  w ← w − b: a new lr does not rescale the steps in b
     dampening = τ       b ← μ·b + (1 − τ)·u, but b = u in the first update, as in PyTorch
     on_nonfinite        "raise", "skip" (the whole step) or "ignore" a gradient with inf or NaN
 
@@ -57,8 +56,8 @@ class Optimizer:
     groups: list[Group] = field(default_factory=list, init=False)
     slots: dict[str, Slots] = field(default_factory=dict, init=False)
     updates: dict[str, int] = field(default_factory=dict, init=False)
-    bound_signatures: dict[str, Any] = field(default_factory=dict, init=False)  # by name
-    compiled: CompiledState | None = field(default=None, init=False)  # see compiled.py
+    bound_signatures: dict[str, Any] = field(default_factory=dict, init=False)  # dtype and shape
+    compiled: CompiledStep | None = field(default=None, init=False)  # see compiled.py
     is_evaluating: bool = field(default=False, init=False)  # see evaluation.py
     bound_checksums: dict[str, int] = field(default_factory=dict, init=False)
 
@@ -81,12 +80,11 @@ class Optimizer:
     elementwise: ClassVar[bool] = False  # True: large arrays can be updated block by block
     lazy_slots: ClassVar[bool] = False  # True: direction makes its slots in the first update
     needs_closure: ClassVar[bool] = False  # True: step(closure), to compute several gradients
-    limits: ClassVar[dict[str, Any]] = {}  # name → (least, bound, whether the bound is legal)
-    required_hyperparameters: ClassVar[dict[str, list[str]]] = {}  # of each method of the rule
-    methods_with_w: ClassVar[set[str]] = set()  # those that name w besides
-    not_overridable: ClassVar[set[str]] = set()  # a group cannot override these
+    limits: ClassVar[dict[str, Any]] = {}  # name → (lower, upper, whether upper is legal)
+    required_hyperparameters: ClassVar[dict[str, list[str]]] = {}  # of each method; also t and w
+    not_overridable: ClassVar[set[str]] = set()  # only `step` reads them: not the group's value
     own_stages: ClassVar[set[str]] = set()  # what direction does itself
-    ignored_switches: ClassVar[list[str]] = []  # of these stages
+    ignored_switches: ClassVar[list[str]] = []  # the base class's switches for these stages
 
     # ---- One step ----
 
@@ -99,7 +97,7 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} must define direction(self, g, slots)")
 
     def evaluation_weight(self, w: np.ndarray, slots: Slots, *_: Any, **_hyper: Any) -> np.ndarray:
-        """Return the weights to evaluate, if they are others than w: see `evaluating`."""
+        """Return the weights to evaluate; by default w. See `evaluating`."""
         return w
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -108,9 +106,10 @@ class Optimizer:
         closure: a function that computes the loss and calls backward(); step returns its result.
         Gradients add up, so call zero_grad() between two steps, or in the closure.
 
-        All gradients are checked first: if one is wrong, no array has changed. Raises RuntimeError
+        All gradients are checked first; after an error no array has changed. Raises RuntimeError
         if no parameter has a gradient, ValueError for a wrong shape or dtype, FloatingPointError
-        for inf or NaN. With on_nonfinite="skip" such a step does nothing and is not counted.
+        for inf or NaN. With on_nonfinite="skip", a step with inf or NaN does nothing and is not
+        counted.
         """
         with evaluation.lock_of(self):
             result = self.run_closure(closure)
@@ -159,7 +158,7 @@ class Optimizer:
             flush_subnormals(slots.values())
 
     def update(self, w: np.ndarray, g: np.ndarray, slots: Slots, h: dict[str, Any]) -> None:
-        """Run one parameter, or a block of it, through the stages; h: hyperparameters and t."""
+        """Update one parameter, or a block of it, stage by stage; h: hyperparameters and t."""
         lr, decoupled = h["lr"], h["decoupled_weight_decay"]
         decay = 0 if "weight_decay" in self.own_stages else h["weight_decay"]
         momentum = 0 if "momentum" in self.own_stages else h["momentum"]
@@ -180,15 +179,14 @@ class Optimizer:
         w -= change
 
     def call(self, method: str, h: dict[str, Any], *arrays: Any, w: Any = None) -> Any:
-        """Call a method of the rule with the keywords that it names; self.lr, too, is h["lr"]."""
-        hyper, own = {k: h[k] for k in self.required_hyperparameters[method]}, vars(self)
-        if method in self.methods_with_w:
-            hyper["w"] = w
-        before, own["_active"] = own.get("_active"), h
+        """Call a method of the rule with the keywords that it names; in it, self.lr is h["lr"]."""
+        attributes, names = vars(self), self.required_hyperparameters[method]
+        keywords = {name: w if name == "w" else h[name] for name in names}
+        before, attributes["_active"] = attributes.get("_active"), h  # Hyperparameter reads it
         try:
-            return getattr(self, method)(*arrays, **hyper)
+            return getattr(self, method)(*arrays, **keywords)
         finally:
-            own["_active"] = before
+            attributes["_active"] = before
 
     @staticmethod
     def apply_momentum(u: np.ndarray, b: np.ndarray, h: dict[str, Any]) -> np.ndarray:
@@ -208,7 +206,7 @@ class Optimizer:
         return clip_by_norm(g, h["clip_norm"]) if h["clip_norm"] else g
 
     def _checked_gradients(self) -> dict[str, np.ndarray]:
-        """Return the gradients by name, after every check; none if the step is to be skipped."""
+        """Check and return the gradients by name; return {} if the step has to be skipped."""
         gradients = {n: p.grad for n, p in self.require_parameters().items() if p.grad is not None}
         if not gradients:
             raise RuntimeError(f"{self!r}: no parameter has a gradient; call loss.backward() first")
@@ -271,16 +269,15 @@ class Optimizer:
                 self.slots[name] = new | self.slots[name]
 
     def init_slots(self, w: np.ndarray, group: Any) -> Slots:
-        """Return all slots of a parameter before its first update."""
+        """Return the slots that init makes, and a momentum buffer if momentum needs it."""
         h = {name: value_now(self, name, group[name]) for name in self.defaults} | {"t": 0}
         slots = self.call("init", h, w, w=w)
         check_slots(self, slots)
         if h["momentum"] == 0 or "momentum" in self.own_stages:
             return slots
         if "momentum_buffer" in slots:
-            raise TypeError(
-                f"{type(self).__name__}: rename the slot momentum_buffer, which is taken"
-            )
+            who = type(self).__name__
+            raise TypeError(f"{who}: rename the slot momentum_buffer; the base class makes one")
         return slots | {"momentum_buffer": np.zeros_like(w)}
 
     def zero_grad(self) -> None:
@@ -314,7 +311,7 @@ class Optimizer:
             cls.step = evaluation.locked(vars(cls)["step"])  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **hyper: Any) -> Self:
-        """Refuse unknown arguments, before the dataclass would with a worse message."""
+        """Refuse unknown arguments; the error of the dataclass would not say what to do."""
         if len(args) > 1:
             raise TypeError(f"{cls.__name__}: only params is positional; write lr={args[1]!r}")
         for name in hyper.keys() - {*cls.defaults, "params"}:
@@ -335,29 +332,15 @@ class Optimizer:
         return cls(params, **(cls.conventions[framework] | overrides))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Check a hyperparameter before it changes; refuse attributes that no class declares."""
+        """Refuse attributes that no class declares. A Hyperparameter checks its own values."""
         is_own = hasattr(type(self), name) and not hasattr(Optimizer, name)
-        if name in self.defaults:
-            self._set_hyperparameter(name, value)
-        elif name in self.__dataclass_fields__ or is_own:
-            super().__setattr__(name, value)
-        else:
+        if name not in self.__dataclass_fields__ and not is_own:
             raise AttributeError(undeclared(type(self), name))
-
-    def _set_hyperparameter(self, name: str, value: Any) -> None:
-        """Check the value, alone and with the others; write it; add the slots that it needs."""
-        who, default = type(self).__name__, self.defaults[name]
-        value = check_hyperparameter(who, name, value, default, self.steps, self.limits)
-        if self.defaults.keys() <= vars(self).keys():  # the constructor has set all
-            for overrides in [group.data for group in self.groups] or [{}]:
-                self.refuse_contradictions(ChainMap(overrides, {name: value}, vars(self)))
         super().__setattr__(name, value)
-        if name != "lr":  # momentum, centered and amsgrad add slots
-            self.allocate()
 
     @classmethod
     def contradictions(cls, h: Any) -> dict[str, Any]:
-        """Return rules in words, and whether the hyperparameters h break them."""
+        """Return {rule in words: whether the hyperparameters h break it}."""
         clips = [name for name in ("clip_value", "clip_norm", "clip_global_norm") if h[name]]
         return {
             "nesterov needs a momentum": h["nesterov"] and h["momentum"] == 0,
@@ -370,7 +353,7 @@ class Optimizer:
         """Raise ValueError if some of the hyperparameters h contradict each other."""
         for rule, is_broken in self.contradictions(h).items():
             if is_broken:
-                raise ValueError(f"{type(self).__name__}: these switches contradict: {rule}")
+                raise ValueError(f"{type(self).__name__}: contradictory switches: {rule}")
 
     def __repr__(self) -> str:
         raw = self.raw_hyperparameters()

@@ -2,6 +2,7 @@
 
 from collections import UserDict
 from collections.abc import Iterable
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from typing import Any, Self
 from zlib import crc32
@@ -28,7 +29,7 @@ class Parameter:
 
 
 def collect_groups(owner: str, params: Params) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return one (parameters by name, overrides) for each group in `params`, after every check."""
+    """Check params; return (parameters by name, overrides) for each of its groups."""
     entries = list(_require_collection(owner, params))
     if not any(isinstance(entry, dict) for entry in entries):
         entries = [{"params": entries}]
@@ -47,7 +48,7 @@ def collect_groups(owner: str, params: Params) -> list[tuple[dict[str, Any], dic
                 raise ValueError(f"{owner}: the parameter {name!r} appears twice; pass it once")
             seen[name] = members[name] = parameter
         if not members:
-            advice = "call the network first, or give input_shape (a generator is used up once)"
+            advice = "call the network first, or give input_shape (a generator works only once)"
             raise ValueError(f"{owner}: received no parameters; {advice}")
         groups.append((members, {key: v for key, v in entry.items() if key != "params"}))
     return groups
@@ -89,6 +90,13 @@ def checksum(array: np.ndarray) -> int:
     return crc32(np.ascontiguousarray(array).data)
 
 
+def unbound_copy(optimizer: Any) -> Any:
+    """Return a copy without parameters and slots, to try a rule: it may change what it holds."""
+    twin = copy(optimizer)
+    vars(twin).update(parameters={}, groups=[], slots={}, compiled=None, is_evaluating=False)
+    return deepcopy(twin)
+
+
 def signature_text(kind: Any) -> str:
     return kind if isinstance(kind, str) else f"an array of {kind[0]} and shape {kind[1]}"
 
@@ -108,7 +116,7 @@ def check_arrays(self: Any, name: str, w: Any, g: Any) -> None:
 class Group(UserDict):
     """The names of some parameters, and the hyperparameters that this group overrides.
 
-    Setting group["lr"] = 0.01 makes the usual checks. Reading a hyperparameter that the group does
+    Setting group["lr"] = 0.01 checks the value. Reading a hyperparameter that the group does
     not override gives the optimizer's; a schedule is returned as a function. del group["lr"]
     removes an override. group.update(…) sets several at once and then checks for contradictions.
     """

@@ -76,8 +76,8 @@ def get(
     Names are case-insensitive. An unregistered name is looked up in the entry points of the
     installed packages, group "minigrad.optimizers". Raises ValueError for an unknown name.
 
-    A wrapper gets its inner optimizer by `inner`, a name, a class or an instance, and hands on the
-    hyperparameters that are not its own.
+    For a wrapper, `inner` is the optimizer to hold: a name, a class or an instance. Hyperparameters
+    that the wrapper does not have go to the inner optimizer.
 
     >>> get("RMSprop", lr=0.1)
     RMSprop(lr=0.1)
@@ -99,14 +99,14 @@ def get(
 
 
 def name_of(optimizer: Any) -> Any:
-    """Return the registered name; of a wrapper [its name, the name inside]; see from_name.
+    """Return the registered name; for a wrapper [its name, the inner optimizer's]: see from_name.
 
     Raises ValueError for an optimizer with several groups, or of a class that is not registered.
     """
     if not getattr(optimizer, "is_saved", True):
         return name_of(optimizer.inner)
     if len(optimizer.groups) > 1:
-        raise ValueError(f"{optimizer!r} has groups of its own")
+        raise ValueError(f"{optimizer!r} has several groups, which a name does not describe")
     names = {cls: name for name, cls in reversed(_registry.items())}
     known = [names[cls] for cls in type(optimizer).__mro__ if cls in names]
     if not known:
@@ -127,8 +127,8 @@ def available() -> dict[str, str]:
 
 def _describe(cls: Rule) -> str:
     """Return the docstring's second paragraph in one line; the first is the equation."""
-    equation, words = [*(inspect.getdoc(cls) or cls.__name__).split("\n\n"), ""][:2]
-    return " ".join((words or equation).split())
+    paragraphs = (inspect.getdoc(cls) or cls.__name__).split("\n\n")
+    return " ".join(paragraphs[:2][-1].split())
 
 
 def find(name: str) -> Rule:

@@ -18,8 +18,8 @@ class RMSprop(Optimizer):
     v                   the slot "mean_square"; v₀ = initial_accumulator
     rho = ρ             the share of v that each step keeps
     eps = ε             keeps the division finite; with eps_in_sqrt u = g / √(v + ε)
-    centered            use v − m², at least 0, for v, with the slot m ← ρ·m + (1 − ρ)·g
-    bias_correction     use v / (1 − ρᵗ) and m / (1 − ρᵗ) for v and m
+    centered            v − m² replaces v, but is at least 0; the slot m ← ρ·m + (1 − ρ)·g
+    bias_correction     v / (1 − ρᵗ) and m / (1 − ρᵗ) replace v and m
 
     >>> from minigrad.optimizers import Parameter
     >>> w = Parameter(np.array([1.0]), grad=np.array([7.0]))
@@ -51,7 +51,7 @@ class RMSprop(Optimizer):
 
     @classmethod
     def contradictions(cls, h):
-        problem = "bias_correction corrects a start at 0, so initial_accumulator must be 0"
+        problem = "bias_correction needs initial_accumulator=0"
         is_broken = h["bias_correction"] and h["initial_accumulator"] != 0
         return super().contradictions(h) | {problem: is_broken}
 

@@ -1,9 +1,11 @@
 """Schedules, from a constant to one cycle: hyperparameters that depend on the step number t.
 
-t is the number of steps already taken: the first step has t = 0. A schedule has no state, so its
-value depends on t alone. Any function of t is a schedule. Those here can also be shown and saved.
+t is the number of steps already taken: the first step has t = 0 (but t = 1 in a rule). A schedule
+has no state: its value depends on t alone. Any function of t is a schedule. These can also be shown
+and saved.
 """
 
+from bisect import bisect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import cos, isfinite, pi
@@ -141,7 +143,8 @@ class OneCycle(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.warmup < 1 and self.start_factor and self.end_factor):
-            raise ValueError(f"OneCycle: warmup must be below 1 and no factor 0, received {self!r}")
+            needed = "warmup must be below 1, and both factors above 0"
+            raise ValueError(f"OneCycle: {needed}; received {self!r}")
 
     def __call__(self, t: int) -> float:
         start, rising = self.peak / self.start_factor, int(self.warmup * self.steps)
@@ -165,9 +168,9 @@ class Join(Schedule):
         starts = [0, *self.boundaries]
         if len(self.schedules) != len(starts) or sorted({*starts}) != starts:
             received = f"{len(self.schedules)} schedules and boundaries {tuple(self.boundaries)}"
-            rule = "one boundary between two schedules, rising from above 0"
+            rule = "a boundary between each two schedules, in rising order from 1 on"
             raise ValueError(f"Join needs {rule}; received {received}")
 
     def __call__(self, t: int) -> float:
-        i = sum(t >= boundary for boundary in self.boundaries)
+        i = bisect(self.boundaries, t)
         return self.schedules[i](t - (0, *self.boundaries)[i])

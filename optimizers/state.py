@@ -13,7 +13,7 @@ KEYS = ("optimizer", "steps", "updates", "hyper", "groups", "slots")
 
 
 def state_dict(self: Any) -> dict[str, Any]:
-    """Return all that resuming needs: copies of the slots as {"name/slot": array}; plain values.
+    """Return what resuming needs: plain values, and copies of the slots as {"name/slot": array}.
 
     numpy.savez can save the slots, json the rest. Schedules of this library are saved with their
     numbers. Another function is saved as a placeholder: assign it again before load_state_dict.
@@ -98,7 +98,7 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(plain: Any, current: Any) -> Any:
-    """Invert to_plain. A function, saved without its code, is taken from the current value."""
+    """Invert to_plain. Return `current` for a function, whose code is not saved."""
     if isinstance(plain, list):
         return tuple(from_plain(item, None) for item in plain)
     if not isinstance(plain, dict):

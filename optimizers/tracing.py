@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-# NumPy's functions as Python code. numba gives the same bits; it does not for exp, log, tanh and
-# general powers, which differ in the last digit.
+# NumPy's functions as Python code, for which numba gives the same bits. exp, log, tanh and general
+# powers are missing: numba's differ in the last digit.
 ARITHMETIC = {
     "add": "{} + {}", "subtract": "{} - {}", "multiply": "{} * {}", "divide": "{} / {}",
     "negative": "-{}", "positive": "+{}", "absolute": "abs({})", "fabs": "abs({})",
@@ -43,20 +43,23 @@ class Trace:
 
     def __init__(self, w: np.ndarray, h: dict[str, Any]) -> None:
         self.shape, self.dtype = w.shape, w.dtype
-        self.loop: list[str] = []
+        self.loop_lines: list[str] = []
         self.arguments: list[Any] = []  # c0, c1, … in the lines of the loop
-        self.numbers: list[str] = []
-        self.scope: dict[str, Any] = {"h": h, "inf": inf, "nan": nan}  # what the numbers can read
+        self.number_lines: list[str] = []  # they compute the arguments
+        self.scope: dict[str, Any] = {"h": h, "inf": inf, "nan": nan}  # what these lines can read
         self.reads_shape = False
         self.gradient = ArraySymbol(self, "g_i")
         self.refusal: Refusal | None = None  # kept, because a rule can catch the exception
+
+    def symbols_of(self, h: dict[str, Any]) -> dict[str, Any]:
+        return {k: NumberSymbol(self, f"h[{k!r}]") if is_number(v) else v for k, v in h.items()}
 
     def refuse(self, problem: str) -> NoReturn:
         self.refusal = Refusal(problem)
         raise self.refusal
 
-    def name(self, x: Any) -> str:
-        """Return the name of an array or a number in the loop."""
+    def operand(self, x: Any) -> str:
+        """Return the name of an array in the loop; make an argument of a number."""
         if isinstance(x, ArraySymbol):
             if x.trace is not self:
                 self.refuse("it keeps an array of an earlier step outside the slots")
@@ -71,22 +74,22 @@ class Trace:
         self.arguments.append(x)
         return f"c{len(self.arguments) - 1}"
 
-    def add(self, form: str, *operands: Any, is_mask: bool = False) -> "ArraySymbol":
-        """Append the line `x7 = form` to the loop; return the symbol of x7."""
-        line = form.format(*[self.name(x) for x in operands])
-        self.loop.append(f"x{len(self.loop)} = {line}")
-        return ArraySymbol(self, f"x{len(self.loop) - 1}", is_mask)
+    def emit(self, template: str, *operands: Any, is_mask: bool = False) -> "ArraySymbol":
+        """Append a line such as `x7 = x3 + c1` to the loop; return the symbol of x7."""
+        name, code = f"x{len(self.loop_lines)}", template.format(*map(self.operand, operands))
+        self.loop_lines.append(f"{name} = {code}")
+        return ArraySymbol(self, name, is_mask)
 
     def where(self, mask: Any, a: Any, b: Any) -> "ArraySymbol":
         if not is_mask(mask) or is_mask(a) or is_mask(b):
             self.refuse("np.where needs a condition, and arrays or numbers to choose from")
         if not isinstance(a, ArraySymbol) and not isinstance(b, ArraySymbol):
             self.refuse("np.where of two numbers makes float64; write np.full_like(g, number)")
-        return self.add("{1} if {0} else {2}", mask, a, b)
+        return self.emit("{1} if {0} else {2}", mask, a, b)
 
     def assign(self, target: Any, value: Any) -> Any:
         """Give an array this value from here on; return the array."""
-        value = value if isinstance(value, ArraySymbol) else self.add("{}", value)
+        value = value if isinstance(value, ArraySymbol) else self.emit("{}", value)
         if type(target) is not ArraySymbol or target.is_mask != value.is_mask:
             self.refuse(f"it writes {value.dtype} into an array of {target.dtype}")
         if target is self.gradient:
@@ -94,29 +97,29 @@ class Trace:
         target.name = value.name
         return target
 
-    def compute(self, form: str, *operands: Any) -> Any:
+    def compute(self, template: str, *operands: Any) -> Any:
         """Compute a number now, and append the line that computes it in the next step."""
         if any(isinstance(x, ArraySymbol) for x in operands):
             return NotImplemented
-        code = form.format(*(f"({code_of(x)})" for x in operands))
+        code = template.format(*(f"({code_of(x)})" for x in operands))
         value = eval(code, self.scope)
-        if isinstance(value, bool):  # with the same result the rule does the same in the next step
-            self.numbers.append(f"if ({code}) is not {value}: return None")
+        if isinstance(value, bool):  # a guard: with another result the rule takes another branch
+            self.number_lines.append(f"if ({code}) is not {value}: return None")
             return value
-        name = f"n{len(self.numbers)}"
-        self.numbers.append(f"{name} = {code}")
+        name = f"n{len(self.number_lines)}"
+        self.number_lines.append(f"{name} = {code}")
         self.scope[name] = value
         return NumberSymbol(self, name)
 
     def argument_values(self) -> list[float]:
         return [eval(code_of(x), self.scope) for x in self.arguments]
 
-    def kernel_source(self, keys: list[str], results: list[Any]) -> str:
-        """Return the loop as a function of the arrays `keys`, which become the results."""
-        names = [self.name(x) for x in results]
-        body = [f"{key}_i = {key}[i]" for key in keys] + self.loop
-        body += [f"{key}[i] = {name}" for key, name in zip(keys, names) if name != f"{key}_i"]
-        lines = [f"def kernel({', '.join(keys)}, c):"]
+    def kernel_source(self, results: dict[str, Any]) -> str:
+        """Return the loop as a function of arrays; results: what each array becomes."""
+        names = {key: self.operand(x) for key, x in results.items()}
+        body = [f"{key}_i = {key}[i]" for key in results] + self.loop_lines
+        body += [f"{key}[i] = {name}" for key, name in names.items() if name != f"{key}_i"]
+        lines = [f"def kernel({', '.join(results)}, c):"]
         lines += [f"    c{n} = c[{n}]" for n in range(len(self.arguments))]
         lines += ["    for i in range(w.size):", *(f"        {line}" for line in body)]
         return "\n".join(lines)
@@ -126,11 +129,11 @@ class Trace:
         others = {k: v for k, v in self.scope["h"].items() if not is_number(v)}
         checks = [f"if h[{k!r}] != {v!r}: return None" for k, v in others.items()]
         result = f"return [{', '.join(map(code_of, self.arguments))}]"
-        return "\n    ".join(["def arguments(h):", *checks, *self.numbers, result])
+        return "\n    ".join(["def arguments(h):", *checks, *self.number_lines, result])
 
 
 class NumberSymbol:
-    """Replaces a hyperparameter, t, or what a rule computes of them; `code` gives its value."""
+    """Replaces a hyperparameter, t, or what a rule computes from them; `code` gives its value."""
 
     def __init__(self, trace: Trace, code: str) -> None:
         self.trace, self.code = trace, code
@@ -155,7 +158,7 @@ def code_of(x: Any) -> str:
 
 
 class ArraySymbol(np.lib.mixins.NDArrayOperatorsMixin):
-    """Replaces an array, or a mask of True and False; `name` is its present value in the loop."""
+    """Replaces an array, or a mask of True and False; `name` is its variable in the loop."""
 
     __class__ = property(lambda self: np.ndarray)  # for isinstance
 
@@ -170,15 +173,15 @@ class ArraySymbol(np.lib.mixins.NDArrayOperatorsMixin):
         if method != "__call__" or options:
             trace.refuse(f"np.{name} with {options or method} cannot be compiled")
         if name in LOGIC and all(masks):
-            result = trace.add(LOGIC[name], *inputs, is_mask=True)
+            result = trace.emit(LOGIC[name], *inputs, is_mask=True)
         elif any(masks):
             trace.refuse(f"np.{name} of a condition; write np.where(condition, a, b)")
         elif name in ARITHMETIC:
-            result = trace.add(ARITHMETIC[name], *inputs)
+            result = trace.emit(ARITHMETIC[name], *inputs)
         elif name in COMPARISONS:
-            result = trace.add(COMPARISONS[name], *inputs, is_mask=True)
+            result = trace.emit(COMPARISONS[name], *inputs, is_mask=True)
         elif ufunc in DERIVED:
-            result = DERIVED[ufunc](trace, *(trace.add("{}", x) for x in inputs))
+            result = DERIVED[ufunc](trace, *(trace.emit("{}", x) for x in inputs))
         else:
             trace.refuse(f"np.{name} is not among the functions that can be compiled")
         return result if out[0] is None else trace.assign(out[0], result)
@@ -190,7 +193,7 @@ class ArraySymbol(np.lib.mixins.NDArrayOperatorsMixin):
         return DERIVED[function](self.trace, *args)
 
     def __pow__(self, exponent: Any) -> Any:
-        if type(exponent) not in (int, float) or exponent not in POWERS:
+        if not is_number(exponent) or exponent not in POWERS:
             self.trace.refuse("powers other than x**2 and x**0.5 have other bits in numba")
         return POWERS[exponent](self)
 
@@ -238,7 +241,7 @@ def is_mask(x: Any) -> bool:
 def full_like(trace: Trace, x: Any, number: Any) -> ArraySymbol:
     if is_mask(x):
         trace.refuse("it makes an array of True and False")
-    return trace.add("{}", number)
+    return trace.emit("{}", number)
 
 
 def clip(trace: Trace, x: Any, least: Any, most: Any) -> ArraySymbol:

@@ -1,9 +1,10 @@
 """The base of optimizers that hold an optimizer, such as averages of weights or Lookahead.
 
-In reading order: what a wrapper writes, one step, seeing through to the inner optimizer, state.
+In reading order: what a wrapper defines, one step, the inner optimizer's attributes, state.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,13 +20,6 @@ from .optimizer import FLUSH_EVERY, Optimizer, Slots
 from .parameters import Params, dtype_and_shape
 from .state import from_plain, to_plain
 
-ARGUMENTS = {
-    "init": ["w"],
-    "after_step": ["w", "slots"],
-    "evaluation_weight": ["w", "slots"],
-    "step": ["closure"],
-}
-
 
 @dataclass(kw_only=True, init=False, repr=False, eq=False)
 class Wrapper:
@@ -33,10 +27,10 @@ class Wrapper:
 
     inner   the optimizer inside; it can be a wrapper, too
 
-    All that a wrapper does not define is the inner optimizer's: lr, groups, parameters, steps, and
-    so on, for reading and for writing. A subclass declares its own hyperparameters as annotated
-    fields; they can be schedules. It defines what it needs of init, after_step, evaluation_weight
-    and step. `get` makes the inner optimizer by name: get("ema", inner="adam", lr=0.01).
+    Every other attribute is the inner optimizer's, to read and to write: lr, groups, parameters,
+    steps and so on. A subclass declares its own hyperparameters as annotated fields; they can be
+    schedules. It defines what it needs of init, after_step, evaluation_weight and step. `get` makes
+    the inner optimizer by name: get("ema", inner="adam", lr=0.01).
 
     >>> from minigrad.optimizers import EMA, SGD
     >>> optimizer = EMA(SGD(lr=0.1), decay=0.9)
@@ -47,9 +41,9 @@ class Wrapper:
     default_inner: ClassVar[str] = "adam"  # for `get` without `inner`
     is_saved: ClassVar[bool] = True  # False: checkpoints hold the inner optimizer alone
     own_defaults: ClassVar[dict[str, Any]] = {}
-    limits: ClassVar[dict[str, Any]] = {}  # name → (least, bound, whether the bound is legal)
+    limits: ClassVar[dict[str, Any]] = {}  # name → (lower, upper, whether upper is legal)
 
-    # ---- What a wrapper writes ----
+    # ---- What a wrapper defines ----
 
     def init(self, w: np.ndarray) -> Slots:
         """Return the wrapper's own slots of a parameter, before the first step."""
@@ -59,7 +53,7 @@ class Wrapper:
         """Act on a parameter after a step of the inner optimizer; it may write into w and slots."""
 
     def evaluation_weight(self, w: np.ndarray, slots: Slots) -> np.ndarray:
-        """Return the weights to evaluate, if they are others than w."""
+        """Return the weights to evaluate; by default w."""
         return w
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -110,14 +104,14 @@ class Wrapper:
         return own or self.inner.has_evaluation_weights
 
     def evaluation_weights(self) -> dict[str, np.ndarray]:
-        """Return the weights for evaluation, by name, where they are others than the weights."""
+        """Return the weights for evaluation by name, for each parameter that has others."""
         if type(self).evaluation_weight is Wrapper.evaluation_weight:
             return self.inner.evaluation_weights()
         parameters, own = self.parameters, self.own_slots
         return {n: self.evaluation_weight(parameters[n].data, own[n]) for n in own}
 
     def forget_weights(self) -> None:
-        """Tell the optimizer that its weights were replaced: see Optimizer.forget_weights."""
+        """Start averages of the weights anew: see Optimizer.forget_weights."""
         self.inner.forget_weights()
         if self.has_evaluation_weights:
             self.own_slots.clear()
@@ -132,47 +126,53 @@ class Wrapper:
         taken = {*Optimizer.__dataclass_fields__, "inner", "own_slots"}
         for name in taken & cls.own_defaults.keys():
             raise TypeError(f"{cls.__name__}: an optimizer uses the name {name!r}; rename it")
-        for method, arguments in ARGUMENTS.items():
-            require_signature(cls, method, ["self", *arguments], [])
+        for method in ("init", "after_step", "evaluation_weight", "step"):
+            arguments = inspect.signature(getattr(Wrapper, method)).parameters
+            require_signature(cls, method, [*arguments], [])
         if "step" in vars(cls):
             cls.step = locked(vars(cls)["step"])  # type: ignore[method-assign]
         for name in cls.own_defaults:
             setattr(cls, name, property(partial(own_value, name=name)))
 
     def __init__(self, inner: "Optimizer | Wrapper", /, **hyper: Any) -> None:
-        who = type(self).__name__
-        if not isinstance(inner, Optimizer | Wrapper):
-            how = f"write {who}(Adam(lr=0.001)), or optimizers.get(name, inner='adam', lr=0.001)"
-            raise TypeError(f"{who} needs an optimizer to hold, received {inner!r:.60}; {how}")
+        self.refuse_inner(inner)
         vars(self).update(inner=inner, own_slots={}, own_step=None)
-        held = inner
-        if getattr(type(self), "needs_closure", False) and not getattr(inner, "is_saved", True):
-            raise ValueError(f"{who} cannot hold {inner!r}: write {type(inner).__name__}({who}(…))")
-        while isinstance(held, Wrapper):
-            if type(held).__name__ == who:  # their states would have the same names
-                raise ValueError(f"{who}: {inner!r} holds a {who} already")
-            held = held.inner
-        acts = type(self).after_step is not Wrapper.after_step and held.has_evaluation_weights
-        averages = type(self).evaluation_weight is not Wrapper.evaluation_weight
-        if acts or (averages and inner.has_evaluation_weights):
-            other = "which evaluates other weights than it trains"
-            raise ValueError(f"{who} cannot hold {inner!r}, {other}: one would undo the other")
         for name in hyper.keys() - self.own_defaults.keys():
             hint = f"; set {name} on the inner optimizer" * (name in inner.defaults)
             raise TypeError(unknown_hyperparameter(type(self), name, self.own_defaults) + hint)
         for name, value in (self.own_defaults | hyper).items():
             setattr(self, name, value)
 
+    @classmethod
+    def refuse_inner(cls, inner: Any) -> None:
+        """Raise an error if this wrapper cannot hold the optimizer."""
+        who = cls.__name__
+        if not isinstance(inner, Optimizer | Wrapper):
+            how = f"write {who}(Adam(lr=0.001)), or optimizers.get(name, inner='adam', lr=0.001)"
+            raise TypeError(f"{who} needs an optimizer to hold, received {inner!r:.60}; {how}")
+        if getattr(cls, "needs_closure", False) and not getattr(inner, "is_saved", True):
+            raise ValueError(f"{who} cannot hold {inner!r}: write {type(inner).__name__}({who}(…))")
+        held = inner
+        while isinstance(held, Wrapper):
+            if type(held).__name__ == who:  # their states would have the same names
+                raise ValueError(f"{who}: {inner!r} holds a {who} already")
+            held = held.inner
+        moves_weights = cls.after_step is not Wrapper.after_step
+        averages = cls.evaluation_weight is not Wrapper.evaluation_weight
+        if (moves_weights and held.has_evaluation_weights) or (
+            averages and inner.has_evaluation_weights
+        ):
+            other = "which evaluates other weights than it trains"
+            raise ValueError(f"{who} cannot hold {inner!r}, {other}: one would undo the other")
+
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or "inner" not in vars(self):  # a copy that is being made
+        if name.startswith("__") or "inner" not in vars(self):  # copy() asks before `inner` is set
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(self.inner, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.own_defaults:
-            who, default = type(self).__name__, self.own_defaults[name]
-            value = check_hyperparameter(who, name, value, default, self.steps, self.limits)
-            vars(self)[name] = value
+            vars(self)[name] = check_hyperparameter(self, name, value)
         elif hasattr(type(self), name):  # declared in the class
             super().__setattr__(name, value)
         elif name == "inner":
@@ -240,33 +240,32 @@ class Wrapper:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load a state_dict(). After an error nothing has changed."""
-        who, prefix = type(self).__name__, f"{type(self).__name__}."
-        is_state = isinstance(state, Mapping)
-        parts = [state.get(key) if is_state else None for key in ("hyper", "slots")]
-        saved_by = str(state.get("optimizer") if is_state else state)
-        is_own = saved_by.startswith(f"{who}(") and saved_by.endswith(")")
-        if not is_own or not all(isinstance(part, Mapping) for part in parts):
-            raise ValueError(f"{who}: this state does not match: it was saved by {saved_by:.60}")
-        hyper = {k: v for k, v in state["hyper"].items() if str(k).startswith(prefix)}
-        saved = {k: np.asarray(a) for k, a in state["slots"].items() if f"/{prefix}" in str(k)}
+        who = type(self).__name__
+        content: Mapping[str, Any] = state if isinstance(state, Mapping) else {"optimizer": state}
+        saved_by, hyper, slots = map(content.get, ("optimizer", "hyper", "slots"))
+        outer = re.fullmatch(rf"{who}\((.+)\)", str(saved_by))
+        if not (outer and isinstance(hyper, Mapping) and isinstance(slots, Mapping)):
+            raise ValueError(f"{who}: this state does not match: it was saved by {saved_by!s:.60}")
+        own_hyper = {k: x for k, x in hyper.items() if str(k).startswith(f"{who}.")}
+        own_slots = {k: np.asarray(x) for k, x in slots.items() if f"/{who}." in str(k)}
         rest = {
-            "optimizer": saved_by[len(who) + 1 : -1],
-            "hyper": {k: v for k, v in state["hyper"].items() if k not in hyper},
-            "slots": {k: a for k, a in state["slots"].items() if k not in saved},
+            "optimizer": outer[1],
+            "hyper": {k: x for k, x in hyper.items() if k not in own_hyper},
+            "slots": {k: x for k, x in slots.items() if k not in own_slots},
         }
-        own = {k.removeprefix(prefix): v for k, v in hyper.items()}
-        if missing := self.own_defaults.keys() - own.keys():
+        values = {k.removeprefix(f"{who}."): x for k, x in own_hyper.items()}
+        if missing := self.own_defaults.keys() - values.keys():
             raise ValueError(f"{who}: this state lacks {', '.join(sorted(missing))}")
-        loaded = type(self)(
-            self.inner, **{k: from_plain(v, vars(self).get(k)) for k, v in own.items()}
-        )
+        values = {k: from_plain(x, vars(self).get(k)) for k, x in values.items()}
+        loaded = type(self)(self.inner, **values)
         loaded.make_slots()
         expected = loaded.named_slots()
-        kinds, like = ({k: dtype_and_shape(a) for k, a in x.items()} for x in (saved, expected))
-        if kinds != like:
-            wrong = sorted(k for k in kinds | like if kinds.get(k) != like.get(k))
+        found, needed = (
+            {k: dtype_and_shape(x) for k, x in arrays.items()} for arrays in (own_slots, expected)
+        )
+        if wrong := sorted(k for k in found | needed if found.get(k) != needed.get(k)):
             raise ValueError(f"{who}: this state does not match in {', '.join(wrong)}")
-        for key, array in saved.items():
+        for key, array in own_slots.items():
             expected[key][...] = array
         self.inner.load_state_dict({**state, **rest})
         vars(self).update(vars(loaded))

@@ -5,7 +5,7 @@ In reading order: Match, the result; Trajectory, the data; Candidate, the search
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from itertools import chain
 from typing import Any
@@ -16,6 +16,7 @@ from ..clipping import clip_by_global_norm
 from ..hyperparameters import LIMITS
 from ..optimizer import Optimizer
 from .explain import same_rule
+from .least_squares import levenberg_marquardt
 
 # Deviations in units of the tolerance
 COARSE_GOAL = 1e3  # for the first steps: a closer fit to so few steps would overfit
@@ -29,11 +30,11 @@ Hyper = dict[str, Any]
 
 @dataclass(frozen=True)
 class Match:
-    """An optimizer that can have made the steps: optimizer_class(params, lr=…, **hyper).
+    """An optimizer that could have made the steps: optimizer_class(params, lr=…, **hyper).
 
     deviation: the largest relative deviation of a weight.
     first_mismatch: the first step that it does not reproduce; None if it reproduces all.
-    undetermined: the hyperparameters that can have another value on these data.
+    undetermined: the hyperparameters of which other values match these data, too.
     conventions: the frameworks that have this rule.
     """
 
@@ -91,7 +92,7 @@ class Candidate:
         self.initial = self.numbers = numbers
         self.constants = cls.defaults | {"weight_decay": 0.0} | switches
         self.optimizer = cls()
-        if "direction" in cls.methods_with_w:  # direction must not write into w
+        if "w" in cls.required_hyperparameters["direction"]:  # direction must not write into w
             rule = self.optimizer.direction
             vars(self.optimizer)["direction"] = lambda g, slots, *, w, **h: rule(
                 g, slots, w=np.broadcast_to(w, w.shape), **h
@@ -141,8 +142,8 @@ class Candidate:
             return self.residuals(numbers_at(z), steps).ravel()
 
         z = np.array([_to_unbounded(name, numbers[name]) for name in names])
-        z, worst = _levenberg_marquardt(residuals, z, goal, patience)
-        return numbers_at(z), worst
+        z, r = levenberg_marquardt(residuals, z, goal, patience)
+        return numbers_at(z), np.abs(r).max()
 
     def search(self) -> None:
         """Fit the first step, then two steps, then all; most candidates fail at the first."""
@@ -234,53 +235,6 @@ class Candidate:
         hyper = {k: v for k, v in h.items() if v != self.cls.defaults[k]}
         same = tuple(same_rule(self.cls, h))
         return Match(self.cls, hyper, deviation, self.first_mismatch, tuple(undetermined), same)
-
-
-# ---- Least squares ----
-
-
-def _levenberg_marquardt(
-    residuals: Callable[[np.ndarray], np.ndarray], z: np.ndarray, goal: float, patience: int
-) -> tuple[np.ndarray, float]:
-    """Return z with small residuals r(z), and max |r|: (JᵀJ + damping·I)·move = −Jᵀr.
-
-    Stop when max |r| ≤ goal, or after `patience` moves that bring less than 10 %.
-    """
-    z = _good_start(residuals, z)
-    r, damping, stalls = residuals(z), 1e-3, 0
-    while z.size and stalls < patience and np.abs(r).max() > goal:
-        jacobian = np.stack([_derivative(residuals, z, unit) for unit in np.eye(z.size)], axis=1)
-        scale = np.linalg.norm(jacobian, axis=0) + 1e-300
-        jacobian /= scale
-        square = jacobian.T @ jacobian + (damping + 1e-12) * np.eye(z.size)
-        move = np.linalg.solve(square, -jacobian.T @ r) / scale
-        z_new = np.clip(z + np.clip(move, -3, 3), -30, 30)
-        r_new = residuals(z_new)
-        ratio = np.linalg.norm(r_new) / np.linalg.norm(r)
-        stalls += int(ratio > 0.9)
-        damping *= 0.1 if ratio < 1 else 10
-        if ratio < 1:
-            z, r = z_new, r_new
-    return z, np.abs(r).max()
-
-
-def _good_start(residuals: Callable[[np.ndarray], np.ndarray], z: np.ndarray) -> np.ndarray:
-    """Return the best of seven distant values, one coordinate after the other."""
-    for unit in np.eye(z.size):
-        trials = [z + d * unit for d in (0, 1, -1, 2.5, -2.5, 5, -5)]
-        z = min(trials, key=lambda z: np.log1p(residuals(z) ** 2).sum())
-    return z
-
-
-def _derivative(
-    residuals: Callable[[np.ndarray], np.ndarray], z: np.ndarray, unit: np.ndarray
-) -> np.ndarray:
-    """Return the derivative of the residuals along a unit vector, by central differences."""
-    for d in (0.01, 0.3):  # 1 % of a number; 30 % if rounding hides the effect of 1 %
-        change = residuals(z + d * unit) - residuals(z - d * unit)
-        if np.abs(change).max() > 30:
-            break
-    return change / (2 * d)
 
 
 def _to_unbounded(name: str, x: float) -> float:

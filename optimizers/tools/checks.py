@@ -21,26 +21,26 @@ from .trial import (
     Arrays,
     Make,
     Problems,
-    bound,
     closure_of,
     difference,
+    error_location,
+    flat_slots,
     intercept,
-    layers,
-    legal,
-    noise,
-    place,
-    slots,
+    legal_hyper,
+    make_bound,
+    random_gradient,
     state_difference,
     step,
     take_steps,
     weights,
+    wrapper_chain,
 )
 
 
 def check_descends_on_a_quadratic(make: Make) -> Problems:
     """Require that 400 steps (4000 of an average) take the loss in a bowl below a twentieth."""
     a = np.array([0.2, 4.0])
-    return find_ascent(make, [-5.0, -2.0], lambda w: (a @ w**2 / 2, a * w), 0.05)
+    return require_descent(make, [-5.0, -2.0], lambda w: (a @ w**2 / 2, a * w), 0.05)
 
 
 def check_descends_on_rosenbrock(make: Make) -> Problems:
@@ -50,11 +50,11 @@ def check_descends_on_rosenbrock(make: Make) -> Problems:
         a, b = 1 - w[0], w[1] - w[0] ** 2
         return a**2 + 100 * b**2, np.array([-2 * a - 400 * b * w[0], 200 * b])
 
-    return find_ascent(make, [-1.5, 2.0], loss, 0.5)
+    return require_descent(make, [-1.5, 2.0], loss, 0.5)
 
 
-def find_ascent(make: Make, start: list[float], loss: Callable, fraction: float) -> Problems:
-    """Find out whether the loss falls to a fraction of its first value, with one of many lrs."""
+def require_descent(make: Make, start: list[float], loss: Callable, fraction: float) -> Problems:
+    """Yield a problem if no lr takes the loss below this fraction of its first value."""
     first = lowest = loss(np.array(start))[0]
     goal, own = fraction * first, make(None).lr
     lrs = dict.fromkeys((0.1, 1.0, 0.01, 10.0, 0.3, 0.03, 0.003, 0.001, own, 10 * own, 0.1 * own))
@@ -99,9 +99,9 @@ def check_hyperparameters_are_validated(make: Make) -> Problems:
     accepted, kept = [], []
     for name, default in make(None).defaults.items():
         wrong = "nonsense" if name in CHOICES or isinstance(default, bool) else float("nan")
-        optimizer = bound(make)
+        optimizer = make_bound(make)
         before = repr(optimizer)
-        calls = partial(bound, make, **{name: wrong}), partial(setattr, optimizer, name, wrong)
+        calls = partial(make_bound, make, **{name: wrong}), partial(setattr, optimizer, name, wrong)
         if not all(is_refused(name, call) for call in calls):
             accepted.append(f"{name}={wrong!r}")
         elif repr(optimizer) != before:
@@ -116,9 +116,9 @@ def check_hyperparameters_are_validated(make: Make) -> Problems:
 
 def check_repr_recreates_the_optimizer(make: Make) -> Problems:
     """Require that repr is one line of Python that makes the same optimizer."""
-    optimizer = make(None, lr=0.125, **legal(make, weight_decay=0.5))
+    optimizer = make(None, lr=0.125, **legal_hyper(make, weight_decay=0.5))
     text = repr(optimizer)
-    classes = [*map(find, available()), *map(type, layers(optimizer))]
+    classes = [*map(find, available()), *map(type, wrapper_chain(optimizer))]
     try:
         again = eval(text, {cls.__name__: cls for cls in classes})
         values = [[getattr(x, n) for n in optimizer.defaults] for x in (optimizer, again)]
@@ -132,8 +132,8 @@ def check_repr_recreates_the_optimizer(make: Make) -> Problems:
 
 def check_resumes_bit_for_bit(make: Make) -> Problems:
     """Require the same bits after state_dict, JSON and load_state_dict, and in the next steps."""
-    optimizer = bound(make, lr=CosineDecay(0.01, 99), **legal(make, weight_decay=0.01))
-    resumed = bound(make)
+    optimizer = make_bound(make, lr=CosineDecay(0.01, 99), **legal_hyper(make, weight_decay=0.01))
+    resumed = make_bound(make)
     take_steps(3, optimizer)
     take_steps(20, optimizer, gradient=lambda w, _: w)  # down a bowl: the gradients agree
     for name, w in weights(resumed).items():
@@ -161,10 +161,10 @@ def check_keeps_the_dtype(make: Make) -> Problems:
         return u
 
     for dtype in (np.float32, np.float64):
-        optimizer = bound(make, dtype, **legal(make, weight_decay=0.01))
+        optimizer = make_bound(make, dtype, **legal_hyper(make, weight_decay=0.01))
         intercept(optimizer, call)
         take_steps(STEPS, optimizer)
-        for name, a in slots(optimizer).items():
+        for name, a in flat_slots(optimizer).items():
             if a.ndim and a.dtype.kind == "f" and a.dtype != dtype:
                 needed = f"where the gradients have {np.dtype(dtype)}"
                 wrong.append(f"the slot {name} has {a.dtype}, {needed}")
@@ -184,7 +184,7 @@ def check_never_writes_into_gradients_or_weights(make: Make) -> Problems:
         changed.append(difference(before, weights(optimizer)))  # through self.parameters
         return u
 
-    optimizer = bound(make)
+    optimizer = make_bound(make)
     intercept(optimizer, call)
     try:
         take_steps(STEPS, optimizer, read_only=True)
@@ -192,25 +192,25 @@ def check_never_writes_into_gradients_or_weights(make: Make) -> Problems:
         if "read-only" not in str(error):
             raise
         how = "write g = g * 0.5 instead of g *= 0.5; the base class computes w ← w − lr·u"
-        yield f"it writes into g or w{place(error)}; {how}"
+        yield f"it writes into g or w{error_location(error)}; {how}"
     if any(changed):
         yield f"direction changes {max(changed)}; return u: the base class computes w ← w − lr·u"
 
 
 def check_no_two_arrays_share_memory(make: Make) -> Problems:
     """Require that weights, gradients and slots stay arrays of their own."""
-    optimizer = bound(make, **legal(make, momentum=0.5))
+    optimizer = make_bound(make, **legal_hyper(make, momentum=0.5))
     before = weights(optimizer)
     for _ in range(STEPS):
         take_steps(1, optimizer)
         if any(w is not before[name] for name, w in weights(optimizer).items()):
             yield "a step replaces p.data, which others hold, too; write into it: p.data[...] = …"
             return
-        named = weights(optimizer) | slots(optimizer)
+        named = weights(optimizer) | flat_slots(optimizer)
         named |= {f"{n}.grad": p.grad for n, p in optimizer.parameters.items()}
         for (m, a), (n, b) in itertools.combinations(named.items(), 2):
             if np.shares_memory(a, b):
-                yield f"{m} and {n} share memory: who writes into one changes both; store a copy"
+                yield f"{m} and {n} share memory: a write into one changes both; store a copy"
                 return
 
 
@@ -218,11 +218,11 @@ def check_zero_gradients(make: Make) -> Problems:
     """Require that gradients of 0, or the same ones again, bring no inf or NaN."""
     cases = {"gradients of 0": (0, 0), "gradients of 0 after 3 others": (3, 0)}
     for what, (others, scale) in (cases | {"equal gradients in two steps": (1, 1)}).items():
-        optimizer = bound(make)
+        optimizer = make_bound(make)
         take_steps(others, optimizer)
-        take_steps(3, optimizer, gradient=lambda w, _, scale=scale: scale * noise(w, 0))
+        take_steps(3, optimizer, gradient=lambda w, _, scale=scale: scale * random_gradient(w, 0))
         bad = [n for n, w in weights(optimizer).items() if not np.isfinite(w).all()]
-        bad += [n for n, a in slots(optimizer).items() if np.isnan(a).any()]
+        bad += [n for n, a in flat_slots(optimizer).items() if np.isnan(a).any()]
         if bad:
             yield f"{what} make {bad[0]} inf or NaN; add an eps > 0 to the denominator"
             return
@@ -230,12 +230,12 @@ def check_zero_gradients(make: Make) -> Problems:
 
 def check_parameter_without_gradient(make: Make) -> Problems:
     """Require that a parameter without a gradient, and its slots, stay unchanged."""
-    optimizer = bound(make)
+    optimizer = make_bound(make)
     take_steps(2, optimizer)
-    rule = layers(optimizer)[-1]
+    rule = wrapper_chain(optimizer)[-1]
 
     def state() -> Arrays:  # a wrapper may move all weights
-        own = slots(rule) | (weights(rule) if rule is optimizer else {})
+        own = flat_slots(rule) | (weights(rule) if rule is optimizer else {})
         return deepcopy({n: a for n, a in own.items() if n.startswith("vector")})
 
     before = state()
@@ -254,10 +254,10 @@ def check_parameter_without_gradient(make: Make) -> Problems:
 
 def check_same_steps_give_the_same_bits(make: Make) -> Problems:
     """Require that two optimizers with the same gradients end with the same bits."""
-    one, other = bound(make), bound(make)
+    one, other = make_bound(make), make_bound(make)
     take_steps(STEPS, one, other)
     if changed := state_difference(one, other):
-        yield f"equal steps give other bits in {changed}; use no randomness and no global state"
+        yield f"the same steps give different bits in {changed}; use no randomness or global state"
 
 
 def check_large_arrays(make: Make) -> Problems:
@@ -271,7 +271,7 @@ def check_large_arrays(make: Make) -> Problems:
         large.grad, tail.grad = g, g[-7:].copy()
         return 0.5
 
-    optimizer = make([large, tail], **legal(make, momentum=0.5))
+    optimizer = make([large, tail], **legal_hyper(make, momentum=0.5))
     step(optimizer, closure)
     step(optimizer, closure)
     if not np.array_equal(large.data[-7:], tail.data):
@@ -282,8 +282,8 @@ def check_large_arrays(make: Make) -> Problems:
 def check_compiled_steps_have_the_same_bits(make: Make) -> Problems:
     """Require that compile() changes no bit, where it is possible."""
     for dtype in (np.float32, np.float64):
-        hyper = legal(make, momentum=0.5, weight_decay=0.01)
-        plain, compiled = (bound(make, dtype, **hyper) for _ in range(2))
+        hyper = legal_hyper(make, momentum=0.5, weight_decay=0.01)
+        plain, compiled = (make_bound(make, dtype, **hyper) for _ in range(2))
         try:
             compiled.compile()
         except (ImportError, Refusal):
@@ -299,17 +299,17 @@ def check_groups_have_their_own_values(make: Make) -> Problems:
     """Require that a group with a value of its own steps like an optimizer with this value."""
     if [*check_same_steps_give_the_same_bits(make)]:
         return  # it would differ from itself
-    rule, wrong = layers(make(None))[-1], dict[str, Any]()
+    rule, wrong = wrapper_chain(make(None))[-1], dict[str, Any]()
     own = {k: v for k, v in rule.defaults.items() if k not in rule.not_overridable}
     for name, value in own.items():
         others: list[Any] = [not value] if isinstance(value, bool) else []
         others += [0.9 * value, 1.1 * value, 0.1] if isinstance(value, float) else []
         for other in [x for x in others if x != value]:
             try:
-                alone = bound(make, group={}, **{name: other})
+                alone = make_bound(make, group={}, **{name: other})
             except ValueError:  # an illegal value, or it contradicts another
                 continue
-            grouped = bound(make, group={name: other})
+            grouped = make_bound(make, group={name: other})
             take_steps(3, alone, grouped)
             if state_difference(alone, grouped):
                 wrong[name] = other
@@ -323,8 +323,8 @@ def check_groups_have_their_own_values(make: Make) -> Problems:
 
 
 def check_evaluating_restores_the_weights(make: Make) -> Problems:
-    """Require finite weights in evaluating(), and after it, or an error in it, all as before."""
-    optimizer, other = bound(make), bound(make)
+    """Require finite weights in evaluating(), and the old weights after it, also after an error."""
+    optimizer, other = make_bound(make), make_bound(make)
     how = "evaluation_weight must return a new array of finite numbers, and write into nothing"
     for error in (None, None, InterruptedError()):
         before = deepcopy(weights(optimizer))
@@ -346,7 +346,7 @@ def check_evaluating_restores_the_weights(make: Make) -> Problems:
 
 def check_step_returns_the_loss(make: Make) -> Problems:
     """Require that step(closure) calls the closure and returns its loss."""
-    optimizer = bound(make)
+    optimizer = make_bound(make)
     loss = optimizer.step(closure_of(optimizer))
     if loss != 0.5:
         how = "write return super().step(closure), or return self.inner.step(closure)"

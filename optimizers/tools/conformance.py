@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ..registry import find, get
 from . import checks as conformance_checks
-from .trial import Check, place
+from .trial import Check, error_location
 
 CHECKS: dict[str, Check] = {
     name.removeprefix("check_"): check
@@ -46,7 +46,7 @@ def conformance(optimizer: Any, checks: Iterable[str] | None = None) -> dict[str
 
 
 def report(names: Iterable[str], show_traceback: bool = False) -> int:
-    """Print a line for each optimizer that passes, or what to mend; return 1 if any fails, or 0."""
+    """Print for each optimizer that it passes, or what to mend; return 1 if any fails, else 0."""
     status = 0
     for name in names:
         problems = find_problems(name)
@@ -57,10 +57,10 @@ def report(names: Iterable[str], show_traceback: bool = False) -> int:
         for finding in problems:
             reasons.setdefault(finding.reason, []).append(finding)
         failed = len({finding.check for finding in problems})
-        print(f"{name}{place_of(find(name))}: {failed} of {len(CHECKS)} checks failed")
+        print(f"{name}{rule_location(find(name))}: {failed} of {len(CHECKS)} checks failed")
         for first, *others in reasons.values():
             count = f"{len(others)} other checks" if others[1:] else "another check"
-            more = f" … and so in {count}" if others else ""
+            more = f" … and the same in {count}" if others else ""
             print(f"  {first.check}: {first.sentence}{more}")
             if show_traceback and first.error:
                 print("".join(format_exception(first.error)))
@@ -87,14 +87,14 @@ def find_problems(optimizer: Any, checks: Iterable[str] | None = None) -> list[F
             raise KeyboardInterrupt(f"stopped in the check {check} of {optimizer}") from None
         except (Exception, SystemExit) as error:  # an optimizer under test can raise anything
             last = extract_tb(error.__traceback__)[-1]
-            what = f"it raises {type(error).__name__}{place(error)}: {error}"
+            what = f"it raises {type(error).__name__}{error_location(error)}: {error}"
             if isinstance(error, KeyError):
                 what += "; make slots in init(self, w), or by slots.setdefault(…, np.zeros_like(g))"
             found.append(Finding(check, what, (type(error), last.filename, last.lineno), error))
     return found
 
 
-def place_of(rule: type) -> str:
+def rule_location(rule: type) -> str:
     """Return the file and line where the rule begins."""
     for cls, method in product(rule.__mro__, METHODS):
         function = vars(cls).get(method)

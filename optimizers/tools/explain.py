@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
-import itertools
+from itertools import combinations, starmap
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from ..hyperparameters import DEPENDS_ON
-from ..parameters import Parameter
+from ..parameters import Parameter, unbound_copy
 
 LETTERS = {
     "momentum_buffer": "b", "sum_of_squares": "r", "mean_square": "v", "mean": "m",
@@ -29,26 +29,27 @@ FORMATS: dict[str, Any] = {
     "square": ("{}²", POWER, ATOM), "sqrt": ("√{}", POWER, ATOM),
 }  # fmt: skip
 
-# users tune these in every framework, so they are no part of a convention
+# users tune these in every framework, so they are not part of a convention
 NOT_PART_OF_A_CONVENTION = {"lr", "rho", "beta1", "beta2", "eps", "momentum", "weight_decay"}
 NOT_PART_OF_A_CONVENTION |= {"maximize", "nesterov", "centered", "amsgrad"}
 
 
 # what changes a step: a class that overrides one of them has another rule than its parent
-STAGES = {"init", "direction", "update", "step", "apply_momentum", "clip"}
-STAGES |= {"hyperparameters_at_step", "evaluation_weight"}
+STEP_METHODS = {"init", "direction", "update", "step", "apply_momentum", "clip"}
+STEP_METHODS |= {"hyperparameters_at_step", "evaluation_weight"}
 
 
 class NoFormula(TypeError):
-    """Code that cannot be shown as equations; the message is a clause that says why."""
+    """A rule cannot be shown as equations; the message says why."""
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
-    """Replaces an array like log.w. log.lines gets each assignment; version counts them."""
+    """Replaces an array like log.w; text is its present value. log.lines gets each assignment."""
 
     def __init__(self, log: Any, text: str, level: int = ATOM, name: str = "") -> None:
         self.log, self.text, self.level, self.name = log, text, level, name
-        self.version, self.sources = 0, [(self, 0)] if name else []  # arrays in text, and versions
+        self.version = 0  # the number of assignments so far
+        self.sources = [(self, 0)] if name else []  # the symbols in text, and their versions then
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (None,)) -> Any:
         target = out[0]
@@ -60,9 +61,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         sources = [s for x in inputs if isinstance(x, Symbol) for s in x.sources]
         if ufunc is np.power and not isinstance(inputs[1], Symbol) and inputs[1] == 2:
             ufunc, operands = np.square, operands[:1]
-        name, (form, level, *least) = ufunc.__name__, FORMATS.get(ufunc.__name__, ("", ATOM))
-        texts = [f"({s})" if own < need else s for (s, own), need in zip(operands, least)]
-        text = form.format(*texts) or f"{name}({', '.join(text for text, _ in operands)})"
+        text, level = _format(ufunc.__name__, operands)
         result = Symbol(self.log, text, level) if target is None else target
         result.text, result.level, result.sources = text, level, sources
         return result
@@ -75,7 +74,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __getattr__(self, name: str) -> Any:
         if name in ("shape", "ndim", "size", "dtype"):
             return getattr(self.log.w, name)
-        raise AttributeError(name) if name[:2] == "__" else NoFormula(f".{name} has no formula")
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise NoFormula(f".{name} has no formula")
 
     def __getitem__(self, index: Any) -> Any:
         if index is Ellipsis or (isinstance(index, slice) and index == slice(None)):
@@ -83,7 +84,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         raise NoFormula("it reads or writes single elements")
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        if self[index] is not value:  # after z[...] += g it is
+        if self[index] is not value:  # z[...] += g assigns z itself, which has the value already
             self.text, self.level = _read(value)
             self.sources = value.sources if isinstance(value, Symbol) else []
 
@@ -117,6 +118,15 @@ def _read(x: Any) -> tuple[str, int]:
     return x.text, x.level
 
 
+def _format(ufunc: str, operands: list[tuple[str, int]]) -> tuple[str, int]:
+    """Return the text and the level of a result; put operands in brackets where they need them."""
+    if ufunc not in FORMATS:
+        return f"{ufunc}({', '.join(text for text, _ in operands)})", ATOM
+    template, level, *least = FORMATS[ufunc]
+    texts = [f"({text})" if own < need else text for (text, own), need in zip(operands, least)]
+    return template.format(*texts), level
+
+
 def recurrence(
     optimizer: Any, h: dict[str, Any], slots: dict[str, Any], w: Any, run_rule: bool = True
 ) -> list[str]:
@@ -125,10 +135,10 @@ def recurrence(
     Without run_rule, u = direction(g), and the other lines are those of the base class. Raises an
     exception of any kind if the update cannot be written in lines.
     """
-    for stage in ("step", "clip"):  # the lines are about those of the base class
-        if getattr(type(optimizer), stage).__module__ != type(optimizer).bind.__module__:
-            raise NoFormula(f"it overrides {stage}")
-    if any(itertools.starmap(np.may_share_memory, itertools.combinations([w, *slots.values()], 2))):
+    for method in ("step", "clip"):  # bind is the base class's, which this file cannot import
+        if getattr(type(optimizer), method).__module__ != type(optimizer).bind.__module__:
+            raise NoFormula(f"it overrides {method}")
+    if any(starmap(np.may_share_memory, combinations([w, *slots.values()], 2))):
         raise NoFormula("an assignment to one array changes another")
     log = SimpleNamespace(w=w, lines=[])
     if h["clip_value"]:
@@ -137,14 +147,12 @@ def recurrence(
         if h[name]:
             log.lines.append(f"g = g·min(1, {h[name]:.6g} / {norm})")
 
-    twin = copy.copy(optimizer)
-    vars(twin).update(parameters={}, groups=[], slots={}, compiled=None)
-    twin = copy.deepcopy(twin)  # the rule may change what it holds
+    twin = unbound_copy(optimizer)
     rule = twin.direction
 
-    def direction(g: Symbol, slots: dict[str, Any], **required: Any) -> Symbol:
+    def direction(g: Symbol, slots: dict[str, Any], **keywords: Any) -> Symbol:
         g = g.named("g′")
-        u = rule(g, slots, **required) if run_rule else Symbol(log, f"direction({g.text})")
+        u = rule(g, slots, **keywords) if run_rule else Symbol(log, f"direction({g.text})")
         return u.named("u")
 
     vars(twin)["direction"] = direction
@@ -153,21 +161,23 @@ def recurrence(
         letter = LETTERS.get(name, name)
         return Symbol(log, letter, name=letter)
 
-    whole = {name: symbol(name) for name, array in slots.items() if array.shape == w.shape}
-    symbols = {name: whole.get(name, array.copy()) for name, array in slots.items()}
+    before = {name: symbol(name) for name, array in slots.items() if array.shape == w.shape}
+    after = {name: before.get(name, array.copy()) for name, array in slots.items()}
     w = symbol("w")
-    twin.update(w, symbol("g"), symbols, h)
-    if not all(isinstance(symbols.get(name), Symbol) for name in whole):
+    twin.update(w, symbol("g"), after, h)
+    if not all(isinstance(after.get(name), Symbol) for name in before):
         raise NoFormula("it drops a slot, or makes a constant of it")
-    new = {k: x for k, x in symbols.items() if isinstance(x, Symbol) and x is not whole.get(k)}
-    texts = {name: (*_read(x), x.sources) for name, x in new.items()}  # before any assignment
-    for name, value in texts.items():  # the rule has made these slots, or replaced their arrays
-        slot = whole.setdefault(name, symbol(name))
+
+    # slots that the rule has made, or replaced; all are read before the first is assigned
+    new = {k: x for k, x in after.items() if isinstance(x, Symbol) and x is not before.get(k)}
+    values = {name: (*_read(x), x.sources) for name, x in new.items()}
+    for name, value in values.items():
+        slot = before.setdefault(name, symbol(name))
         slot.text, slot.level, slot.sources = value
-    for name, x in symbols.items():
-        if name not in whole and not np.array_equal(x, slots.get(name, [])):  # it has been computed
+    for name, x in after.items():  # the slots with another shape are computed as they are
+        if name not in before and not np.array_equal(x, slots.get(name, [])):
             log.lines.append(f"{name} ← {x.item():.9g}" if x.ndim == 0 else f"{name} changes, too")
-    for assigned in (*whole.values(), w):
+    for assigned in (*before.values(), w):
         assigned.flush()
     return log.lines
 
@@ -179,7 +189,7 @@ def inactive_switches(h: dict[str, Any]) -> set[str]:
 
 def same_rule(cls: Any, h: dict[str, Any]) -> list[str]:
     """Return the frameworks with the same switches as h (values such as lr may differ)."""
-    rule = next(c for c in cls.__mro__ if ({"conventions"} | STAGES) & vars(c).keys())
+    rule = next(c for c in cls.__mro__ if ({"conventions"} | STEP_METHODS) & vars(c).keys())
     if "conventions" not in vars(rule):  # they are those of a parent with another rule
         return []
     switches = {name for convention in cls.conventions.values() for name in convention}

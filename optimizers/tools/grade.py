@@ -18,18 +18,19 @@ import numpy as np
 from ..rmsprop import RMSprop
 from .identify import identify
 from .mistakes import diagnose
-from .submission import Us, environment, run_apart
-from .task_rules import TASKS, Call, Rule, agree, differs, make_rule, reference_directions
+from .submission import Parts, Us, environment, run_apart
+from .task_rules import TASKS, Call, Rule, agree, differs, make_rule, run_library
 
 OTHER = {"mu": 0.6, "rho": 0.7, "eps": 3e-3, "beta1": 0.7, "beta2": 0.95}
 SECONDS, MEGABYTES = 10, 1024  # limits of a submission
+Passes = Callable[[Rule, Us], bool]
 
 
 # ---- The calls and the tests ----
 
 
-def calls_of(rule: Rule, part: str) -> list[Call]:
-    """Return the calls of a part of the grading; they are the same for every submission."""
+def calls_of(rule: Rule) -> Parts:
+    """Return the calls of each part of the grading; they are the same for every submission."""
     rng, hyper = np.random.default_rng(0), TASKS[rule.task]
     magnitudes = 10.0 ** rng.uniform(-9, 2, (2, 2, 3))
     calls = []
@@ -37,32 +38,25 @@ def calls_of(rule: Rule, part: str) -> list[Call]:
         g = size * rng.normal(size=(2, 3)) * 10.0 ** rng.uniform(-1, 1, (2, 3))
         calls.append(Call(f"parameter {number}", g, t, hyper))
     without_eps = {k: 0.0 if k == "eps" else x for k, x in hyper.items()}
-    equal = [call._replace(g=calls[0].g, hyper=without_eps) for call in calls[::2]]
     return {
         "float64": calls,
         "float32": [call._replace(g=call.g.astype(np.float32)) for call in calls],
         "other numbers": [call._replace(hyper={k: OTHER[k] for k in hyper}) for call in calls],
         "eps = 0": [call._replace(hyper=without_eps) for call in calls],
         "1024·g": [call._replace(g=1024 * call.g, hyper=without_eps) for call in calls],
-        "equal g": equal,
+        "equal g": [call._replace(g=calls[0].g, hyper=without_eps) for call in calls[::2]],
         "beta1 = 0": [call._replace(hyper=hyper | {"beta1": 0.0}) for call in calls],
-    }[part]
+    }
 
 
-def first_step_is_right(rule: Rule, us: Us) -> bool:
-    return agree([*rule.reference(calls_of(rule, "float64"))][:2], us["float64"][:2])
+def equals_reference(part: str, steps: int | None = None, tolerance: float = 1e-6) -> Passes:
+    """Return a test: the library's optimizer has the same u in the first calls of this part."""
 
+    def passes(rule: Rule, us: Us) -> bool:
+        expected = [*rule.reference(calls_of(rule)[part])]
+        return agree(expected[:steps], us[part][:steps], tolerance)
 
-def twenty_steps_are_right(rule: Rule, us: Us) -> bool:
-    return agree([*rule.reference(calls_of(rule, "float64"))], us["float64"])
-
-
-def float32_is_right(rule: Rule, us: Us) -> bool:
-    return agree([*rule.reference(calls_of(rule, "float32"))], us["float32"], 1e-3)
-
-
-def other_numbers_are_right(rule: Rule, us: Us) -> bool:
-    return agree([*rule.reference(calls_of(rule, "other numbers"))], us["other numbers"])
+    return passes
 
 
 def larger_gradients_change_nothing(rule: Rule, us: Us) -> bool:
@@ -71,7 +65,7 @@ def larger_gradients_change_nothing(rule: Rule, us: Us) -> bool:
 
 
 def first_step_is_the_sign(rule: Rule, us: Us) -> bool:
-    return agree([np.sign(call.g) for call in calls_of(rule, "eps = 0")[:2]], us["eps = 0"][:2])
+    return agree([np.sign(call.g) for call in calls_of(rule)["eps = 0"][:2]], us["eps = 0"][:2])
 
 
 def steps_fall_as_the_root_of_t(rule: Rule, us: Us) -> bool:
@@ -82,8 +76,7 @@ def steps_fall_as_the_root_of_t(rule: Rule, us: Us) -> bool:
 def without_beta1_it_is_corrected_rmsprop(rule: Rule, us: Us) -> bool:
     h, inside = TASKS["adam"], rule.eps_at == "inside"
     options = {"rho": h["beta2"], "eps": h["eps"], "eps_in_sqrt": inside, "bias_correction": True}
-    expected = reference_directions(RMSprop, options, calls_of(rule, "beta1 = 0"))
-    return agree([*expected], us["beta1 = 0"])
+    return agree([*run_library(RMSprop, options, calls_of(rule)["beta1 = 0"])], us["beta1 = 0"])
 
 
 @dataclass(frozen=True)
@@ -92,36 +85,32 @@ class Test:
 
     name: str
     points: int
-    part: str
-    passes: Callable[[Rule, Us], bool]
-
-    @property
-    def parts(self) -> list[str]:
-        return ["eps = 0", self.part] if self.part == "1024·g" else [self.part]
+    parts: tuple[str, ...]
+    passes: Passes
 
 
 def tests_of(rule: Rule) -> list[Test]:
     """Return the tests of a task; those of properties only where the variant has them."""
     tests = [
-        Test("the first step", 2, "float64", first_step_is_right),
-        Test("twenty steps", 4, "float64", twenty_steps_are_right),
-        Test("twenty steps in float32", 1, "float32", float32_is_right),
+        Test("the first step", 2, ("float64",), equals_reference("float64", steps=2)),
+        Test("twenty steps", 4, ("float64",), equals_reference("float64")),
+        Test("twenty steps in float32", 1, ("float32",), equals_reference("float32", None, 1e-3)),
     ]
     if TASKS[rule.task]:
-        other = Test("other hyperparameters", 3, "other numbers", other_numbers_are_right)
-        tests.append(other)
+        other = equals_reference("other numbers")
+        tests.append(Test("other hyperparameters", 3, ("other numbers",), other))
     if rule.task in ("rmsprop", "adam") and rule.start == 0:
         name = "1024·g takes the same steps as g, for ε = 0"
-        tests.append(Test(name, 1, "1024·g", larger_gradients_change_nothing))
+        tests.append(Test(name, 1, ("eps = 0", "1024·g"), larger_gradients_change_nothing))
     if rule.task == "adagrad" and rule.start == 0:
         name = "with equal gradients u falls as 1 / √t, for ε = 0"
-        tests.append(Test(name, 1, "equal g", steps_fall_as_the_root_of_t))
+        tests.append(Test(name, 1, ("equal g",), steps_fall_as_the_root_of_t))
     if rule.task == "adam":
         name = "the first u is the sign of g, for ε = 0"
-        tests.append(Test(name, 1, "eps = 0", first_step_is_the_sign))
+        tests.append(Test(name, 1, ("eps = 0",), first_step_is_the_sign))
     if rule.task == "adam" and not rule.amsgrad and rule.eps_at != "hat":
         name = "with β₁ = 0 it is RMSprop with bias correction"
-        tests.append(Test(name, 1, "beta1 = 0", without_beta1_it_is_corrected_rmsprop))
+        tests.append(Test(name, 1, ("beta1 = 0",), without_beta1_it_is_corrected_rmsprop))
     return tests
 
 
@@ -170,8 +159,9 @@ def grade(file: str | Path, task: str, variant: str | None = None, *, seconds: f
     task: sgd, momentum, adagrad, rmsprop or adam.
     variant: a student's number, which draws the switches of the rule.
     The submission runs in a process of its own, at most `seconds` long, with `megabytes` of memory
-    (on Linux) and 1 MB of output. This keeps the grader alive; it is no sandbox. Raises ValueError
-    for an unknown task, or limits that are not above 0.
+    (on Linux) and 1 MB of output. This keeps the grader alive; it is not a sandbox.
+
+    Raises ValueError for an unknown task, or limits that are not above 0.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -183,7 +173,8 @@ def grade(file: str | Path, task: str, variant: str | None = None, *, seconds: f
     check_arguments(task, variant, seconds, megabytes)
     rule = make_rule(task, variant)
     tests = tests_of(rule)
-    parts = {part: calls_of(rule, part) for test in tests for part in test.parts}
+    calls = calls_of(rule)
+    parts = {part: calls[part] for test in tests for part in test.parts}
     us, problems = run_apart(file, task, parts, seconds, megabytes)
     report = Report(str(file), task, problems=problems, variant=variant)
     report.scores.append(
@@ -209,7 +200,7 @@ def check_arguments(task: str, variant: str | None, seconds: float, megabytes: i
 
 
 def explain_difference(rule: Rule, parts: dict[str, list[Call]], us: Us) -> list[str]:
-    """Say which mistakes explain the steps; or else where they differ, and what they look like."""
+    """Name the mistakes that explain the steps, or the first difference and a similar optimizer."""
     both = [part for part in ("float64", "other numbers") if part in us]
     expected = {part: [*rule.reference(parts[part])] for part in both}
     wrong = [part for part in both if not agree(expected[part], us[part])]
@@ -219,9 +210,9 @@ def explain_difference(rule: Rule, parts: dict[str, list[Call]], us: Us) -> list
         return found
     right, calls, found_us = expected[wrong[0]], parts[wrong[0]], us[wrong[0]]
     number, *where = map(int, np.argwhere(differs(right, found_us))[0])
-    call, place = calls[number], tuple(where)
-    numbers = f"{found_us[number][place]:.6g}; {right[number][place]:.6g} is right"
-    first = f"u{where} of {call.name} in step {call.t} is {numbers}, for g = {call.g[place]:.6g}."
+    call, index = calls[number], tuple(where)
+    numbers = f"{found_us[number][index]:.6g}; {right[number][index]:.6g} is right"
+    first = f"u{where} of {call.name} in step {call.t} is {numbers}, for g = {call.g[index]:.6g}."
     return [first, *resemblance(calls, found_us, number)]
 
 

@@ -41,7 +41,7 @@ LearningRate = float | Sequence[float] | Callable[[int], float] | None
 def identify(
     thetas: ArraySequence, gradients: ArraySequence, lr: LearningRate = None
 ) -> list[Match]:
-    """Return the optimizers that can have made the steps θ₀ … θ_T with g₁ … g_T, best first.
+    """Return the optimizers that could have made the steps θ₀ … θ_T from g₁ … g_T, best first.
 
     Each θ and g is an array, or a list of arrays, one for each parameter. lr is a number, a list
     with one number for each step, a schedule, or None for an unknown constant. All matches with
@@ -128,8 +128,8 @@ def _specs(cls: type[Optimizer], common: Hyper) -> list[Spec]:
     for rule, decay, momentum in product(_rule_variants(cls), decays, momenta):
         chosen = rule | decay | momentum | common
         switches = {k: v for k, v in chosen.items() if v is not UNKNOWN}
-        names = [k for k, v in chosen.items() if v is UNKNOWN]
-        numbers = {k: INITIAL.get(k, cls.defaults[k] or 0.1) for k in names}
+        unknown = [k for k, v in chosen.items() if v is UNKNOWN]
+        numbers = {k: INITIAL.get(k, cls.defaults[k] or 0.1) for k in unknown}
         h = cls.defaults | {"weight_decay": 0.0} | switches | numbers
         has_effect = not any(switches.get(name) for name in inactive_switches(h))
         if has_effect and not any(cls.contradictions(h).values()):
@@ -144,7 +144,13 @@ def _rule_variants(cls: type[Optimizer]) -> list[Hyper]:
         return [{}]
     rules = [own, *(own | convention for convention in cls.conventions.values())]
     known = [{k: h[k] for k in own if k not in inactive_switches(h)} for h in rules]
-    choices = {k: [UNKNOWN] if v else [0.0, UNKNOWN] for k, v in own.items()}
-    choices |= {k: [v] for k, v in own.items() if not isinstance(v, float)}  # least squares: floats
-    choices |= {k: [False, True] for k, v in own.items() if isinstance(v, bool)}
-    return known + [dict(zip(own, values)) for values in product(*choices.values())]
+    return known + [dict(zip(own, values)) for values in product(*map(_values, own.values()))]
+
+
+def _values(default: Any) -> list[Any]:
+    """Return the values to try of a hyperparameter with this default."""
+    if isinstance(default, bool):
+        return [False, True]
+    if not isinstance(default, float):  # least squares finds floats only
+        return [default]
+    return [UNKNOWN] if default else [0.0, UNKNOWN]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .task_rules import TASKS, Call, Rule, agree, divided, divided_inside, ema, total
+from .task_rules import TASKS, Call, Rule, agree, decayed_sum, divide_inside, divide_outside, ema
 
 EVERY, SQUARES, MEANS = set(TASKS), {"adagrad", "rmsprop", "adam"}, {"rmsprop", "adam"}
 
@@ -27,18 +27,14 @@ class Mistake(NamedTuple):
     changes: dict[str, Any]
 
 
-def constant(name: str, value: float) -> Mistake:
-    def hyper(h: dict[str, float]) -> dict[str, float]:
-        return h | {name: value}
-
-    tasks = {task for task, own in TASKS.items() if name in own}
-    return Mistake(f"{value!r} is written in the code. Use the argument {name}.", tasks,
-                   {"hyper": hyper})  # fmt: skip
-
-
 def number(text: str, name: str, f: Callable[[float], float]) -> Mistake:
     tasks = {task for task, own in TASKS.items() if name in own}
     return Mistake(text, tasks, {"hyper": lambda h: h | {name: f(h[name])}})
+
+
+def constant(name: str, value: float) -> Mistake:
+    text = f"{value!r} is written in the code. Use the argument {name}."
+    return number(text, name, lambda _: value)
 
 
 def square(text: str, f: Callable[[Any], Any]) -> Mistake:
@@ -89,8 +85,8 @@ MISTAKES = [
            lambda u, v, eps: u / np.maximum(np.sqrt(v), eps)),
     divide("u is g: it does not divide by √{v}.", lambda u, v, eps: u),
     divide("The code multiplies by √{v}. Divide.", lambda u, v, eps: u * (np.sqrt(v) + eps)),
-    divide("ε stands outside of the root. It belongs inside: √({v} + ε).", divided),
-    divide("ε stands inside the root. It belongs outside: √{v} + ε.", divided_inside),
+    divide("ε stands outside of the root. It belongs inside: √({v} + ε).", divide_outside),
+    divide("ε stands inside the root. It belongs outside: √{v} + ε.", divide_inside),
     Mistake("ε is added to √v. It belongs to √v̂, after the bias correction.", {"adam"},
             {"eps_at": "hat"}),
     Mistake("ε is added to √v̂. It belongs to √v, before the bias correction.", {"adam"},
@@ -101,7 +97,7 @@ MISTAKES = [
     number("ε is subtracted. Add it.", "eps", lambda eps: -eps),
     average("{rho} and 1 − {rho} are exchanged in {v}.", MEANS,
             lambda old, x, rho: (1 - rho) * old + rho * x),
-    average("The factor 1 − {rho} is missing in {v}.", MEANS, total),
+    average("The factor 1 − {rho} is missing in {v}.", MEANS, decayed_sum),
     average("The old {v} is not multiplied by {rho}.", MEANS, lambda old, x, rho: old + x),
     average("The old {v} is not multiplied by {rho}.", MEANS,
             lambda old, x, rho: old + (1 - rho) * x),
@@ -126,7 +122,7 @@ MISTAKES = [
             {"hyper": lambda h: h | {"beta1": h["beta2"], "beta2": h["beta1"]}}),
     average_m("β₁ and 1 − β₁ are exchanged in m.", {"adam"},
               lambda old, x, beta: (1 - beta) * old + beta * x),
-    average_m("The factor 1 − β₁ is missing in m.", {"adam"}, total),
+    average_m("The factor 1 − β₁ is missing in m.", {"adam"}, decayed_sum),
     average_m("The old {m} is not multiplied by {beta}.", {"momentum", "adam"},
               lambda old, x, beta: old + x),
     average_m("{m} is g of this step alone. Add {beta} times the old {m}.", {"momentum", "adam"},
@@ -157,7 +153,7 @@ MISTAKES = [
     Mistake("The maximum of v is missing.", {"adam"}, {"amsgrad": False}),
     Mistake("The code takes the largest v. The equation has no maximum.", {"adam"},
             {"amsgrad": True}),
-    *[Mistake(f"The momentum is another one: {text}.", {"momentum"}, {"form": form})
+    *[Mistake(f"The code has another momentum: {text}.", {"momentum"}, {"form": form})
       for form, text in {
           "heavy ball": "the heavy ball, u = b", "nesterov": "Nesterov's, u = g + μ·b",
           "averaged": "an average, with (1 − μ)·g",
@@ -166,7 +162,7 @@ MISTAKES = [
 
 
 def diagnose(rule: Rule, parts: Sequence[tuple[list[Call], list[np.ndarray]]]) -> list[str]:
-    """Return what explains the directions in all parts: a mistake, or two; [] if none do."""
+    """Return the one or two mistakes that explain the directions in all parts; [] if none do."""
     keeps = {"adam": "β₂"}.get(rule.task, "ρ")
     letters: dict[str, Any] = {
         "v": "r" if rule.task == "adagrad" else "v", "m": "b" if rule.task == "momentum" else "m",

@@ -1,11 +1,12 @@
 """Run a student's function in a process of its own, with limits: it can do anything, by mistake.
 
-In reading order: the parent's side, the child's side. This is no sandbox.
+In reading order: the parent's side, the child's side. This is not a sandbox.
 """
 
 import contextlib
 import inspect
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..hyperparameters import did_you_mean
-from .task_rules import TASKS, Call
+from .task_rules import Call
 
 OUTPUT = 1 << 20  # bytes that a submission may print
 RESULTS = 1 << 24  # bytes that it may compute
@@ -36,8 +37,8 @@ def run_apart(
     """
     with tempfile.TemporaryDirectory() as private, tempfile.TemporaryDirectory() as cwd:
         result = Path(private) / "result.npz"
-        calls = Path(private) / "calls.npz"
-        np.savez(calls, **flattened(parts))  # type: ignore[arg-type]
+        calls = Path(private) / "calls.pickle"
+        calls.write_bytes(pickle.dumps(parts))
         limits = [str(megabytes), str(int(seconds) + 2)]
         arguments = [str(Path(file).resolve()), task, str(calls), str(result), *limits]
         with tempfile.TemporaryFile() as printed:
@@ -66,19 +67,6 @@ def environment() -> dict[str, str]:
     """Return the variables of a process that finds minigrad and uses one BLAS thread."""
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")}
     return os.environ | threads | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-
-
-def flattened(parts: Parts) -> dict[str, np.ndarray]:
-    """Return the calls as arrays by name."""
-    found: dict[str, np.ndarray] = {}
-    for part, calls in parts.items():
-        for i, call in enumerate(calls):
-            numbers = [call.t, *call.hyper.values()]
-            found |= {
-                f"{part}|{i}|{call.name}|g": call.g,
-                f"{part}|{i}|{call.name}|h": np.array(numbers),
-            }
-    return found
 
 
 def wait(process: Any, printed: int, seconds: float) -> str:
@@ -133,19 +121,12 @@ def read_result(path: Path, parts: Parts) -> tuple[Us, list[str]]:
 def run_here(file: str, task: str, calls: str, result: str, megabytes: str, seconds: str) -> None:
     """Run a submission in this process, which run_apart has started; save what it computes."""
     savez, replace, exit_now, own_process = np.savez, os.replace, os._exit, os.getpid()
-    with np.load(calls) as content:
-        given = {key: content[key] for key in content.files}
+    parts: Parts = pickle.loads(Path(calls).read_bytes())
     sys.argv[:] = [file]
     limit_this_process(int(megabytes), int(seconds))
     problems: list[str] = []
     us: dict[str, np.ndarray] = {}
-    for part in dict.fromkeys(key.split("|")[0] for key in given):
-        keys = [key[:-2] for key in given if key.startswith(f"{part}|") and key.endswith("|g")]
-        part_calls = []
-        for key in keys:
-            t, *numbers = given[f"{key}|h"].tolist()
-            hyper = dict(zip(TASKS[task], numbers))
-            part_calls.append(Call(key.split("|")[2], given[f"{key}|g"], int(t), hyper))
+    for part, part_calls in parts.items():
         try:
             found = run_part(load(file, task), part_calls, problems)
             us |= {f"{part}|{i}": u for i, u in enumerate(found)}
@@ -153,7 +134,7 @@ def run_here(file: str, task: str, calls: str, result: str, megabytes: str, seco
             problems.append(describe(error, file))
             if isinstance(error, MemoryError):
                 break
-        if os.getpid() != own_process:  # it has forked in a way that nobody saw
+        if os.getpid() != own_process:  # it has forked, unseen by the audit hook
             exit_now(0)
     texts = {f"problem|{i}": np.array(text) for i, text in enumerate(dict.fromkeys(problems))}
     with open(result + ".part", "wb") as out:
@@ -191,18 +172,18 @@ def load(file: str, task: str) -> Callable[..., Any]:
     function = namespace.get(task)
     if not callable(function):
         near = did_you_mean(task, [name for name, x in namespace.items() if inspect.isfunction(x)])
-        raise Finding(f"The file must define a function {task}(g, slots, …){near}.")
+        raise Problem(f"The file must define a function {task}(g, slots, …){near}.")
     return function
 
 
-class Finding(Exception):
+class Problem(Exception):
     """What is wrong, in a sentence."""
 
 
 def run_part(
     function: Callable[..., Any], calls: list[Call], problems: list[str]
 ) -> list[np.ndarray]:
-    """Return u of each call; note what the function does besides."""
+    """Return u of each call; append what is wrong to problems."""
     slots: dict[str, dict[str, Any]] = {}
     named = inspect.signature(function).parameters.values()
     takes_all = any(p.kind is p.VAR_KEYWORD for p in named)
@@ -223,12 +204,12 @@ def run_part(
 def as_array(u: Any, g: np.ndarray, problems: list[str]) -> np.ndarray:
     """Return u as an array like g."""
     if u is None:
-        raise Finding("It returns nothing. End it with `return u`.")
+        raise Problem("It returns nothing. End it with `return u`.")
     array = np.array(u)
     if array.shape != g.shape:
-        raise Finding(f"It must return an array of shape {g.shape}, as g has, not {array.shape}.")
+        raise Problem(f"It must return an array of shape {g.shape}, as g has, not {array.shape}.")
     if array.dtype.kind not in "fiu":
-        raise Finding(f"It must return numbers, as g has, not {array.dtype}.")
+        raise Problem(f"It must return numbers, as g has, not {array.dtype}.")
     if array.dtype != g.dtype:
         how = "Make slots with np.zeros_like(g), and single numbers with float(…)"
         problems.append(f"It returns {array.dtype} where g is {g.dtype}. {how}.")
@@ -250,7 +231,7 @@ def describe(error: BaseException, file: str) -> str:
     except BaseException:  # its own __str__ fails
         text = ""
     text = "".join(c if c.isprintable() else " " for c in text[:300])
-    if isinstance(error, Finding):
+    if isinstance(error, Problem):
         return text
     return f"It raises {type(error).__name__}{where}{': ' * bool(text)}{text}."
 

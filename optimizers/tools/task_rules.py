@@ -21,14 +21,14 @@ TASKS: dict[str, dict[str, float]] = {  # hyperparameters; adam has t as well
     "adam": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
 }
 STARTS = [{"start": start} for start in (0.0, 0.1, 0.25, 0.5, 1.0)]
-PLACES = [{"eps_at": "outside"}, {"eps_at": "inside"}]
+EPS_PLACES = [{"eps_at": "outside"}, {"eps_at": "inside"}]
 FORMS = "heavy ball", "nesterov", "averaged", "averaged nesterov"
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "sgd": [{}],
     "momentum": [{"form": form} for form in FORMS],
-    "adagrad": [a | b for a in PLACES for b in STARTS],
-    "rmsprop": [a | b for a in PLACES for b in STARTS],
-    "adam": [a | {"amsgrad": b} for a in [*PLACES, {"eps_at": "hat"}] for b in (False, True)],
+    "adagrad": [a | b for a in EPS_PLACES for b in STARTS],
+    "rmsprop": [a | b for a in EPS_PLACES for b in STARTS],
+    "adam": [a | {"amsgrad": b} for a in [*EPS_PLACES, {"eps_at": "hat"}] for b in (False, True)],
 }
 
 
@@ -45,30 +45,30 @@ def ema(old: Any, x: Any, share: float) -> Any:
     return share * old + (1 - share) * x
 
 
-def total(old: Any, x: Any, share: float) -> Any:
+def decayed_sum(old: Any, x: Any, share: float) -> Any:
     return share * old + x
 
 
-def corrected(m: Any, v: Any, beta1: float, beta2: float, t: int) -> tuple[Any, Any]:
+def bias_corrected(m: Any, v: Any, beta1: float, beta2: float, t: int) -> tuple[Any, Any]:
     return m / (1 - beta1**t), v / (1 - beta2**t)
 
 
-def divided(u: Any, v: Any, eps: float) -> Any:
+def divide_outside(u: Any, v: Any, eps: float) -> Any:
     return u / (np.sqrt(v) + eps)
 
 
-def divided_inside(u: Any, v: Any, eps: float) -> Any:
+def divide_inside(u: Any, v: Any, eps: float) -> Any:
     return u / np.sqrt(v + eps)
 
 
-def unchanged_time(t: int, number: int) -> int:
+def call_time(t: int, number: int) -> int:
     """Return t; `number` counts the calls for all parameters together."""
     return t
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of the course. The first fields are its variant; a mistake changes any of them.
+    """A rule of the course. The first fields are its variant; a mistake changes any field.
 
     form: of the momentum. eps_at: where ε stands. start: where the mean or sum of squares starts.
     """
@@ -84,9 +84,9 @@ class Rule:
     average: Callable[..., Any] | None = None  # of the squares: f(old, x, share)
     average_m: Callable[..., Any] | None = None  # of the gradients
     divide: Callable[..., Any] | None = None  # f(u, v, ε)
-    correct: Callable[..., Any] = corrected
-    hyper: Callable[..., dict[str, float]] = dict  # makes other numbers of them
-    time: Callable[[int, int], int] = unchanged_time
+    correct: Callable[..., Any] = bias_corrected
+    hyper: Callable[..., dict[str, float]] = dict  # returns the hyperparameters to use
+    time: Callable[[int, int], int] = call_time
     stores_corrected: bool = False
     late: str = ""  # the slots that are used before their update
     keep: bool = True
@@ -135,15 +135,15 @@ class Rule:
             slots[name] = average(old, x, share)
             return old if name in self.late else slots[name]
 
-        divide = self.divide or (divided_inside if self.eps_at == "inside" else divided)
+        divide = self.divide or (divide_inside if self.eps_at == "inside" else divide_outside)
         if self.task == "sgd":
             return g
         if self.task == "momentum":
             x = (1 - h["mu"]) * g if "averaged" in self.form else g
-            b = updated("m", self.average_m or total, x, h["mu"])
+            b = updated("m", self.average_m or decayed_sum, x, h["mu"])
             return x + h["mu"] * b if "nesterov" in self.form else b
         if self.task == "adagrad":
-            r = updated("v", self.average or total, self.square(g), 1.0, self.start)
+            r = updated("v", self.average or decayed_sum, self.square(g), 1.0, self.start)
             return divide(g, r, h["eps"])
         if self.task == "rmsprop":
             v = updated("v", self.average or ema, self.square(g), h["rho"], self.start)
@@ -165,7 +165,7 @@ class Rule:
         if self.task == "momentum":
             averaged = "averaged" in self.form
             options = {"momentum": h["mu"], "nesterov": "nesterov" in self.form}
-            for u in reference_directions("sgd", options, calls):
+            for u in run_library("sgd", options, calls):
                 yield u * (1 - h["mu"]) if averaged else u
             return
         if "eps" in h:
@@ -174,10 +174,10 @@ class Rule:
             h |= {"eps_hat": self.eps_at == "hat", "amsgrad": self.amsgrad}
         elif "eps" in h:
             h["initial_accumulator"] = self.start
-        yield from reference_directions(self.task, h, calls)
+        yield from run_library(self.task, h, calls)
 
 
-def reference_directions(
+def run_library(
     optimizer: Any, options: dict[str, Any], calls: Iterable[Call]
 ) -> Iterator[np.ndarray]:
     """Yield u for each call, from an optimizer of the library: it moves w from 0 to −u."""
@@ -202,9 +202,9 @@ def agree(
 def differs(
     expected: Sequence[np.ndarray], found: Sequence[np.ndarray], tolerance: float = 1e-6
 ) -> np.ndarray:
-    """Return where they differ by more than a share of the largest value of this weight.
+    """Return where they differ by more than tolerance · the largest |u| of the same weight.
 
-    Two parameters take turns.
+    The calls are of two parameters in turn.
     """
     right, other = (np.array([np.asarray(u, float) for u in us]) for us in (expected, found))
     with np.errstate(all="ignore"):

@@ -19,18 +19,18 @@ Arrays = dict[str, np.ndarray]
 FOLDERS = (os.path.dirname(os.path.dirname(__file__)), os.path.dirname(np.__file__))
 OTHER_CODE = (*(folder + os.sep for folder in FOLDERS), contextlib.__file__, "<string>", "<__array")
 SHAPES = {"scalar": (), "vector": (3,), "matrix": (2, 4), "tensor": (2, 1, 3, 2)}
-STEPS = 8  # a rule can change its ways after some steps, as RAdam does
+STEPS = 8  # a rule can change its formula after some steps, as RAdam does
 
 
-def bound(make: Make, dtype: Any = float, group: Any = None, **hyper: Any) -> Any:
-    """Return the optimizer for some arrays: in two groups, or in one with its hyperparameters."""
+def make_bound(make: Make, dtype: Any = float, group: Any = None, **hyper: Any) -> Any:
+    """Return an optimizer bound to four arrays, in two groups, or in one with these overrides."""
     rng = np.random.default_rng(0)
     w = [(n, Parameter(np.array(rng.standard_normal(s), dtype))) for n, s in SHAPES.items()]
     two = [{"params": w[:1], "lr": CosineDecay(0.1, 99)}, {"params": w[1:]}]
     return make(two if group is None else [{"params": w} | group], **hyper)
 
 
-def legal(make: Make, **hyper: Any) -> dict[str, Any]:
+def legal_hyper(make: Make, **hyper: Any) -> dict[str, Any]:
     """Return those hyperparameters that do not contradict the optimizer's others."""
     optimizer = make(None)
     own = {name: getattr(optimizer, name) for name in optimizer.defaults}
@@ -38,19 +38,19 @@ def legal(make: Make, **hyper: Any) -> dict[str, Any]:
     return {name: value for name, value in hyper.items() if not any(broken[name])}
 
 
-def layers(optimizer: Any) -> list[Any]:
+def wrapper_chain(optimizer: Any) -> list[Any]:
     """Return the wrappers, from the outside in, and then the optimizer that they hold."""
     inner = vars(optimizer).get("inner")
-    return [optimizer, *layers(inner)] if hasattr(inner, "step") else [optimizer]
+    return [optimizer, *wrapper_chain(inner)] if hasattr(inner, "step") else [optimizer]
 
 
-def noise(w: np.ndarray, t: int) -> np.ndarray:
+def random_gradient(w: np.ndarray, t: int) -> np.ndarray:
     """Return a gradient that depends on nothing but the step number and the size of w."""
     return np.random.default_rng([t, w.size]).standard_normal(w.shape)
 
 
 def closure_of(
-    optimizer: Any, gradient: Any = noise, without: str = "", read_only: bool = False
+    optimizer: Any, gradient: Any = random_gradient, without: str = "", read_only: bool = False
 ) -> Callable[[], float]:
     """Return a closure that sets the gradients gradient(w, steps), and whose loss is 0.5."""
 
@@ -82,7 +82,7 @@ def weights(optimizer: Any) -> Arrays:
     return {n: p.data for n, p in optimizer.parameters.items()}
 
 
-def slots(optimizer: Any) -> Arrays:
+def flat_slots(optimizer: Any) -> Arrays:
     return {f"{n}/{k}": a for n, own in optimizer.slots.items() for k, a in own.items()}
 
 
@@ -98,7 +98,7 @@ def state_difference(one: Any, other: Any) -> str:
     """Return the names of some weights, slots or weights for evaluation that are not the same."""
     states = []
     for optimizer in (one, other):
-        states.append(deepcopy(weights(optimizer)) | slots(optimizer))
+        states.append(deepcopy(weights(optimizer)) | flat_slots(optimizer))
         with optimizer.evaluating():
             for name, w in weights(optimizer).items():
                 states[-1][f"{name} for evaluation"] = w.copy()
@@ -107,12 +107,12 @@ def state_difference(one: Any, other: Any) -> str:
 
 def intercept(optimizer: Any, call: Callable[..., Any]) -> None:
     """Replace direction(g, slots, **h) by call(direction, g, slots, h)."""
-    rule = layers(optimizer)[-1]
+    rule = wrapper_chain(optimizer)[-1]
     direction = rule.direction
     vars(rule)["direction"] = lambda g, slots, **h: call(direction, g, slots, h)
 
 
-def place(error: BaseException) -> str:
+def error_location(error: BaseException) -> str:
     """Return the function, file and line of the rule that raised the error, if it is known."""
     lines = extract_tb(error.__traceback__)
     own = [line for line in lines if not line.filename.startswith(OTHER_CODE)]

@@ -24,7 +24,7 @@ def test_the_docstrings_are_right():
 
 @pytest.mark.parametrize(
     ("path", "message"),
-    [("nowhere/a.png", "no folder nowhere"), ("a.jpeg", "ending in .png or .svg or .pdf")],
+    [("nowhere/a.png", "no folder nowhere"), ("a.jpeg", "must end in .png or .svg or .pdf")],
 )
 def test_a_wrong_file_name_is_refused(path, message):
     with pytest.raises(ArgumentTypeError, match=message):

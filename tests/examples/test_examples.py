@@ -131,7 +131,7 @@ def test_a_plot_needs_neither_display_nor_backend(tmp_path):
         ("trajectory", ["--optimizer", "rmsprop:gamma=0.9"], "here it is called rho"),
         ("trajectory", ["--optimizer", "sgd:lr"], "sgd:lr"),
         ("trajectory", ["--optimizer", "sgd:lr=-1"], "lr must be a finite number"),
-        ("trajectory", ["--gif", "paths.png"], "ending in .gif"),
+        ("trajectory", ["--gif", "paths.png"], "must end in .gif"),
         ("char_rnn", ["--optimizer", "rmsporp=0.1"], "did you mean 'rmsprop'"),
         ("char_rnn", ["--optimizer", "rmsprop"], "NAME=LR is required"),
         ("mnist_mlp", ["--resume"], "--resume needs --checkpoint"),
@@ -386,7 +386,7 @@ def test_the_zoo_runs_all_plug_ins(run):
     names = {row.split()[0] for row in out.splitlines()[2:-1]}
     assert plug_ins - {"schedule_free"} < names
     assert {"sgd", "adam", "schedule_free_sgd", "schedule_free_adamw"} < names
-    assert out.splitlines()[-1].startswith("lookahead shows the start: ")
+    assert out.splitlines()[-1].startswith("lookahead took too few steps: ")
 
 
 def entropy_losses_and_samples(out):

@@ -14,7 +14,7 @@ from minigrad import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "course"))
 import microscope
-from microscope import CHOICES, PROBLEMS, examine, first_values, make, run
+from microscope import CHOICES, PROBLEMS, examine, first_values, make, run_optimizer
 
 COURSE = Path(microscope.__file__).parent
 same = np.testing.assert_array_equal
@@ -31,7 +31,7 @@ def look(choice, number=3, surface="quadratic", **settings):
 
 def runs_of(surface, steps=200, choices=SIX):
     made = {choice: make(choice, first_values(surface, choice)) for choice in choices}
-    return {choice: run(PROBLEMS[surface], rule, steps) for choice, rule in made.items()}
+    return {choice: run_optimizer(PROBLEMS[surface], rule, steps) for choice, rule in made.items()}
 
 
 # ---- The equations hold, to the last bit ----
@@ -106,7 +106,7 @@ def test_decoupled_weight_decay_is_in_the_change_of_w():
 
 @every_choice
 def test_watching_changes_no_bit(choice):
-    path = run(PROBLEMS["beale"], make(choice, first_values("beale", choice)), 70).path
+    path = run_optimizer(PROBLEMS["beale"], make(choice, first_values("beale", choice)), 70).path
     for number in (1, 64, 70):  # in update 64 the optimizer flushes its slots
         before, _, after = look(choice, number, "beale")
         same(before["w"], path[number - 1])
@@ -116,7 +116,7 @@ def test_watching_changes_no_bit(choice):
 @every_choice
 def test_each_worked_equation_is_right(choice):
     step = examine(PROBLEMS["booth"], make(choice, first_values("booth", choice)), 5)
-    lines = microscope.worked(step, 0) + microscope.worked(step, 1)
+    lines = microscope.worked_example(step, 0) + microscope.worked_example(step, 1)
     assert len(lines) >= 2
     for line in lines:
         text, result = re.split(" [←=] ", line, maxsplit=1)[1].rsplit(" = ", 1)
@@ -181,14 +181,14 @@ def test_a_number_that_is_too_large_is_explained():
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PROBLEMS, "huge", problem)
-        text = microscope.view("huge", "rmsprop", settings, huge, 1)
+        text = microscope.step_view("huge", "rmsprop", settings, huge, 1)
     assert "∞ means: too large" in text and "<td" in text and "∞" in text.split("<table>")[1]
 
 
 def test_a_step_after_the_end_of_the_run_says_so():
     settings = tuple(first_values("booth", "adam").items())
     one = microscope.first_steps(microscope.run_choice("booth", "adam", settings), 30)
-    text = microscope.view("booth", "adam", settings, one, 31)
+    text = microscope.step_view("booth", "adam", settings, one, 31)
     assert "There is no step 31: the run has 30 steps. This is the last step." in text
 
 
@@ -223,7 +223,7 @@ def test_a_redraw_is_fast_enough_to_follow_a_slider(plt):
         microscope.run_choice.cache_clear()
         runs = {c: microscope.run_choice("quadratic", c, settings[c]) for c in SIX}
         microscope.pictures("quadratic", runs, 100)
-        microscope.view("quadratic", "adam", settings["adam"], runs["adam"], 100)
+        microscope.step_view("quadratic", "adam", settings["adam"], runs["adam"], 100)
 
     times = []
     for _ in range(5):

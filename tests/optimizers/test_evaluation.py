@@ -455,7 +455,7 @@ def test_a_rule_that_names_weight_decay_or_momentum_does_this_itself():
     ]
     for switch in ("nesterov", "lr_in_momentum", "decoupled_weight_decay"):
         with pytest.raises(
-            ValueError, match=f"Own: these switches contradict: Own has no {switch}"
+            ValueError, match=f"Own: contradictory switches: Own has no {switch}"
         ):
             Own([parameter(1.0)], **{switch: True})
     with pytest.raises(ValueError, match="Own has no dampening"):

@@ -238,14 +238,14 @@ WRONG = [
     (AdaGrad, dict(initial_accumulator=-1), ValueError, "initial_accumulator must be"),
     (SGD, dict(clip_norm=0), ValueError, "clip_norm must be a finite number above 0, or None"),
     (SGD, dict(nesterov=1), ValueError, "nesterov must be True or False"),
-    (SGD, dict(nesterov=True), ValueError, "contradict: nesterov needs a momentum"),
+    (SGD, dict(nesterov=True), ValueError, "switches: nesterov needs a momentum"),
     (SGD, dict(nesterov=True, momentum=0.5, dampening=0.1), ValueError, "needs dampening=0"),
     (SGD, dict(dampening=0.5), ValueError, "dampening needs a momentum"),
     (SGD, dict(clip_norm=1, clip_value=1), ValueError, "choose one of clip_value and clip_norm"),
     (Adam, dict(eps_hat=True, eps_in_sqrt=True), ValueError, "eps_hat"),
     (Adam, dict(eps_root=1.0, eps_in_sqrt=True), ValueError, "eps_in_sqrt or eps_root"),
     (Adam, dict(amsgrad_corrected=True, eps_hat=True), ValueError, "amsgrad_corrected"),
-    (RMSprop, dict(bias_correction=True, initial_accumulator=1), ValueError, "must be 0"),
+    (RMSprop, dict(bias_correction=True, initial_accumulator=1), ValueError, "accumulator=0"),
 ]
 
 
@@ -284,7 +284,7 @@ def test_global_hyperparameters_are_refused_in_a_group():
 A = parameter(1.0)
 BAD_PARAMS = [
     ([], ValueError, "received no parameters; call the network first, or give"),
-    (iter([]), ValueError, "a generator is used up once"),
+    (iter([]), ValueError, "a generator works only once"),
     (0.01, TypeError, r"float is not iterable; .* \(or write lr=0.01\)"),
     ([{"params": []}], ValueError, "no parameters"),
     ({A}, TypeError, "a set of parameters has no order"),

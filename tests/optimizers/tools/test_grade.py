@@ -84,12 +84,12 @@ PARTS = "float64", "other numbers"
 
 def directions(rule, part="float64"):
     """Return u of every call."""
-    return [*rule.directions(calls_of(rule, part))]
+    return [*rule.directions(calls_of(rule)[part])]
 
 
 def diagnosis(rule, wrong):
     """Return what explains a rule with a mistake; None if it changes nothing in this variant."""
-    parts = [(calls_of(rule, part), directions(wrong, part)) for part in PARTS]
+    parts = [(calls_of(rule)[part], directions(wrong, part)) for part in PARTS]
     right = [directions(rule, part) for part in PARTS]
     if all(agree(one, found) for one, (_, found) in zip(right, parts)):
         return None
@@ -144,7 +144,7 @@ def test_infinite_directions_explain_nothing():
     # Without ε and with the old v, the first u is g / 0.
     rule = make_rule("rmsprop")
     wrong = [np.cbrt(u) for u in directions(rule)]
-    assert diagnose(rule, [(calls_of(rule, "float64"), wrong)]) == []
+    assert diagnose(rule, [(calls_of(rule)["float64"], wrong)]) == []
     assert not agree([np.array([np.inf])], [np.array([1.0])])
 
 
@@ -163,7 +163,7 @@ def test_one_number_in_the_code_is_found(value):
 def test_a_rule_without_mistakes_takes_the_steps_of_the_library(rule):
     parts = ["float64", "float32", "other numbers"] if TASKS[rule.task] else ["float64"]
     for part in parts:
-        calls = calls_of(rule, part)
+        calls = calls_of(rule)[part]
         tolerance = 1e-4 if part == "float32" else 1e-9
         assert agree([*rule.reference(calls)], [*rule.directions(calls)], tolerance), part
 
