@@ -12,16 +12,13 @@ The extra `distributed` installs mpi4py and an MPI.
 
 The cost of a step, for P weights of 4 bytes and k ranks: each rank sends and receives
 8·P·(k − 1)/k bytes, the gradients and their sums. The gradient of one row takes about 6·P
-operations in dense layers. The MNIST MLP has P = 407,050. Measured on one core of an AMD EPYC with
-one BLAS thread: 21 µs a row, which is 1.2·10¹¹ operations a second, and .8 ms for the step of
-RMSprop. With many ranks, computing takes as long as communication if each rank has
+operations in dense layers. With many ranks, computing takes as long as communication if each has
 
-    rows = (8·P / bytes a second) / (21 µs) = 124 on 10 Gbit/s, 12 on 100 Gbit/s
+    rows = (8·P / bytes a second) / (6·P / operations a second)
 
-The batch then has 124·k or 12·k rows. P cancels out, so larger dense networks need about the same
-rows. Within one computer, two ranks added these 1.6 MB in .25 ms when their cores were near each
-other, and in .7 ms when they were not. The optimizer's own step does not shrink with k. With
-shard=True it does: each rank does 1/k of it.
+P cancels out. One core of an AMD EPYC computes 1.2·10¹¹ operations a second: about 125 rows a rank
+on 10 Gbit/s, 12 on 100 Gbit/s. Each rank does the whole step of the optimizer; with shard=True, 1/k
+of it. tests/benchmarks/README.md has measurements within one computer.
 """
 
 import atexit
@@ -177,11 +174,6 @@ class DataParallel(Wrapper):
         vars(self)["exchanges"] += 1
         return present, sums[:-2]
 
-    def zero_grad(self) -> None:
-        """Set the gradient of every parameter to None."""
-        for parameter in self.require_parameters().values():
-            parameter.grad = None
-
     # ---- Binding and state ----
 
     def connect(self, groups: list[dict[str, Any]]) -> None:
@@ -223,6 +215,8 @@ class DataParallel(Wrapper):
             parts[name] = Parameter(flat[edges[self.rank] : edges[self.rank + 1]])
             start = stop
         return [{**g, "params": [(name, parts[name]) for name, _ in g["params"]]} for g in groups]
+
+    zero_grad = Optimizer.zero_grad
 
     def require_parameters(self) -> dict[str, Any]:
         """Return the parameters by name; raise RuntimeError if there are none yet."""

@@ -81,8 +81,9 @@ def declared_defaults(cls: Any, base: Any) -> dict[str, Any]:
 
 
 def keywords_of(cls: Any, method: str) -> list[str]:
-    """Return the names of the keyword parameters; all and t for **hyper, but not for **_hyper.
+    """Return the hyperparameters, t and w that a method names as keywords.
 
+    A parameter **hyper stands for all hyperparameters and t; **_hyper stands for none.
     momentum and weight_decay are not in **hyper, if the base class does these stages. Raises
     TypeError for a signature with which the base class cannot call the method.
     """

@@ -1,6 +1,6 @@
 """Weights for evaluation: some optimizers train at one point and evaluate at another.
 
-Schedule-Free and averages of weights do so. Optimizer and Wrapper share these functions.
+Schedule-Free and EMA do. Optimizer and Wrapper share these functions.
 """
 
 from collections.abc import Callable, Iterator, Mapping

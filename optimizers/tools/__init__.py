@@ -1,1 +1,1 @@
-"""Tools that look at an optimizer: explain, identify, conformance."""
+"""Tools that examine an optimizer: explain, identify, conformance, grade."""

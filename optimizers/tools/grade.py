@@ -90,7 +90,7 @@ class Test:
 
 
 def tests_of(rule: Rule) -> list[Test]:
-    """Return the tests of a task; those of properties only where the variant has them."""
+    """Return the tests of a task. A property is tested only if the variant has it."""
     tests = [
         Test("the first step", 2, ("float64",), equals_reference("float64", steps=2)),
         Test("twenty steps", 4, ("float64",), equals_reference("float64")),

@@ -1,4 +1,4 @@
-"""Run a student's function in a process of its own, with limits: it can do anything, by mistake.
+"""Run a student's function in a process of its own, with limits on what a mistake can do.
 
 In reading order: the parent's side, the child's side. This is not a sandbox.
 """
