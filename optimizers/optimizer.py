@@ -51,16 +51,14 @@ class Optimizer:
     several backward passes add up. To accumulate k batches of a mean loss, divide the loss by k.
     """
 
+    # State; slots and updates by the parameter's name
     steps: int = field(default=0, init=False)
     parameters: dict[str, Any] = field(default_factory=dict, init=False)
     groups: list[Group] = field(default_factory=list, init=False)
     slots: dict[str, Slots] = field(default_factory=dict, init=False)
     updates: dict[str, int] = field(default_factory=dict, init=False)
-    bound_signatures: dict[str, Any] = field(default_factory=dict, init=False)  # dtype and shape
-    compiled: CompiledStep | None = field(default=None, init=False)  # see compiled.py
-    is_evaluating: bool = field(default=False, init=False)  # see evaluation.py
-    bound_checksums: dict[str, int] = field(default_factory=dict, init=False)
 
+    # Hyperparameters
     params: InitVar[Any] = field(default=None, kw_only=False)
     lr: Number = 1e-3
     momentum: Number = 0.0
@@ -75,16 +73,12 @@ class Optimizer:
     clip_global_norm: Number | None = None
     on_nonfinite: str = "raise"
 
+    # What a subclass can declare besides its hyperparameters
     conventions: ClassVar[dict[str, dict[str, Any]]] = {}  # framework → its defaults
-    defaults: ClassVar[dict[str, Any]] = {}
     elementwise: ClassVar[bool] = False  # True: large arrays can be updated block by block
     lazy_slots: ClassVar[bool] = False  # True: direction makes its slots in the first update
     needs_closure: ClassVar[bool] = False  # True: step(closure), to compute several gradients
     limits: ClassVar[dict[str, Any]] = {}  # name → (lower, upper, whether upper is legal)
-    required_hyperparameters: ClassVar[dict[str, list[str]]] = {}  # of each method; also t and w
-    not_overridable: ClassVar[set[str]] = set()  # only `step` reads them: not the group's value
-    own_stages: ClassVar[set[str]] = set()  # what direction does itself
-    ignored_switches: ClassVar[list[str]] = []  # the base class's switches for these stages
 
     # ---- One step ----
 
@@ -292,6 +286,18 @@ class Optimizer:
         return self.parameters
 
     # ---- For advanced readers ----
+
+    bound_signatures: dict[str, Any] = field(default_factory=dict, init=False)  # dtype and shape
+    bound_checksums: dict[str, int] = field(default_factory=dict, init=False)  # of the weights
+    compiled: CompiledStep | None = field(default=None, init=False)  # see compiled.py
+    is_evaluating: bool = field(default=False, init=False)  # see evaluation.py
+
+    # What declaration.py finds out about a class
+    defaults: ClassVar[dict[str, Any]] = {}  # hyperparameter → its default
+    required_hyperparameters: ClassVar[dict[str, list[str]]] = {}  # method → its keywords
+    own_stages: ClassVar[set[str]] = set()  # the stages that direction does itself
+    ignored_switches: ClassVar[list[str]] = []  # switches of these stages
+    not_overridable: ClassVar[set[str]] = set()  # only `step` reads them: never a group's value
 
     @property
     def has_evaluation_weights(self) -> bool:
