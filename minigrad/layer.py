@@ -16,7 +16,7 @@ from .autograd.recording import set_var
 from .functional import linear, relu, sigmoid, softmax
 from .initializers import Shape, get_initializer
 from .layer_state import LayerState, forward_wrapper, training_mode
-from .regularizers import parameter_rules
+from .regularizers import read_options
 from .utils import as_dtype, lookup, positive_int, warn_user
 
 Output: TypeAlias = Any  # a Tensor, or what the forward method of a user's layer returns
@@ -63,12 +63,13 @@ class Layer(LayerState):
 
     input_shape: Shape | None = None
 
-    def __init__(self, input_shape: int | Shape | None = None, **rules: Any):
+    def __init__(self, input_shape: int | Shape | None = None, **options: Any):
         if input_shape is not None:
             who = f"{type(self).__name__}: each number of input_shape"
             self.input_shape = tuple(positive_int(who, n) for n in np.ravel(input_shape).tolist())
-        if rules:
-            self.rules = parameter_rules(type(self).__name__, self.parameter_names, rules)
+        if options:
+            who = type(self).__name__
+            self.parameter_options = read_options(who, self.parameter_names, options)
 
     def __call__(self, x: Any, *state: Any, training: bool | None = None) -> Output:
         """Convert x to a tensor, build the layer if needed, return forward(x, *state).
@@ -84,7 +85,7 @@ class Layer(LayerState):
             self.build_once(self.input_shape or x.shape[1:])
         wrapper = forward_wrapper.get()
         out = wrapper(self, x, *state) if wrapper else self.forward(x, *state)
-        return self.add_activity_penalty(out) if self.rules else out
+        return self.add_activity_penalty(out) if self.parameter_options else out
 
     def __getattr__(self, name: str) -> Any:
         """Make the parameters if the input shape is known: layer.kernel exists before a call."""
@@ -158,7 +159,7 @@ class Dense(Layer):
     input_shape: the shape of one example. By default the first batch sets it.
     activation: None or "linear", "relu", "sigmoid", "softmax", "tanh", …, or a function.
     kernel_initializer, bias_initializer: see minigrad.initializers.
-    rules: kernel_regularizer, bias_constraint, …: see minigrad.regularizers.
+    options: kernel_regularizer, bias_constraint, …: see minigrad.regularizers.
     The layer computes in the dtype of its kernel, float32, and converts other input.
 
     >>> layer = Dense(2, activation="relu", input_shape=(3,))
@@ -174,8 +175,8 @@ class Dense(Layer):
                  input_shape: int | Shape | None = None, use_bias: bool = True,
                  kernel_initializer: str | Callable[..., np.ndarray] = "glorot_uniform",
                  bias_initializer: str | Callable[..., np.ndarray] = "zeros",
-                 **rules: Any):  # fmt: skip
-        super().__init__(input_shape, **rules)
+                 **options: Any):  # fmt: skip
+        super().__init__(input_shape, **options)
         self.units = positive_int("Dense: units", units)
         self.activation: Callable = get_activation(activation)
         self.use_bias = use_bias

@@ -56,7 +56,7 @@ class LayerState:
     rng: Any = None  # a numpy.random.Generator; a model gives its own to all its layers
     dtype: Any = None  # of the parameters; None: that of the initializer's array, float32
     parameter_names: tuple[str, ...] = ()  # those that can have regularizers and constraints
-    rules: Mapping[str, Callable] = {}  # options such as kernel_regularizer
+    parameter_options: Mapping[str, Callable] = {}  # such as kernel_regularizer
     sublayers: Callable[[], list[Any]]
     named_tensors: Callable[[], dict[str, Tensor]]
     named_parameters: Callable[[], list[tuple[str, Tensor]]]
@@ -149,33 +149,34 @@ class LayerState:
 
         `fit` adds it to the loss. In a loop of your own: loss = cross_entropy(…) + model.penalty().
         """
-        rules = self.rules_by_parameter("regularizer")
-        return sum(rule(getattr(layer, name)) for layer, name, rule in rules)
+        regularizers = self.options_of_kind("regularizer")
+        return sum(f(getattr(layer, name)) for layer, name, f in regularizers)
 
     def apply_constraints(self) -> None:
         """Replace each parameter w that has a constraint by constraint(w); fit calls this."""
-        for layer, name, rule in self.rules_by_parameter("constraint"):
+        for layer, name, constraint in self.options_of_kind("constraint"):
             w = getattr(layer, name)
-            w.data[...] = rule(w.data)
+            w.data[...] = constraint(w.data)
             w.version += 1
 
-    def rules_by_parameter(self, kind: str) -> Iterator[tuple[Any, str, Callable]]:
-        """Yield (layer, parameter name, rule) for each rule of this kind, also of layers inside.
+    def options_of_kind(self, kind: str) -> Iterator[tuple[Any, str, Callable]]:
+        """Yield (layer, parameter name, function) for each option of this layer and all inside it.
 
-        kind: "regularizer" or "constraint". Frozen parameters have no rules.
+        kind: "regularizer" or "constraint". The options of frozen parameters are left out.
         """
         for layer in self.sublayers():
-            for option, rule in layer.rules.items():
+            for option, f in layer.parameter_options.items():
                 name, _, its_kind = option.rpartition("_")  # kernel_regularizer
                 name = {"recurrent": "recurrent_kernel"}.get(name, name)  # Keras's option is short
                 if layer.trainable and its_kind == kind and getattr(layer, name, None) is not None:
-                    yield layer, name, rule
+                    yield layer, name, f
 
     def add_activity_penalty(self, out: Any) -> Any:
         """Add the activity regularizer's penalty, per example, to the loss of this step of fit."""
-        rule, penalties = self.rules.get("activity_regularizer"), activity_penalties.get()
-        if rule and penalties is not None:
-            penalties.append(rule(out) / len(out))
+        regularizer = self.parameter_options.get("activity_regularizer")
+        penalties = activity_penalties.get()
+        if regularizer and penalties is not None:
+            penalties.append(regularizer(out) / len(out))
         return out
 
     # Summary and saved state

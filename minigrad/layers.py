@@ -161,8 +161,8 @@ class Embedding(Layer):
 
     def __init__(self, input_dim: int, output_dim: int, *,
                  embeddings_initializer: str | Initializer = "uniform",
-                 input_shape: int | Shape | None = None, **rules: Any):  # fmt: skip
-        super().__init__(input_shape, **rules)
+                 input_shape: int | Shape | None = None, **options: Any):  # fmt: skip
+        super().__init__(input_shape, **options)
         self.input_dim = positive_int("Embedding: input_dim", input_dim)
         self.output_dim = positive_int("Embedding: output_dim", output_dim)
         self.embeddings_initializer = get_initializer(embeddings_initializer)

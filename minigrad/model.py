@@ -62,7 +62,7 @@ class Model(Layer):
         self.training_state: TrainingState | None = None  # of the last training
         self.callbacks: CallbackList | None = None  # of the last training
         self.stop_training = False
-        self.has_rules = False  # regularizers or constraints
+        self.has_parameter_options = False  # regularizers or constraints
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         self.input_shape = input_shape
@@ -136,7 +136,7 @@ class Model(Layer):
             self.optimizer.zero_grad()
             if ranks > 1:
                 self.optimizer.share()
-        if self.has_rules:
+        if self.has_parameter_options:
             self.apply_constraints()
         return dict(zip(["loss", *self.metrics], numbers if ranks == 1 else result))
 
@@ -145,7 +145,7 @@ class Model(Layer):
         penalties: list[Any] = []
         with set_var(activity_penalties, penalties):
             prediction = self(x)
-        if self.has_rules:
+        if self.has_parameter_options:
             penalties.append(self.penalty())
         y = match_target(prediction, y)
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
@@ -169,7 +169,7 @@ class Model(Layer):
         verbose: 1 for a progress bar on a terminal; a line per epoch follows if there is validation
         or no terminal. 2 for lines only; 0 for nothing.
         callbacks: see minigrad.callbacks.
-        validation_split: the share of the examples to keep for validation after each epoch. As in
+        validation_split: the fraction of the examples to keep for validation after each epoch. As in
         Keras, these are the last rows: shuffle sorted data before.
         validation_data: other examples for validation, instead of a split: (x, y),
         (x, y, sample_weight) or an iterable of batches.
@@ -230,7 +230,7 @@ class Model(Layer):
         """Raise RuntimeError if there is no layer, optimizer or loss yet."""
         if self.optimizer is None or self.loss is None or len(layers := self.sublayers()) < 2:
             raise RuntimeError(f"{who}: first add layers and call compile(optimizer=…, loss=…)")
-        self.has_rules = any(layer.rules for layer in layers)
+        self.has_parameter_options = any(layer.parameter_options for layer in layers)
 
     def examples(
         self, who: str, batch_size: Any, x: Any, y: Any = None, sample_weight: Any = None,
@@ -349,7 +349,7 @@ class Model(Layer):
         """Within this context, the parameters hold the optimizer's weights for evaluation."""
         is_bound = self.optimizer is not None and self.optimizer.parameters
         with self.optimizer.evaluating(recording=False) if is_bound else nullcontext():
-            if self.has_rules and is_bound and self.optimizer.has_evaluation_weights:
+            if self.has_parameter_options and is_bound and self.optimizer.has_evaluation_weights:
                 self.apply_constraints()  # an average of weights need not satisfy them
             yield
 

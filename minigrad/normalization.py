@@ -84,8 +84,8 @@ class LayerNormalization(Layer):
     parameter_names = ("gamma", "beta")
 
     def __init__(self, epsilon: float = 1e-3, *, center: bool = True, scale: bool = True,
-                 input_shape: int | Shape | None = None, **rules: Any):  # fmt: skip
-        super().__init__(input_shape, **rules)
+                 input_shape: int | Shape | None = None, **options: Any):  # fmt: skip
+        super().__init__(input_shape, **options)
         self.epsilon, self.center, self.scale = epsilon, center, scale
 
     def build(self, input_shape: Shape) -> None:
@@ -119,8 +119,8 @@ class BatchNormalization(Layer):
 
     def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3, *, center: bool = True,
                  scale: bool = True, input_shape: int | Shape | None = None,
-                 **rules: Any):  # fmt: skip
-        super().__init__(input_shape, **rules)
+                 **options: Any):  # fmt: skip
+        super().__init__(input_shape, **options)
         if not 0 <= momentum <= 1:
             raise ValueError(f"BatchNormalization: momentum must be in [0, 1], not {momentum!r}")
         self.momentum, self.epsilon, self.center, self.scale = momentum, epsilon, center, scale

@@ -32,8 +32,8 @@ class SimpleRNN(Layer):
     parameter_names = ("kernel", "recurrent", "bias")
 
     def __init__(self, units: int, return_sequences: bool = False, *, activation: Any = "tanh",
-                 input_shape: int | Shape | None = None, **rules: Any):  # fmt: skip
-        super().__init__(input_shape, **rules)
+                 input_shape: int | Shape | None = None, **options: Any):  # fmt: skip
+        super().__init__(input_shape, **options)
         self.units = positive_int("SimpleRNN: units", units)
         self.return_sequences, self.activation = return_sequences, get_activation(activation)
 

@@ -79,19 +79,19 @@ CONSTRAINTS: dict[str, Callable] = {"max_norm": MaxNorm(), "non_neg": NonNeg()}
 TABLES = {"regularizer": REGULARIZERS, "constraint": CONSTRAINTS}
 
 
-def rule_names(parameters: Iterable[str]) -> dict[str, str]:
-    """Return {option: kind of rule} for a layer with these parameters."""
+def kinds_of_options(parameters: Iterable[str]) -> dict[str, str]:
+    """Return {option: "regularizer" or "constraint"} for a layer with these parameters."""
     known = {f"{name}_{kind}": kind for name in parameters for kind in TABLES}
     return known | {"activity_regularizer": "regularizer"}
 
 
-def parameter_rules(who: str, names: Iterable[str], rules: dict[str, Any]) -> dict[str, Callable]:
-    """Return the rules that are not None, as functions; names: the parameters that `who` has."""
-    known, found = rule_names(names), {}
-    for option, rule in rules.items():
-        kind = lookup(f"option of {who}", option, known)
-        if isinstance(rule, type):
-            raise TypeError(f"{who}: {option} must be an object; write {rule.__name__}()")
-        if rule is not None:
-            found[option] = rule if callable(rule) else lookup(kind, rule, TABLES[kind])
-    return found
+def read_options(who: str, names: Iterable[str], options: dict[str, Any]) -> dict[str, Callable]:
+    """Return the options that are not None, as functions; names: the parameters that `who` has."""
+    kinds, functions = kinds_of_options(names), {}
+    for option, f in options.items():
+        kind = lookup(f"option of {who}", option, kinds)
+        if isinstance(f, type):
+            raise TypeError(f"{who}: {option} must be an object; write {f.__name__}()")
+        if f is not None:
+            functions[option] = f if callable(f) else lookup(kind, f, TABLES[kind])
+    return functions

@@ -60,7 +60,7 @@ def arguments_of(item: Any) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for p in inspect.signature(type(item)).parameters.values():
         if p.kind is p.VAR_KEYWORD:
-            config |= item.rules
+            config |= item.parameter_options
         elif p.name == "seed" and callable(getattr(item, "seed", None)):
             continue  # of a layer: the file has the parameters that it made
         elif p.kind is p.VAR_POSITIONAL or not hasattr(item, p.name):

@@ -16,7 +16,7 @@ class Adadelta(Optimizer):
     lr needs no tuning.
 
     v, d            moving averages of g² and u²
-    rho = ρ         the share of v and d that each step keeps
+    rho = ρ         the fraction of v and d that each step keeps
     eps = ε         stands inside both roots; with ε = 0 all u stay 0, because d₀ = 0
 
     >>> Adadelta.as_in("torch")

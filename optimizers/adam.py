@@ -17,7 +17,7 @@ class Adam(Optimizer):
     m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ)
 
     m, v                the first and second moment: moving averages of g and g²
-    beta1, beta2        β₁ and β₂, the shares of m and v that each step keeps
+    beta1, beta2        β₁ and β₂, the fractions of m and v that each step keeps
     eps = ε             keeps the division finite; with eps_in_sqrt u = m̂ / √(v̂ + ε)
     eps_root            added inside the root, while ε stays outside (optax)
     eps_hat             add ε to √v instead of √v̂ (Keras; section 2 of the paper)

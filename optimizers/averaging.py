@@ -14,7 +14,7 @@ class EMA(Wrapper):
     An exponential moving average of the weights. The inner optimizer trains as without it.
 
     a               the average, in the dtype of w; it starts as the w after the first step
-    decay = ρ       the share of a that each step keeps
+    decay = ρ       the fraction of a that each step keeps
 
     >>> from minigrad.optimizers import SGD, Parameter
     >>> w = Parameter(np.array([2.0]), grad=np.array([1.0]))

@@ -15,8 +15,8 @@ class Lion(Optimizer):
     Move every coordinate by exactly lr. Its state is half of Adam's: one slot instead of two.
 
     m               the first moment: a moving average of the gradients
-    beta1 = β₁      the share of m in the direction
-    beta2 = β₂      the share of m that each step keeps
+    beta1 = β₁      the fraction of m in the direction
+    beta2 = β₂      the fraction of m that each step keeps
 
     >>> Lion.as_in("keras", lr=1e-4)
     Lion(lr=0.0001, lr_in_momentum=True)

@@ -17,7 +17,7 @@ class NAdam(Optimizer):
     m ← β₁·m + (1 − β₁)·g,  v ← β₂·v + (1 − β₂)·g²,  μₜ = β₁·(1 − 0.96^(ψ·t) / 2)
 
     m, v                the first and second moment: moving averages of g and g²
-    beta1, beta2        β₁ and β₂, the shares of m and v that each step keeps
+    beta1, beta2        β₁ and β₂, the fractions of m and v that each step keeps
     eps = ε             keeps the division finite
     momentum_decay = ψ  how fast μₜ rises from about β₁/2 to β₁
     constant_momentum   True: μₜ = β₁ in every step

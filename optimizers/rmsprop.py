@@ -16,7 +16,7 @@ class RMSprop(Optimizer):
     moves by about lr a step.
 
     v                   the slot "mean_square"; v₀ = initial_accumulator
-    rho = ρ             the share of v that each step keeps
+    rho = ρ             the fraction of v that each step keeps
     eps = ε             keeps the division finite; with eps_in_sqrt u = g / √(v + ε)
     centered            v − m² replaces v, but is at least 0; the slot m ← ρ·m + (1 − ρ)·g
     bias_correction     v / (1 − ρᵗ) and m / (1 − ρᵗ) replace v and m

@@ -20,7 +20,7 @@ class AdaBelief(Optimizer):
     m̂ = m / (1 − β₁ᵗ),  ŝ = s / (1 − β₂ᵗ)
 
     m, s            moving averages of g and of (g − m)²
-    beta1, beta2    β₁ and β₂, the shares of m and s that each step keeps
+    beta1, beta2    β₁ and β₂, the fractions of m and s that each step keeps
     eps = ε         keeps the division finite
     eps_root = ε′   is added to s in every step, so s is at least about ε′ / (1 − β₂)
 

@@ -19,8 +19,8 @@ class Adamax(Optimizer):
 
     m               the first moment: a moving average of the gradients
     v               the maximum; it needs no bias correction
-    beta1 = β₁      the share of m that each step keeps
-    beta2 = β₂      the share of v that each step keeps
+    beta1 = β₁      the fraction of m that each step keeps
+    beta2 = β₂      the fraction of v that each step keeps
     eps = ε         keeps the division finite
 
     Source: Kingma & Ba 2015, section 7.1, without ε. PyTorch and optax add ε to |g|, as above.

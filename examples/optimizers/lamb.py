@@ -21,7 +21,7 @@ class LAMB(Optimizer):
 
     m, v                the first and second moment: moving averages of g and g²
     ‖w‖ / ‖r‖           the trust ratio of the array; 1 if w = 0 or r = 0
-    beta1, beta2        β₁ and β₂, the shares of m and v that each step keeps
+    beta1, beta2        β₁ and β₂, the fractions of m and v that each step keeps
     eps = ε             keeps the division finite
     weight_decay = λ    is inside the trust ratio
 

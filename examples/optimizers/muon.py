@@ -19,7 +19,7 @@ class Muon(Optimizer):
     them, with the same lr. Of more than two axes, all but the last become rows.
 
     NS(X)           X / ‖X‖, then ns_steps times X ← 3.4445·X + (2.0315·X·Xᵀ − 4.775)·X·Xᵀ·X
-    momentum = μ    the share of B that each step keeps
+    momentum = μ    the fraction of B that each step keeps
     match_rms       s = 0.2·√max(rows, columns): the RMS of u is Adam's, so Adam's lr fits
                     False: s = √max(1, columns / rows), which needs a larger lr
     eps             the least ‖X‖, and ε of Adam, with beta1 and beta2

@@ -21,7 +21,7 @@ class RAdam(Optimizer):
 
     m, v            the first and second moment: moving averages of g and g²
     ρ               the number of gradients in a plain average as certain as v̂; it rises to ρ∞
-    beta1, beta2    β₁ and β₂, the shares of m and v that each step keeps
+    beta1, beta2    β₁ and β₂, the fractions of m and v that each step keeps
     eps = ε         keeps the division finite
 
     Source: Liu et al. 2020, with ρ ≤ 4 and without ε. PyTorch has the rule above. optax has ρ < 5,

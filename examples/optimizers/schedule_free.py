@@ -18,7 +18,7 @@ class ScheduleFreeSGD(Optimizer):
     z are the weights of SGD, x is their average. y lies between them: these are the weights in
     training, where gradients are taken. Evaluate x: `with optimizer.evaluating():`. Keep lr fixed.
 
-    weight_decay = λ. momentum = β is the share of x in y; in AdamW it replaces β₁.
+    weight_decay = λ. momentum = β is the fraction of x in y; in AdamW it replaces β₁.
 
     Source: Defazio et al. 2024. For c, the authors' code and optax take the largest lr so far
     instead of lr. optax also takes the lr of the next step. If lr is constant, all agree.

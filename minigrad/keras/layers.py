@@ -13,7 +13,7 @@ from ..autograd import Tensor
 from ..functional import elu, softmax
 from ..initializers import zeros
 from ..layer_state import inference_mode
-from ..regularizers import rule_names
+from ..regularizers import kinds_of_options
 from ..utils import unknown_name
 from . import activations, backend, constraints, initializers, regularizers
 from .backend import names_of, new_name, options_of, text_of
@@ -59,7 +59,7 @@ class Layer(native.Layer):
         options = {self.older.get(key, key): value for key, value in options.items()}
         seed = options.pop("seed", None)
         self.name, self.dtype = name or new_name(type(self).__name__), dtype or backend.floatx()
-        known = [*order, *rule_names(self.parameter_names)]
+        known = [*order, *kinds_of_options(self.parameter_names)]
         for key in options:
             if key not in known:
                 raise unknown_name(f"argument of {type(self).__name__}", key, known)

@@ -19,7 +19,7 @@ class Mistake(NamedTuple):
     """What is wrong, in sentences; in which tasks; and what it changes in the rule.
 
     {v} is the letter of the mean or sum of squares, {m} that of the gradients, {rho} and {beta}
-    those of the shares that they keep.
+    those of the fractions that they keep.
     """
 
     text: str

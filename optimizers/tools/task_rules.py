@@ -41,12 +41,12 @@ class Call(NamedTuple):
     hyper: dict[str, float]
 
 
-def ema(old: Any, x: Any, share: float) -> Any:
-    return share * old + (1 - share) * x
+def ema(old: Any, x: Any, rho: float) -> Any:
+    return rho * old + (1 - rho) * x
 
 
-def decayed_sum(old: Any, x: Any, share: float) -> Any:
-    return share * old + x
+def decayed_sum(old: Any, x: Any, rho: float) -> Any:
+    return rho * old + x
 
 
 def bias_corrected(m: Any, v: Any, beta1: float, beta2: float, t: int) -> tuple[Any, Any]:
@@ -81,7 +81,7 @@ class Rule:
 
     scale: float = 1.0
     square: Callable[..., Any] = np.square
-    average: Callable[..., Any] | None = None  # of the squares: f(old, x, share)
+    average: Callable[..., Any] | None = None  # of the squares: f(old, x, rho)
     average_m: Callable[..., Any] | None = None  # of the gradients
     divide: Callable[..., Any] | None = None  # f(u, v, ε)
     correct: Callable[..., Any] = bias_corrected
@@ -130,9 +130,9 @@ class Rule:
                 yield self.scale * self.direction(call.g, own, t, h)
 
     def direction(self, g: Any, slots: dict[str, Any], t: int, h: dict[str, float]) -> Any:
-        def updated(name: str, average: Any, x: Any, share: float, start: Any = 0.0) -> Any:
+        def updated(name: str, average: Any, x: Any, rho: float, start: Any = 0.0) -> Any:
             old = slots.get(name, x if start == "first" else start + 0 * x)
-            slots[name] = average(old, x, share)
+            slots[name] = average(old, x, rho)
             return old if name in self.late else slots[name]
 
         divide = self.divide or (divide_inside if self.eps_at == "inside" else divide_outside)
