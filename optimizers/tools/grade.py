@@ -1,6 +1,6 @@
 """Grade a submission: compare it with the library's optimizer, name the mistake, count points.
 
-In reading order: the calls and the tests, grading, the report, the skeleton.
+In reading order: the calls and the criteria, grading, the report, the skeleton.
 """
 
 import itertools
@@ -18,19 +18,19 @@ import numpy as np
 from ..rmsprop import RMSprop
 from .identify import identify
 from .mistakes import diagnose
-from .submission import Parts, Us, environment, run_apart
+from .submission import Directions, Series, environment, run_apart
 from .task_rules import TASKS, Call, Rule, agree, differs, make_rule, run_library
 
 OTHER = {"mu": 0.6, "rho": 0.7, "eps": 3e-3, "beta1": 0.7, "beta2": 0.95}
 SECONDS, MEGABYTES = 10, 1024  # limits of a submission
-Passes = Callable[[Rule, Us], bool]
+IsMet = Callable[[Rule, Directions], bool]
 
 
-# ---- The calls and the tests ----
+# ---- The calls and the criteria ----
 
 
-def calls_of(rule: Rule) -> Parts:
-    """Return the calls of each part of the grading; they are the same for every submission."""
+def calls_of(rule: Rule) -> Series:
+    """Return the calls of each series of the grading; they are the same for every submission."""
     rng, hyper = np.random.default_rng(0), TASKS[rule.task]
     magnitudes = 10.0 ** rng.uniform(-9, 2, (2, 2, 3))
     calls = []
@@ -49,69 +49,72 @@ def calls_of(rule: Rule) -> Parts:
     }
 
 
-def equals_reference(part: str, steps: int | None = None, tolerance: float = 1e-6) -> Passes:
-    """Return a test: the library's optimizer has the same u in the first calls of this part."""
+def equals_reference(name: str, steps: int | None = None, tolerance: float = 1e-6) -> IsMet:
+    """Return whether the library's optimizer has the same u in the first calls of this series."""
 
-    def passes(rule: Rule, us: Us) -> bool:
-        expected = [*rule.reference(calls_of(rule)[part])]
-        return agree(expected[:steps], us[part][:steps], tolerance)
+    def is_met(rule: Rule, directions: Directions) -> bool:
+        expected = [*rule.reference(calls_of(rule)[name])]
+        return agree(expected[:steps], directions[name][:steps], tolerance)
 
-    return passes
-
-
-def larger_gradients_change_nothing(rule: Rule, us: Us) -> bool:
-    moves = all(np.all(np.isfinite(u) & (u != 0)) for u in us["1024·g"])
-    return moves and agree(us["eps = 0"], us["1024·g"])
+    return is_met
 
 
-def first_step_is_the_sign(rule: Rule, us: Us) -> bool:
-    return agree([np.sign(call.g) for call in calls_of(rule)["eps = 0"][:2]], us["eps = 0"][:2])
+def larger_gradients_change_nothing(rule: Rule, directions: Directions) -> bool:
+    moves = all(np.all(np.isfinite(u) & (u != 0)) for u in directions["1024·g"])
+    return moves and agree(directions["eps = 0"], directions["1024·g"])
 
 
-def steps_fall_as_the_root_of_t(rule: Rule, us: Us) -> bool:
-    u = us["equal g"]
+def first_step_is_the_sign(rule: Rule, directions: Directions) -> bool:
+    signs = [np.sign(call.g) for call in calls_of(rule)["eps = 0"]]
+    return agree(signs[:2], directions["eps = 0"][:2])
+
+
+def steps_fall_as_the_root_of_t(rule: Rule, directions: Directions) -> bool:
+    u = directions["equal g"]
     return agree([u[0] / (i + 1) ** 0.5 for i in range(len(u))], u)
 
 
-def without_beta1_it_is_corrected_rmsprop(rule: Rule, us: Us) -> bool:
+def without_beta1_it_is_corrected_rmsprop(rule: Rule, directions: Directions) -> bool:
     h, inside = TASKS["adam"], rule.eps_at == "inside"
     options = {"rho": h["beta2"], "eps": h["eps"], "eps_in_sqrt": inside, "bias_correction": True}
-    return agree([*run_library(RMSprop, options, calls_of(rule)["beta1 = 0"])], us["beta1 = 0"])
+    expected = run_library(RMSprop, options, calls_of(rule)["beta1 = 0"])
+    return agree([*expected], directions["beta1 = 0"])
 
 
 @dataclass(frozen=True)
-class Test:
-    """A test, its points, and the parts of the calls that it needs."""
+class Criterion:
+    """A criterion, its points, and the series of calls that it needs."""
 
     name: str
     points: int
-    parts: tuple[str, ...]
-    passes: Passes
+    series: tuple[str, ...]
+    is_met: IsMet
 
 
-def tests_of(rule: Rule) -> list[Test]:
-    """Return the tests of a task. A property is tested only if the variant has it."""
-    tests = [
-        Test("the first step", 2, ("float64",), equals_reference("float64", steps=2)),
-        Test("twenty steps", 4, ("float64",), equals_reference("float64")),
-        Test("twenty steps in float32", 1, ("float32",), equals_reference("float32", None, 1e-3)),
+def criteria_of(rule: Rule) -> list[Criterion]:
+    """Return the criteria of a task. A property is one only if the variant has it."""
+    in_float32 = equals_reference("float32", tolerance=1e-3)
+    criteria = [
+        Criterion("the first step", 2, ("float64",), equals_reference("float64", steps=2)),
+        Criterion("twenty steps", 4, ("float64",), equals_reference("float64")),
+        Criterion("twenty steps in float32", 1, ("float32",), in_float32),
     ]
     if TASKS[rule.task]:
         other = equals_reference("other numbers")
-        tests.append(Test("other hyperparameters", 3, ("other numbers",), other))
+        criteria.append(Criterion("other hyperparameters", 3, ("other numbers",), other))
     if rule.task in ("rmsprop", "adam") and rule.start == 0:
         name = "1024·g takes the same steps as g, for ε = 0"
-        tests.append(Test(name, 1, ("eps = 0", "1024·g"), larger_gradients_change_nothing))
+        criteria.append(Criterion(name, 1, ("eps = 0", "1024·g"), larger_gradients_change_nothing))
     if rule.task == "adagrad" and rule.start == 0:
         name = "with equal gradients u falls as 1 / √t, for ε = 0"
-        tests.append(Test(name, 1, ("equal g",), steps_fall_as_the_root_of_t))
+        criteria.append(Criterion(name, 1, ("equal g",), steps_fall_as_the_root_of_t))
     if rule.task == "adam":
         name = "the first u is the sign of g, for ε = 0"
-        tests.append(Test(name, 1, ("eps = 0",), first_step_is_the_sign))
+        criteria.append(Criterion(name, 1, ("eps = 0",), first_step_is_the_sign))
     if rule.task == "adam" and not rule.amsgrad and rule.eps_at != "hat":
         name = "with β₁ = 0 it is RMSprop with bias correction"
-        tests.append(Test(name, 1, ("beta1 = 0",), without_beta1_it_is_corrected_rmsprop))
-    return tests
+        criteria.append(Criterion(name, 1, ("beta1 = 0",), without_beta1_it_is_corrected_rmsprop))
+    return criteria
 
 
 # ---- Grading ----
@@ -119,7 +122,7 @@ def tests_of(rule: Rule) -> list[Test]:
 
 @dataclass
 class Report:
-    """What a submission gets: (name, points, most points) of each test, and what is wrong."""
+    """What a submission gets: (name, points, most points) of each criterion, and what is wrong."""
 
     file: str
     task: str
@@ -172,18 +175,18 @@ def grade(file: str | Path, task: str, variant: str | None = None, *, seconds: f
     """
     check_arguments(task, variant, seconds, megabytes)
     rule = make_rule(task, variant)
-    tests = tests_of(rule)
+    criteria = criteria_of(rule)
     calls = calls_of(rule)
-    parts = {part: calls[part] for test in tests for part in test.parts}
-    us, problems = run_apart(file, task, parts, seconds, megabytes)
+    series = {name: calls[name] for criterion in criteria for name in criterion.series}
+    directions, problems = run_apart(file, task, series, seconds, megabytes)
     report = Report(str(file), task, problems=problems, variant=variant)
     report.scores.append(
         ("u has the shape and dtype of g; g does not change", 1 - bool(problems), 1)
     )
-    for test in tests:
-        passes = {*test.parts} <= us.keys() and test.passes(rule, us)
-        report.scores.append((test.name, test.points * passes, test.points))
-    report.problems += explain_difference(rule, parts, us)
+    for criterion in criteria:
+        is_met = {*criterion.series} <= directions.keys() and criterion.is_met(rule, directions)
+        report.scores.append((criterion.name, criterion.points * is_met, criterion.points))
+    report.problems += explain_difference(rule, series, directions)
     return report
 
 
@@ -199,28 +202,29 @@ def check_arguments(task: str, variant: str | None, seconds: float, megabytes: i
         raise ValueError(f"grade: {required}; received {seconds!r} and {megabytes!r}")
 
 
-def explain_difference(rule: Rule, parts: dict[str, list[Call]], us: Us) -> list[str]:
+def explain_difference(rule: Rule, series: Series, directions: Directions) -> list[str]:
     """Name the mistakes that explain the steps, or the first difference and a similar optimizer."""
-    both = [part for part in ("float64", "other numbers") if part in us]
-    expected = {part: [*rule.reference(parts[part])] for part in both}
-    wrong = [part for part in both if not agree(expected[part], us[part])]
+    both = [name for name in ("float64", "other numbers") if name in directions]
+    expected = {name: [*rule.reference(series[name])] for name in both}
+    wrong = [name for name in both if not agree(expected[name], directions[name])]
     if not wrong:
         return []
-    if found := diagnose(rule, [(parts[part], us[part]) for part in both]):
-        return found
-    right, calls, found_us = expected[wrong[0]], parts[wrong[0]], us[wrong[0]]
-    number, *where = map(int, np.argwhere(differs(right, found_us))[0])
+    if mistakes := diagnose(rule, [(series[name], directions[name]) for name in both]):
+        return mistakes
+    right, calls, found = expected[wrong[0]], series[wrong[0]], directions[wrong[0]]
+    number, *where = map(int, np.argwhere(differs(right, found))[0])
     call, index = calls[number], tuple(where)
-    numbers = f"{found_us[number][index]:.6g}; {right[number][index]:.6g} is right"
+    numbers = f"{found[number][index]:.6g}; {right[number][index]:.6g} is right"
     first = f"u{where} of {call.name} in step {call.t} is {numbers}, for g = {call.g[index]:.6g}."
-    return [first, *resemblance(calls, found_us, number)]
+    return [first, *resemblance(calls, found, number)]
 
 
-def resemblance(calls: list[Call], us: list[np.ndarray], number: int) -> list[str]:
+def resemblance(calls: list[Call], directions: list[np.ndarray], number: int) -> list[str]:
     """Say which optimizer takes these steps of the parameter, if `identify` finds one soon."""
-    own = [i for i in range(min(number + 12, len(us))) if calls[i].name == calls[number].name]
-    thetas = np.cumsum([np.zeros(6), *[-0.01 * us[i].ravel() for i in own]], axis=0)
-    gradients = [calls[i].g.ravel().tolist() for i in own]
+    name, until = calls[number].name, number + 12
+    pairs = [(call.g, u) for call, u in zip(calls[:until], directions) if call.name == name]
+    thetas = np.cumsum([np.zeros(6), *[-0.01 * u.ravel() for _, u in pairs]], axis=0)
+    gradients = [g.ravel().tolist() for g, _ in pairs]
     program = f"from {__name__} import name_steps; name_steps({thetas.tolist()}, {gradients})"
     try:
         done = subprocess.run(

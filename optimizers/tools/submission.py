@@ -24,21 +24,21 @@ from .task_rules import Call
 
 OUTPUT = 1 << 20  # bytes that a submission may print
 RESULTS = 1 << 24  # bytes that it may compute
-Parts = dict[str, list[Call]]  # the calls, by part
-Us = dict[str, list[np.ndarray]]  # u of each call, by part
+Series = dict[str, list[Call]]  # calls, by the name of the series
+Directions = dict[str, list[np.ndarray]]  # u of each call, by series
 
 
 def run_apart(
-    file: str | Path, task: str, parts: Parts, seconds: float, megabytes: int
-) -> tuple[Us, list[str]]:
+    file: str | Path, task: str, series: Series, seconds: float, megabytes: int
+) -> tuple[Directions, list[str]]:
     """Run a submission in a process of its own; return what it computed, and problems in words.
 
-    A part in which the submission fails is left out.
+    A series in which the submission fails is left out.
     """
     with tempfile.TemporaryDirectory() as private, tempfile.TemporaryDirectory() as cwd:
         result = Path(private) / "result.npz"
         calls = Path(private) / "calls.pickle"
-        calls.write_bytes(pickle.dumps(parts))
+        calls.write_bytes(pickle.dumps(series))
         limits = [str(megabytes), str(int(seconds) + 2)]
         arguments = [str(Path(file).resolve()), task, str(calls), str(result), *limits]
         with tempfile.TemporaryFile() as printed:
@@ -58,7 +58,7 @@ def run_apart(
         if process.returncode or not result.exists():
             return {}, [f"Its process ended {end_of(process.returncode)} before it returned."]
         try:
-            return read_result(result, parts)
+            return read_result(result, series)
         except Exception:  # it may write anything into the file
             return {}, ["Its results cannot be read: it has changed the grader's file."]
 
@@ -98,21 +98,20 @@ def end_of(code: int) -> str:
     return f"by the signal {names.get(-code, -code)}"
 
 
-def read_result(path: Path, parts: Parts) -> tuple[Us, list[str]]:
+def read_result(path: Path, series: Series) -> tuple[Directions, list[str]]:
     """Read what the child has written; raise an exception if it is anything else."""
     if path.is_symlink() or not path.is_file() or path.stat().st_size > RESULTS:
         raise ValueError("not a file of results")
-    us: Us = {}
+    directions: Directions = {}
     with np.load(path) as content:
         problems = [str(content[key]) for key in content.files if key.startswith("problem|")]
-        for part, calls in parts.items():
-            if f"{part}|0" in content.files:
-                us[part] = [content[f"{part}|{i}"] for i in range(len(calls))]
-                if any(
-                    u.shape != c.g.shape or u.dtype != c.g.dtype for u, c in zip(us[part], calls)
-                ):
-                    raise ValueError("another shape or dtype")
-    return us, problems
+        for name, calls in series.items():
+            if f"{name}|0" in content.files:
+                directions[name] = [content[f"{name}|{i}"] for i in range(len(calls))]
+                for u, call in zip(directions[name], calls):
+                    if u.shape != call.g.shape or u.dtype != call.g.dtype:
+                        raise ValueError("another shape or dtype")
+    return directions, problems
 
 
 # ---- In the process of the submission ----
@@ -121,15 +120,15 @@ def read_result(path: Path, parts: Parts) -> tuple[Us, list[str]]:
 def run_here(file: str, task: str, calls: str, result: str, megabytes: str, seconds: str) -> None:
     """Run a submission in this process, which run_apart has started; save what it computes."""
     savez, replace, exit_now, own_process = np.savez, os.replace, os._exit, os.getpid()
-    parts: Parts = pickle.loads(Path(calls).read_bytes())
+    series: Series = pickle.loads(Path(calls).read_bytes())
     sys.argv[:] = [file]
     limit_this_process(int(megabytes), int(seconds))
     problems: list[str] = []
-    us: dict[str, np.ndarray] = {}
-    for part, part_calls in parts.items():
+    directions: dict[str, np.ndarray] = {}
+    for name, calls_of_series in series.items():
         try:
-            found = run_part(load(file, task), part_calls, problems)
-            us |= {f"{part}|{i}": u for i, u in enumerate(found)}
+            found = run_calls(load(file, task), calls_of_series, problems)
+            directions |= {f"{name}|{i}": u for i, u in enumerate(found)}
         except BaseException as error:  # a submission can raise anything, also SystemExit
             problems.append(describe(error, file))
             if isinstance(error, MemoryError):
@@ -138,7 +137,7 @@ def run_here(file: str, task: str, calls: str, result: str, megabytes: str, seco
             exit_now(0)
     texts = {f"problem|{i}": np.array(text) for i, text in enumerate(dict.fromkeys(problems))}
     with open(result + ".part", "wb") as out:
-        savez(out, **us, **texts)  # type: ignore[arg-type]
+        savez(out, **directions, **texts)  # type: ignore[arg-type]
     replace(result + ".part", result)
     exit_now(0)  # its threads and its atexit functions do not count
 
@@ -180,14 +179,14 @@ class Problem(Exception):
     """What is wrong, in a sentence."""
 
 
-def run_part(
+def run_calls(
     function: Callable[..., Any], calls: list[Call], problems: list[str]
 ) -> list[np.ndarray]:
     """Return u of each call; append what is wrong to problems."""
     slots: dict[str, dict[str, Any]] = {}
     named = inspect.signature(function).parameters.values()
     takes_all = any(p.kind is p.VAR_KEYWORD for p in named)
-    names, us, passed = {p.name for p in named}, [], []
+    names, directions, passed = {p.name for p in named}, [], []
     if missing := [name for name in calls[0].hyper if not (takes_all or name in names)]:
         some = ", ".join(missing)
         problems.append(f"It does not take {some}. Keep the arguments of the skeleton.")
@@ -195,10 +194,11 @@ def run_part(
         known, g = {"t": call.t, **call.hyper}, call.g.copy()
         passed.append((g, call.g))
         options = {k: x for k, x in known.items() if takes_all or k in names}
-        us.append(as_array(function(g, slots.setdefault(call.name, {}), **options), g, problems))
+        u = function(g, slots.setdefault(call.name, {}), **options)
+        directions.append(as_array(u, g, problems))
     if any(not np.array_equal(g, before) for g, before in passed):
         problems.append("It changes g in place. Write g = g * 2 instead of g *= 2; store copies.")
-    return us
+    return directions
 
 
 def as_array(u: Any, g: np.ndarray, problems: list[str]) -> np.ndarray:

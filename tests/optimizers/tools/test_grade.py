@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 
 from minigrad.__main__ import main
-from minigrad.optimizers.tools.grade import Report, calls_of, grade, skeleton
-from minigrad.optimizers.tools.grade import tests_of as graded_tests  # pytest collects test*
+from minigrad.optimizers.tools.grade import Report, calls_of, criteria_of, grade, skeleton
 from minigrad.optimizers.tools.mistakes import MISTAKES, diagnose
 from minigrad.optimizers.tools.task_rules import TASKS, VARIANTS, Rule, agree, make_rule
 
@@ -187,11 +186,11 @@ def test_the_code_of_a_variant_passes_no_other(task):
 
 @pytest.mark.parametrize("rule", [rule for _, rule in RULES], ids=RULE_IDS)
 def test_the_right_directions_pass_all_tests_and_the_opposite_fails_most(rule):
-    parts = [part for test in graded_tests(rule) for part in test.parts]
-    us = {part: directions(rule, part) for part in parts}
-    assert all(test.passes(rule, us) for test in graded_tests(rule))
-    opposite = {part: [-u for u in found] for part, found in us.items()}
-    failed = [test.points for test in graded_tests(rule) if not test.passes(rule, opposite)]
+    names = [name for criterion in criteria_of(rule) for name in criterion.series]
+    right = {name: directions(rule, name) for name in names}
+    assert all(criterion.is_met(rule, right) for criterion in criteria_of(rule))
+    opposite = {name: [-u for u in found] for name, found in right.items()}
+    failed = [c.points for c in criteria_of(rule) if not c.is_met(rule, opposite)]
     assert sum(failed) >= 7
 
 
@@ -349,7 +348,7 @@ def test_the_report_has_the_format_of_gradescope(report):
 
 @pytest.mark.parametrize("rule", [rule for _, rule in RULES], ids=RULE_IDS)
 def test_all_tests_give_about_ten_points(rule):
-    scores = [(test.name, 0, test.points) for test in graded_tests(rule)]
+    scores = [(test.name, 0, test.points) for test in criteria_of(rule)]
     assert 7 <= Report("file.py", rule.task, scores).most_points <= 13
     assert len({name for name, *_ in scores}) == len(scores)
 
