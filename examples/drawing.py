@@ -28,7 +28,7 @@ def picture_file(path: str, endings: Sequence[str] = (".png", ".svg", ".pdf")) -
             f"there is no folder {file.parent} for {file.name}; create it first"
         )
     if file.suffix not in endings:
-        raise ArgumentTypeError(f"a name ending in {' or '.join(endings)} is required: {path}")
+        raise ArgumentTypeError(f"FILE must end in {' or '.join(endings)}, received {path}")
     if find_spec("matplotlib") is None:
         print(f"{file.name} is not drawn: {INSTALL_HINT}", file=sys.stderr)
         return None

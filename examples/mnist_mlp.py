@@ -26,7 +26,8 @@ from minigrad.layers import Dense
 from minigrad.losses import accuracy
 from minigrad.models import Sequential
 
-FIXED_OPTIONS = ("optimizer", "plugin", "lr", "batch_size", "hidden", "seed")  # for --resume
+# A training can be resumed only with the same of these options.
+FIXED_OPTIONS = ("optimizer", "plugin", "lr", "batch_size", "hidden", "seed")
 
 
 def flatten(images: np.ndarray) -> np.ndarray:
@@ -71,32 +72,30 @@ def main() -> None:
         [Dense(args.hidden, activation="relu", input_shape=(784,)), Dense(10)], seed=args.seed
     )
     optimizer.bind(model.named_parameters())
-    # which part of each batch is computed here: all of it, if there is no other process
-    part = {"rank": optimizer.rank, "ranks": optimizer.ranks} if args.distributed else {}
-    is_first = not part.get("rank")
-    options = {name: vars(args)[name] for name in FIXED_OPTIONS}
-    history = load_history(args, options, model, optimizer, rng)
-    for epoch in range(len(history["loss"]), args.epochs):
-        start, title = time.perf_counter(), f"epoch {epoch + 1}/{args.epochs}"
-        data = batches(images, labels, args.batch_size, rng, **part)
+    history = load_history(args, model, optimizer, rng)
+    # With --distributed, each process computes its share of a batch, and the first one prints.
+    share = {"rank": optimizer.rank, "ranks": optimizer.ranks} if args.distributed else {}
+    is_first = share.get("rank", 0) == 0
+    for epoch in range(len(history["loss"]) + 1, args.epochs + 1):
+        start, title = time.perf_counter(), f"epoch {epoch}/{args.epochs}"
+        data = batches(images, labels, args.batch_size, rng, **share)
         loss, train_accuracy = train_epoch(model, optimizer, data, title)
         with no_grad(), optimizer.evaluating():
             test_accuracy = accuracy(model(flatten(test_images)), test_labels)
-        new = {"loss": loss, "accuracy": train_accuracy, "val_accuracy": test_accuracy}
-        for name, number in new.items():
-            history[name].append(number)
+        history["loss"].append(loss)
+        history["accuracy"].append(train_accuracy)
+        history["val_accuracy"].append(test_accuracy)
         if is_first:
             print(
                 f"{title}: loss {loss:.4f}, train accuracy {train_accuracy:.4f}, "
                 f"test accuracy {test_accuracy:.4f}, {time.perf_counter() - start:.1f} s"
             )
         if args.checkpoint:
-            progress = {"epoch": epoch + 1, "history": history, "options": options}
+            progress = {"epoch": epoch, "history": history, "options": fixed_options(args)}
             checkpoint.save(args.checkpoint, model, optimizer, rng, **progress)
-    if not is_first:
-        return
-    print(f"test accuracy {history['val_accuracy'][-1]:.4f}")
-    if args.plot:
+    if is_first:
+        print(f"test accuracy {history['val_accuracy'][-1]:.4f}")
+    if is_first and args.plot:
         with optimizer.evaluating():
             figure = draw(history, model, test_images, test_labels)
         plotting.save(figure, args.plot)
@@ -135,16 +134,19 @@ def parse() -> tuple[argparse.Namespace, Any]:
     return args, DataParallel(optimizer) if args.distributed else optimizer
 
 
-def load_history(args: argparse.Namespace, options: dict, *training: Any) -> dict:
-    """Load the newest checkpoint into model, optimizer and generator; return its history."""
+def fixed_options(args: argparse.Namespace) -> dict:
+    return {name: vars(args)[name] for name in FIXED_OPTIONS}
+
+
+def load_history(args: argparse.Namespace, *training: Any) -> dict:
+    """With --resume, load the newest checkpoint into the training; return the history so far."""
     if args.resume and checkpoint.latest(args.checkpoint):
         progress = checkpoint.load(args.checkpoint, *training)
-        if progress["options"] != options:
-            raise SystemExit(
-                f"--resume: the checkpoint was made with {progress['options']}, received {options}"
-            )
+        saved, received = progress["options"], fixed_options(args)
+        if saved != received:
+            raise SystemExit(f"--resume: the checkpoint was made with {saved}, received {received}")
         return progress["history"]
-    if args.checkpoint:  # report an unusable folder before training, not after an epoch
+    if args.checkpoint:  # report an unusable folder now, not after an epoch
         checkpoint.checkpoint_path(args.checkpoint, epoch=0, batch=0)
     return {"loss": [], "accuracy": [], "val_accuracy": []}  # val_: on the test images
 

@@ -1,8 +1,8 @@
 """Draw the paths of optimizers on a function of two variables.
 
---optimizer takes a name and, after a colon, hyperparameters as Python values. All others have their
-defaults, and the learning rate is --lr. Without --optimizer, the program runs four optimizers from
-a textbook.
+--optimizer takes a name and, after a colon, hyperparameters as Python values. By default, lr is
+--lr, and the other hyperparameters have the optimizer's own defaults. Without --optimizer, the
+program runs four optimizers of a textbook.
 
     python examples/trajectory.py --plot paths.png
     python examples/trajectory.py --function rosenbrock --steps 500 --lr 0.02 --text \\
@@ -11,7 +11,7 @@ a textbook.
 
 import argparse
 from ast import literal_eval
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 from command_line import argument_parser, positive_int_argument
@@ -47,12 +47,9 @@ def parse() -> argparse.Namespace:
     add("--start", type=float, nargs=2, metavar=("X1", "X2"), help="default: the function's own")
     add("--text", action="store_true", help="draw the paths in the terminal")
     add("--plot", type=picture_file, metavar="FILE", help="draw the paths to FILE")
+    gif_file = partial(picture_file, endings=[".gif"])
     add("--gif", type=gif_file, metavar="FILE", help="draw the paths as an animation to FILE")
     return parser.parse_args()
-
-
-def gif_file(path: str) -> Path | None:
-    return picture_file(path, endings=[".gif"])
 
 
 def problem_argument(name: str) -> Problem:

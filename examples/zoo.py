@@ -125,7 +125,7 @@ def main() -> None:
         print(f"{name:20} {lr:8g} {[*losses.values()][len(losses) // 2]:13.4f} {end:11.4f}")
     for name in names:
         if args.steps < (k := optimizers.get(name).defaults.get("k", 0)):
-            print(f"{name} shows the start: its weights for evaluation first move in step {k}")
+            print(f"{name} took too few steps: its weights for evaluation first move in step {k}")
     if args.plot:
         plotting.save(draw(found), args.plot)
 

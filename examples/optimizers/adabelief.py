@@ -14,8 +14,8 @@ from minigrad.optimizers import Optimizer, ema, register
 class AdaBelief(Optimizer):
     """m ← β₁·m + (1 − β₁)·g,  s ← β₂·s + (1 − β₂)·(g − m)² + ε′,  u = m̂ / (√ŝ + ε).
 
-    m predicts the gradient. Where the prediction is good, s is small and the steps are large, even
-    if the gradient is large. Adam takes small steps there.
+    m predicts the gradient. Where the prediction is good, s is small, and the steps are large.
+    Adam's stay near lr there, because it divides by √v ≈ |g|.
 
     m̂ = m / (1 − β₁ᵗ),  ŝ = s / (1 − β₂ᵗ)
 

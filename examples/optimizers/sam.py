@@ -17,7 +17,7 @@ class SAM(Wrapper):
     Sharpness-aware minimization. ‖g‖ is the norm of all gradients together. A step computes two
     gradients, so it needs a closure that computes one: optimizer.step(closure).
 
-    rho = ρ     the distance to the neighbour
+    rho = ρ     the distance from w to w + e
 
         SAM(SGD(lr=0.1, momentum=0.9), rho=0.05)
 
@@ -39,7 +39,7 @@ class SAM(Wrapper):
         largest = max((float(np.abs(g).max(initial=0)) for g in given), default=0)
         before = [w.copy() for w, _ in self.weights()]
         try:
-            if 0 < largest < np.inf:  # no square of g / largest overflows, or is 0 for all g
+            if 0 < largest < np.inf:  # squares of g / largest neither overflow nor all become 0
                 _, norm = clip_by_global_norm([g / largest for g in given], 1.0)
                 rho = -self.rho if self.maximize else self.rho
                 for (w, _), g in zip(self.weights(), gradients):
