@@ -1,6 +1,7 @@
 """What networks need and NumPy lacks: activations, losses, dropout.
 
-Sorted by difficulty. Each takes and returns tensors, or plain arrays, in float32 or float64.
+In reading order: activations, the linear layer, losses. Each takes and returns tensors, or plain
+arrays, in float32 or float64.
 """
 
 from typing import Any
@@ -42,7 +43,7 @@ def sigmoid(x: TensorLike) -> TensorOrArray:
     from scipy.special import expit  # importing SciPy takes 0.2 s
 
     z = as_float(x)
-    # the result keeps z, because a loss is more precise from the logits: see with_logits below
+    # with_logits adds z to the result: a loss then computes from z, not from a rounded probability
     return with_logits(SigmoidProbabilities, expit(z), z)
 
 
@@ -68,12 +69,22 @@ def softmax(x: TensorLike, axis: int = -1) -> TensorOrArray:
 # Linear layer
 
 
+def linear_vjp_x(g: Any, _out: Any, _x: Any, w: Any, _b: Any) -> Any:
+    """Return g wᵀ."""
+    return g @ w.T
+
+
 def linear_vjp_w(g: Any, _out: Any, x: Any, _w: Any, _b: Any) -> Any:
-    """Return xᵀ g. With one row, @ takes eight times as long as np.dot."""
-    return np.dot(as_matrix(x).T, as_matrix(g))
+    """Return xᵀ g."""
+    return np.dot(as_matrix(x).T, as_matrix(g))  # with one row, @ takes eight times as long
 
 
-@primitive(lambda g, _out, _x, w, _b: g @ w.T, linear_vjp_w, lambda g, *_: as_matrix(g).sum(axis=0))
+def linear_vjp_b(g: Any, *_: Any) -> Any:
+    """Return g, summed over the rows."""
+    return as_matrix(g).sum(axis=0)
+
+
+@primitive(linear_vjp_x, linear_vjp_w, linear_vjp_b)
 def linear(x: Any, w: Any, b: Any) -> TensorOrArray:
     """x @ w + b as one operation: x (..., n), w (n, m), b (m,) give (..., m).
 
@@ -94,7 +105,7 @@ def as_matrix(x: Any) -> Any:
 
 
 def cross_entropy_vjp_logits(g: Any, _out: Any, z: Any, t: Any) -> Any:
-    """Return g · (softmax(z)·Σt − t) / n for n rows.
+    """Return g · (softmax(z)·Σt − t) / n for n rows, with z the logits and t the labels.
 
     Σt, the sum of a row of labels, is 1, or the sample weight of the row.
     """

@@ -83,7 +83,7 @@ class Layer(LayerState):
         x = x if isinstance(x, Tensor) else Tensor(x)
         if not self.built:
             self.build_once(self.input_shape or x.shape[1:])
-        wrapper = forward_wrapper.get()
+        wrapper = forward_wrapper.get()  # None, unless minigrad.graph draws the call
         out = wrapper(self, x, *state) if wrapper else self.forward(x, *state)
         return self.add_activity_penalty(out) if self.parameter_options else out
 
@@ -125,10 +125,10 @@ class Layer(LayerState):
 
     def named_parameters(self) -> list[tuple[str, Tensor]]:
         """Return (name, parameter) pairs with names like `layers.0.kernel`, each parameter once."""
-        layers = [layer for layer in self.sublayers() if not layer.trainable]
-        frozen = {id(x) for layer in layers for x in layer.named_tensors().values()}
+        frozen_layers = [layer for layer in self.sublayers() if not layer.trainable]
+        frozen_ids = {id(x) for layer in frozen_layers for x in layer.named_tensors().values()}
         tensors = self.named_tensors().items()
-        return [(name, x) for name, x in tensors if x.requires_grad and id(x) not in frozen]
+        return [(name, x) for name, x in tensors if x.requires_grad and id(x) not in frozen_ids]
 
     def named_tensors(self) -> dict[str, Tensor]:
         """Build the layers whose shape is known; return parameters and moving averages by name."""

@@ -169,8 +169,8 @@ class Model(Layer):
         verbose: 1 for a progress bar on a terminal; a line per epoch follows if there is validation
         or no terminal. 2 for lines only; 0 for nothing.
         callbacks: see minigrad.callbacks.
-        validation_split: the fraction of the examples to keep for validation after each epoch. As in
-        Keras, these are the last rows: shuffle sorted data before.
+        validation_split: the fraction of the examples to keep for validation after each epoch: the
+        last rows, as in Keras. Shuffle sorted data before.
         validation_data: other examples for validation, instead of a split: (x, y),
         (x, y, sample_weight) or an iterable of batches.
         class_weight, sample_weight: factors of the loss, for each class {0: 1.0, 1: 5.0} and for

@@ -26,7 +26,7 @@ FLUSH_EVERY = 64  # updates; then numbers too small for full precision become 0
 Slots = dict[str, np.ndarray]
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))  # for type checkers
 @dataclass(kw_only=True, repr=False, eq=False)
 class Optimizer:
     """A step: clip g, maximize, L2, u = direction(g), momentum, times lr, decay, w ← w − lr·u.
@@ -58,7 +58,7 @@ class Optimizer:
     slots: dict[str, Slots] = field(default_factory=dict, init=False)
     updates: dict[str, int] = field(default_factory=dict, init=False)
 
-    # Hyperparameters
+    # Hyperparameters. While a parameter is updated, self.lr reads the value of its group, h["lr"].
     params: InitVar[Any] = field(default=None, kw_only=False)
     lr: Number = 1e-3
     momentum: Number = 0.0
@@ -118,7 +118,7 @@ class Optimizer:
     @np.errstate(all="ignore")  # an error of NumPy in the middle would leave half a step
     def _update_all(self) -> None:
         gradients = self._checked_gradients()
-        hypers = [self.hyperparameters_at_step(group) for group in self.groups]
+        hypers = [self.hyperparameters_at_step(group) for group in self.groups]  # may raise
         if not gradients:  # on_nonfinite="skip"
             return
         if limit := hypers[0]["clip_global_norm"]:  # all groups have the same
@@ -134,19 +134,18 @@ class Optimizer:
         """Clip the gradient of one parameter, update the parameter, count the update."""
         h["t"] = self.updates[name] + 1
         w = self.parameters[name].data
-        if h["t"] == 1 and checksum(w) != self.bound_checksums.get(name):
-            # weights were loaded after bind: a slot that starts at w must start at the new w
-            self.slots[name] |= self.init_slots(w, group)
+        if h["t"] == 1:
+            self.refresh_slots(name, w, group)
         slots = self.slots[name]
-        vars(self)["_active"] = h  # from now on, self.lr reads h["lr"]: see Hyperparameter
+        vars(self)["_active"] = h  # self.lr is now h["lr"], in clip and update, too
         evaluation.mark_as_changed(self.parameters[name])  # old graphs that read w raise an error
         g = self.clip(g, h)
         if not (self.compiled and compiled_update(self, name, w, g, slots, h)):
             for w_block, g_block, slots_block in blocks(self, w, g, slots):
                 self.update(w_block, g_block, slots_block, h)
+        self.updates[name] += 1
         if h["t"] == 1:
             check_slots(self, slots)
-        self.updates[name] += 1
         # keep subnormals if ε = 0: a v of 0 would give 0 / √0 = NaN
         if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:
             flush_subnormals(slots.values())
@@ -163,7 +162,7 @@ class Optimizer:
         u = self.call("direction", h, g, slots, w=w)
         if h["t"] == 1:
             check_array(self, "direction", u, g, "g")
-        if h["lr_in_momentum"]:  # lr enters once: here or after the momentum
+        if h["lr_in_momentum"]:  # Keras's momentum adds up lr·u; PyTorch's adds up u
             u = lr * u
         if momentum != 0:
             u = self.apply_momentum(u, slots["momentum_buffer"], h)
@@ -260,7 +259,12 @@ class Optimizer:
         for group in self.groups:
             for name in group.names:
                 new = self.init_slots(self.parameters[name].data, group)
-                self.slots[name] = new | self.slots[name]
+                self.slots[name] = new | self.slots[name]  # those that exist stay
+
+    def refresh_slots(self, name: str, w: np.ndarray, group: Group) -> None:
+        """Make the slots again if weights were loaded after bind: a slot can start at w."""
+        if checksum(w) != self.bound_checksums.get(name):
+            self.slots[name] |= self.init_slots(w, group)
 
     def init_slots(self, w: np.ndarray, group: Any) -> Slots:
         """Return the slots that init makes, and a momentum buffer if momentum needs it."""

@@ -1,4 +1,4 @@
-"""RMSprop: divide g by the root of a moving average of g²; AdaGrad has a sum, and stalls."""
+"""RMSprop: AdaGrad with a moving average of g² instead of the sum, so that steps do not shrink."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ class RMSprop(Optimizer):
     v                   the slot "mean_square"; v₀ = initial_accumulator
     rho = ρ             the fraction of v that each step keeps
     eps = ε             keeps the division finite; with eps_in_sqrt u = g / √(v + ε)
-    centered            v − m² replaces v, but is at least 0; the slot m ← ρ·m + (1 − ρ)·g
+    centered            max(v − m², 0) replaces v, with m ← ρ·m + (1 − ρ)·g in the slot "mean"
     bias_correction     v / (1 − ρᵗ) and m / (1 − ρᵗ) replace v and m
 
     >>> from minigrad.optimizers import Parameter
@@ -49,12 +49,6 @@ class RMSprop(Optimizer):
         ),
     }
 
-    @classmethod
-    def contradictions(cls, h):
-        problem = "bias_correction needs initial_accumulator=0"
-        is_broken = h["bias_correction"] and h["initial_accumulator"] != 0
-        return super().contradictions(h) | {problem: is_broken}
-
     def init(self, w, *, initial_accumulator, centered):
         slots = {"mean_square": np.full_like(w, initial_accumulator)}
         return slots | {"mean": np.zeros_like(w)} if centered else slots
@@ -68,3 +62,9 @@ class RMSprop(Optimizer):
             m = m / (1 - rho**t) if bias_correction else m
             v = np.maximum(v - m**2, 0)
         return g / root(v, eps, eps_in_sqrt)
+
+    @classmethod
+    def contradictions(cls, h):
+        problem = "bias_correction needs initial_accumulator=0"
+        is_broken = h["bias_correction"] and h["initial_accumulator"] != 0
+        return super().contradictions(h) | {problem: is_broken}

@@ -33,9 +33,9 @@ from .dispatch import HANDLED_FUNCTIONS, dispatch
 from .memory import Plan, ShapeDtype, array_changes, dropped_operands
 from .recording import anomaly_detector, is_recording, set_var
 
-creation_order = itertools.count(1)
+creation_order = itertools.count(1)  # numbers nodes, and changes of arrays, to compare them
+NO_OPTIONS: dict[str, Any] = {}  # shared by the nodes without options: fewer dicts
 GRAD_LOCK = Lock()  # backward passes of several threads may add to one .grad
-NO_OPTIONS: dict[str, Any] = {}  # shared by the nodes without options
 
 
 class Tensor(ArrayMethods):
@@ -70,8 +70,8 @@ class Tensor(ArrayMethods):
     ) -> None:
         """Add ∂(final result)/∂leaf to `.grad` of every leaf that this tensor depends on.
 
-        gradient: ∂(final result)/∂(this tensor), of this tensor's shape. A scalar such as a loss
-        needs none: it is the final result, and the gradient is 1.
+        gradient: ∂(final result)/∂(this tensor), of this tensor's shape. The final result is
+        usually the loss; backward() of the loss itself needs no gradient: it is 1.
         retain_graph: keep the graph for another backward pass. By default it is freed.
 
         The graph holds the operands' own arrays: do not write into them before this call.
@@ -85,17 +85,8 @@ class Tensor(ArrayMethods):
         """Share the array, drop the graph."""
         return Tensor(self.data)
 
-    @property
-    def version(self) -> int:
-        """A number that grows with each change of the data; optimizers write `t.version += 1`."""
-        return array_changes.latest_of(self.data)
-
-    @version.setter
-    def version(self, _: int) -> None:  # the number assigned is ignored: any newer one will do
-        array_changes.add(self.data, next(creation_order))
-
-    # NumPy calls the next two methods when one of its functions receives a tensor; x @ w and x**2
-    # go to the table directly. HANDLED_FUNCTIONS: NumPy's function → Primitive (numpy_vjps.py).
+    # HANDLED_FUNCTIONS maps a NumPy function to ours: a Primitive, or a function that calls some.
+    # NumPy calls these methods when its function receives a tensor; x @ w and x**2 look there, too.
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
         if method == "__call__" and not options and ufunc in HANDLED_FUNCTIONS:
@@ -111,6 +102,15 @@ class Tensor(ArrayMethods):
     def astype(self, dtype: npt.DTypeLike) -> Tensor:
         """Convert to another dtype; the gradient is converted back."""
         return HANDLED_FUNCTIONS["astype"](self, dtype=dtype)
+
+    @property
+    def version(self) -> int:
+        """The number of the last change of the data; optimizers write `t.version += 1`."""
+        return array_changes.latest_of(self.data)
+
+    @version.setter
+    def version(self, _: int) -> None:  # the number assigned is ignored: any newer one will do
+        array_changes.add(self.data, next(creation_order))
 
     def __reduce__(self) -> tuple:
         """Copy and pickle the values; the copy of a recorded tensor is a constant."""
@@ -146,20 +146,20 @@ def backward_pass(
             g = grads[node] if node in wanted else grads.pop(node)
             for key, gx in node.operand_gradients(g, subgraph, create_graph):
                 if key in grads:
-                    gx = grads[key] + gx  # several operations use the operand
-                elif isinstance(key, Node):
+                    gx = grads[key] + gx  # another operation has used the same operand
+                elif isinstance(key, Node):  # met for the first time
                     heapq.heappush(heap, key)
                 elif not create_graph and node.needs_copy(gx, g):  # np.add passes g on twice
                     gx = gx.copy()  # the `.grad` of a leaf must own its memory
                 grads[key] = gx
             if not retain_graph:
                 node.free()
-    return grads
+    return grads  # without the nodes, which were popped
 
 
 def grad_key(x: Any) -> Any:
     """Return the key under which the gradients of x add up: its node, or x itself for a leaf."""
-    return x.node or x  # a Node is its own node
+    return x.node or x  # x can be a Node itself: see Node
 
 
 def initial_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
@@ -191,6 +191,7 @@ def unbroadcast(gx: Any, x: Any, node: Node) -> Any:
     """Sum a gradient over the axes along which x was broadcast, and give it x's dtype.
 
     In y + b with y (5, 3) and b (3,), b was used in 5 rows: its gradient is the sum over the rows.
+    With b (1, 3) it is the same sum, of shape (1, 3).
     """
     if not isinstance(gx, (np.ndarray, Tensor)):
         gx = np.asarray(gx)
@@ -198,7 +199,7 @@ def unbroadcast(gx: Any, x: Any, node: Node) -> Any:
             who = f"backward: a vjp of {node.primitive.name}"
             raise TypeError(f"{who} must return numbers, it returned {gx.tolist()!r:.60}")
     if gx.shape != x.shape:
-        added = gx.ndim - x.ndim
+        added = gx.ndim - x.ndim  # axes that x does not have
         fits = all(n in (1, m) for n, m in zip(x.shape, gx.shape[added:]))
         if added < 0 or not fits:
             raise ValueError(
@@ -220,7 +221,8 @@ class Node(ShapeDtype):
     """One recorded operation: the primitive, its operands and options, and its result.
 
     plan: (index, vjp) for each operand that needs a gradient, and which values these vjps read.
-    Of an operand that no vjp reads, only its node, or shape and dtype, is kept; a leaf stays.
+    An operand that no vjp reads is replaced, to save memory: a tensor by its node, an array by its
+    shape and dtype. A leaf stays, to receive its gradient.
     """
 
     __slots__ = ("order", "primitive", "plan", "operands", "options", "out")
@@ -238,7 +240,7 @@ class Node(ShapeDtype):
     def operand_gradients(self, g: Any, subgraph: Any, create_graph: bool) -> Iterator[Any]:
         """Yield (key, gradient) for each operand that needs one; g: the gradient of the result."""
         out, operands = self.saved_values(create_graph)
-        if self.order < array_changes.latest:
+        if self.order < array_changes.latest:  # some array has changed since this operation
             self.check_versions()
         arguments = (g, out, *operands)
         for i, vjp in self.plan.vjps:
@@ -358,7 +360,7 @@ class Primitive:
             return out
         if not isinstance(out, np.ndarray):
             out = np.asarray(out)
-        if out.dtype.char not in FLOATS:  # integers and booleans have no gradient
+        if out.dtype.char not in FLOATS:  # integers and booleans get no gradient; complex raises
             check_dtype(self.name, out)
         elif True in needs_grad and is_recording.get():
             node = self.record(operands, options, tuple(needs_grad), out)
@@ -368,7 +370,7 @@ class Primitive:
         return wrap(out)
 
     def record(self, operands: tuple, options: dict, needs_grad: tuple, out: np.ndarray) -> Node:
-        """Make the node of this call; keep only the values that the needed vjps read."""
+        """Make the node of this call; plan.keep drops the values that no needed vjp reads."""
         plan = self.plans.get(needs_grad)
         if plan is None:
             plan = self.plans[needs_grad] = Plan(self, needs_grad)
