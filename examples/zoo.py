@@ -2,8 +2,8 @@
 
 All of them train the same small network on the same batches of three spirals. For each optimizer,
 the program tries the learning rates of a grid. It keeps the one with the lowest validation loss in
-the last quarter of the steps. The loss is that of the weights for evaluation. SAM computes two
-gradients in each step, the others one.
+the last quarter of the steps, and shows its loss on other points, the test points. Both are losses
+of the weights for evaluation. SAM computes two gradients in each step, the others one.
 
     python examples/zoo.py --plot zoo.png
     python examples/zoo.py --batch-size 300
@@ -28,6 +28,7 @@ LIBRARY = ("sgd", "rmsprop", "adam")
 GRID = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 POINTS, COLUMNS = 40, 5  # of each curve; of the picture
 Data = tuple[np.ndarray, np.ndarray]
+Sets = tuple[Data, Data, Data]  # for training, validation and test
 
 
 def parse() -> argparse.Namespace:
@@ -58,9 +59,9 @@ def batches_of(data: Data, size: int, steps: int, rng: np.random.Generator) -> I
         yield data[0][chosen], data[1][chosen]
 
 
-def train(name: str, lr: float, sets: tuple[Data, Data], args: argparse.Namespace) -> dict:
-    """Return the test losses by step; a run that diverges ends early, with NaN."""
-    (train_set, (test_x, test_y)), losses = sets, {}
+def train(name: str, lr: float, sets: Sets, args: argparse.Namespace) -> dict[int, list[float]]:
+    """Return [validation loss, test loss] by step; a run that diverges ends early, with NaN."""
+    (train_set, *others), losses = sets, {}
     hidden = [Dense(32, activation="tanh", input_shape=(2,)), Dense(32, activation="tanh")]
     model = Sequential([*hidden, Dense(3)], seed=args.seed)
     optimizer = optimizers.get(name, model.named_parameters(), lr=lr, on_nonfinite="skip")
@@ -76,25 +77,27 @@ def train(name: str, lr: float, sets: tuple[Data, Data], args: argparse.Namespac
         optimizer.step(closure)  # most take step() as well; SAM calls closure twice
         if step % max(1, args.steps // POINTS) == 0 or step == args.steps:
             with optimizer.evaluating(), no_grad():
-                losses[step] = cross_entropy(model(test_x), test_y).item()
-            if not np.isfinite(losses[step]):
+                losses[step] = [cross_entropy(model(x), y).item() for x, y in others]
+            if not np.isfinite(losses[step]).all():
                 break
     return losses
 
 
-def best_of_grid(name: str, sets: tuple[Data, Data], args: argparse.Namespace) -> tuple:
-    """Return the best learning rate, its losses by step, and their mean at the end."""
+def best_of_grid(name: str, sets: Sets, args: argparse.Namespace) -> tuple[float, dict, float]:
+    """Return the lr with the best validation loss, its test losses, and their mean at the end."""
     runs = []
     for lr in GRID:
         with np.errstate(all="ignore"):  # large learning rates diverge
             losses = train(name, lr, sets, args)
-            end = float(np.mean([*losses.values()][-POINTS // 4 :]))
-        runs.append((lr, losses, end if np.isfinite(end) else np.inf))
-    return min(runs, key=lambda run: run[2])
+            validation, test = np.mean([*losses.values()][-POINTS // 4 :], axis=0).tolist()
+        if not np.isfinite(validation + test):
+            validation = np.inf
+        runs.append((validation, lr, {step: loss for step, (_, loss) in losses.items()}, test))
+    return min(runs, key=lambda run: run[0])[1:]
 
 
 def draw(found: dict[str, tuple[float, dict, float]]) -> object:
-    """Draw a panel for each optimizer: its losses, and in grey those of Adam."""
+    """Draw a panel for each optimizer: its test losses, and in grey those of Adam."""
     figure = plotting.figure(-(-len(found) // COLUMNS), COLUMNS, (9.6, 5.6))
     every = [loss for _, losses, _ in found.values() for loss in losses.values()]
     for ax, (name, (lr, losses, _)) in zip(figure.axes, found.items()):
@@ -107,20 +110,20 @@ def draw(found: dict[str, tuple[float, dict, float]]) -> object:
     for ax in figure.axes[len(found) :]:
         ax.axis("off")
     figure.supxlabel("step", color=plotting.INK, fontsize=9)
-    figure.supylabel("loss of unseen points", color=plotting.INK, fontsize=9)
+    figure.supylabel("test loss", color=plotting.INK, fontsize=9)
     return figure
 
 
 def main() -> None:
     args = parse()
     rng = np.random.default_rng(args.seed)
-    sets = synthetic.spirals(rng), synthetic.spirals(rng)
+    sets = synthetic.spirals(rng), synthetic.spirals(rng), synthetic.spirals(rng)
     args.batch_size = min(args.batch_size, len(sets[0][0]))
     names = [*LIBRARY, *load_plug_ins()]
     found = {name: best_of_grid(name, sets, args) for name in names}
     found = dict(sorted(found.items(), key=lambda item: item[1][2]))
     print(f"{args.steps} steps with {args.batch_size} of {len(sets[0][0])} examples each")
-    print(f"{'optimizer':20} {'best lr':>8} {'loss at half':>13} {'at the end':>11}")
+    print(f"{'optimizer':20} {'best lr':>8} {'test at half':>13} {'at the end':>11}")
     for name, (lr, losses, end) in found.items():
         print(f"{name:20} {lr:8g} {[*losses.values()][len(losses) // 2]:13.4f} {end:11.4f}")
     for name in names:

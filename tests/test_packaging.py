@@ -30,7 +30,7 @@ print(x.shape, get("rmsprop").__class__.__module__, minigrad.__file__)
 COMMANDS = ("gradcheck", "conformance")
 
 
-def run(*command, cwd, check=True):
+def run_program(*command, cwd, check=True):
     done = subprocess.run(
         [str(word) for word in command], cwd=cwd, capture_output=True, text=True, timeout=300
     )
@@ -67,7 +67,7 @@ def test_every_folder_of_python_files_is_declared():
 
 
 def test_every_tracked_file_ships():
-    tracked = run("git", "ls-files", *FOLDERS.values(), cwd=ROOT, check=False)
+    tracked = run_program("git", "ls-files", *FOLDERS.values(), cwd=ROOT, check=False)
     if tracked.returncode:
         pytest.skip("not a git clone")
     links = {"minigrad/optimizers", "minigrad/datasets"}
@@ -83,14 +83,16 @@ def test_the_script_and_the_module_run_the_same_function():
 
 @pytest.mark.parametrize("name", ["optimizers", "datasets"])
 def test_the_bare_name_says_which_to_use(name):
-    done = run(sys.executable, "-c", f"import {name}", cwd=ROOT, check=False)
+    done = run_program(sys.executable, "-c", f"import {name}", cwd=ROOT, check=False)
     assert "ImportError" in done.stderr and f"minigrad.{name}" in done.stderr.splitlines()[-1]
 
 
 def run_in_clone(code):
     """Run code in the repository's root; -S hides an editable install of this same folder."""
     path = [str(Path(metadata.distribution("numpy").locate_file("")))]
-    return run(sys.executable, "-S", "-c", f"import sys; sys.path += {path}; {code}", cwd=ROOT)
+    return run_program(
+        sys.executable, "-S", "-c", f"import sys; sys.path += {path}; {code}", cwd=ROOT
+    )
 
 
 def test_a_clone_works_from_its_root():
@@ -107,7 +109,7 @@ def test_a_clone_has_the_command():
 def test_the_version_is_written_once():
     """pyproject.toml reads it from minigrad/__init__.py."""
     source = "from minigrad import __version__; print(__version__)"
-    version = run(sys.executable, "-c", source, cwd=ROOT).stdout.strip()
+    version = run_program(sys.executable, "-c", source, cwd=ROOT).stdout.strip()
     assert "version" in PROJECT["project"]["dynamic"]
     files = [path for folder in FOLDERS.values() for path in (ROOT / folder).glob("*.py")]
     written = [path for path in files if f'"{version}"' in path.read_text(encoding="utf-8")]
@@ -119,14 +121,14 @@ def test_the_newest_section_of_the_changelog_is_this_version():
     assert re.search(r"^## (\S+)", changelog, re.MULTILINE)[1] == minigrad.__version__
 
 
-# ---- builds and installs ----
+# ---- Builds and installs ----
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """Clone the repository, so that only committed files are built."""
     folder = tmp_path_factory.mktemp("clone")
-    run("git", "clone", "--quiet", ROOT, folder / "minigrad", cwd=folder)
+    run_program("git", "clone", "--quiet", ROOT, folder / "minigrad", cwd=folder)
     return folder / "minigrad"
 
 
@@ -134,10 +136,12 @@ def clone(tmp_path_factory):
 def python(tmp_path_factory):
     """Make a new environment with the dependencies, without minigrad; return its interpreter."""
     folder = tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "venv", folder, cwd=folder)
+    run_program(sys.executable, "-m", "venv", folder, cwd=folder)
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     build = PROJECT["build-system"]["requires"]
-    run(python, "-m", "pip", "install", *PROJECT["project"]["dependencies"], *build, cwd=folder)
+    run_program(
+        python, "-m", "pip", "install", *PROJECT["project"]["dependencies"], *build, cwd=folder
+    )
     return python
 
 
@@ -145,31 +149,31 @@ def python(tmp_path_factory):
 def archives(clone, python):
     """Build (sdist, wheel, wheel made from the sdist)."""
     code = "import setuptools.build_meta as b; print(b.build_sdist('dist'))"
-    name = run(python, "-c", code, cwd=clone).stdout.split()[-1]
+    name = run_program(python, "-c", code, cwd=clone).stdout.split()[-1]
     sdist = clone / "dist" / name
     wheels = []
     for source in (clone, sdist):
         folder = clone / "dist" / f"from-{source.name}"
-        run(python, "-m", "pip", "wheel", "--no-deps", "-w", folder, source, cwd=clone)
+        run_program(python, "-m", "pip", "wheel", "--no-deps", "-w", folder, source, cwd=clone)
         wheels += folder.glob("*.whl")
     return sdist, *wheels
 
 
-def command_works(*command, cwd):
-    out = run(*command, "--help", cwd=cwd).stdout
+def assert_command_works(*command, cwd):
+    out = run_program(*command, "--help", cwd=cwd).stdout
     assert all(name in out for name in COMMANDS)
-    out = run(*command, "gradcheck", "np.matmul", "--shapes", "3,4", "4", cwd=cwd).stdout
+    out = run_program(*command, "gradcheck", "np.matmul", "--shapes", "3,4", "4", cwd=cwd).stdout
     assert out.startswith("np.matmul")
 
 
-def installed_works(python, cwd):
+def assert_installed_library_works(python, cwd):
     """Use the installed library and its command; return what USE prints."""
-    out = run(python, "-W", "error", "-c", USE, cwd=cwd).stdout
+    out = run_program(python, "-W", "error", "-c", USE, cwd=cwd).stdout
     assert out.startswith("(60000, 28, 28) minigrad.optimizers.rmsprop")
-    command_works(python, "-W", "error", "-m", "minigrad", cwd=cwd)
-    command_works(python.with_name("minigrad"), cwd=cwd)
+    assert_command_works(python, "-W", "error", "-m", "minigrad", cwd=cwd)
+    assert_command_works(python.with_name("minigrad"), cwd=cwd)
     for name in ("optimizers", "datasets"):
-        done = run(python, "-c", f"import {name}", cwd=cwd, check=False)
+        done = run_program(python, "-c", f"import {name}", cwd=cwd, check=False)
         assert f"No module named '{name}'" in done.stderr
     return out
 
@@ -177,11 +181,11 @@ def installed_works(python, cwd):
 @pytest.fixture
 def install(python, tmp_path):
     def install(*what):
-        run(python, "-m", "pip", "install", "--no-deps", *what, cwd=tmp_path)
+        run_program(python, "-m", "pip", "install", "--no-deps", *what, cwd=tmp_path)
         return python
 
     yield install
-    run(python, "-m", "pip", "uninstall", "--yes", "minigrad", cwd=tmp_path)
+    run_program(python, "-m", "pip", "uninstall", "--yes", "minigrad", cwd=tmp_path)
 
 
 @pytest.mark.network
@@ -208,19 +212,19 @@ def test_the_sdist_holds_each_file_once(archives):
 @pytest.mark.network
 @pytest.mark.parametrize("which", [1, 2], ids=["wheel", "wheel from sdist"])
 def test_an_installed_wheel_works(archives, install, tmp_path, which):
-    assert "site-packages" in installed_works(install(archives[which]), tmp_path)
+    assert "site-packages" in assert_installed_library_works(install(archives[which]), tmp_path)
 
 
 @pytest.mark.network
 def test_an_editable_installation_works(clone, install, tmp_path):
-    out = installed_works(install("-e", clone), tmp_path)
+    out = assert_installed_library_works(install("-e", clone), tmp_path)
     assert str(clone) in out
 
 
 @pytest.mark.network
 def test_a_clone_needs_only_the_dependencies(clone, python):
-    assert str(clone) in run(python, "-W", "error", "-c", USE, cwd=clone).stdout
-    command_works(python, "-W", "error", "-m", "minigrad", cwd=clone)
+    assert str(clone) in run_program(python, "-W", "error", "-c", USE, cwd=clone).stdout
+    assert_command_works(python, "-W", "error", "-m", "minigrad", cwd=clone)
 
 
 @pytest.mark.network
@@ -235,10 +239,12 @@ def test_a_package_named_datasets_is_left_alone(archives, clone, python, tmp_pat
     pip = (python, "-m", "pip")
     for order in (archives[1], tmp_path), (tmp_path, archives[1]), (tmp_path, "-e", clone):
         for what in [order[:1], order[1:]]:
-            run(*pip, "install", "--no-deps", *what, cwd=tmp_path.parent)
-        assert run(python, "-c", both, cwd=tmp_path.parent).stdout.startswith("theirs\n(60000,")
-        run(*pip, "uninstall", "--yes", "minigrad", cwd=tmp_path.parent)
-        assert run(
+            run_program(*pip, "install", "--no-deps", *what, cwd=tmp_path.parent)
+        assert run_program(python, "-c", both, cwd=tmp_path.parent).stdout.startswith(
+            "theirs\n(60000,"
+        )
+        run_program(*pip, "uninstall", "--yes", "minigrad", cwd=tmp_path.parent)
+        assert run_program(
             python, "-c", "import datasets; print(datasets.whose)", cwd=tmp_path.parent
         ).stdout.startswith("theirs")
-        run(*pip, "uninstall", "--yes", "theirs", cwd=tmp_path.parent)
+        run_program(*pip, "uninstall", "--yes", "theirs", cwd=tmp_path.parent)

@@ -2,7 +2,7 @@
 # [tool.marimo.display]
 # theme = "system"
 # ///
-"""Lesson 6: train a network on handwritten digits, from the images to the test accuracy."""
+"""Lesson 6: train a network on handwritten digits, from the images to the accuracy."""
 
 import marimo
 
@@ -44,7 +44,9 @@ def _():
     - zero: delete the gradients before the next batch
 
     At the end, we count the correct answers for images that the training has not used. It uses only
-    6,000 images, so that it is fast. The test has 10,000.
+    6,000 images, so that it is fast. We count on 10,000 others, the validation images. We choose
+    `lr` with them, so their accuracy is a little too good. The test images of MNIST would measure
+    the network once, after the last choice.
     """)
     return
 
@@ -55,16 +57,17 @@ def _():
         """Scale bytes (N, 28, 28) to rows (N, 784) of 0 … 1."""
         return np.divide(images.reshape(-1, 784), 255, dtype=np.float32)
 
-    (images, labels), (test_images, test_labels) = mnist.load_data()
+    (images, labels), _ = mnist.load_data()
     x, y = flatten(images[:6000]), labels[:6000]
-    test_x = flatten(test_images)
-    return test_images, test_labels, test_x, x, y
+    val_images, val_labels = images[-10_000:], labels[-10_000:]
+    val_x = flatten(val_images)
+    return val_images, val_labels, val_x, x, y
 
 
 @app.cell
-def _(test_x, x, y):
+def _(val_x, x, y):
     def train(lr, optimizer="rmsprop", hidden=32, epochs=3):
-        """Return the loss of each step, and the answers for the test images."""
+        """Return the loss of each step, and the answers for the validation images."""
         layers = [Dense(hidden, activation="relu", input_shape=(784,)), Dense(10)]
         model = Sequential(layers, seed=0)
         optimizer = get(optimizer, model.parameters(), lr=lr)
@@ -78,7 +81,7 @@ def _(test_x, x, y):
                 optimizer.zero_grad()
                 losses.append(loss.item())
         with no_grad():
-            answers = np.argmax(model(test_x).data, axis=1)
+            answers = np.argmax(model(val_x).data, axis=1)
         return losses, answers
 
     rates = [0.00001, 0.0001, 0.001, 0.01, 0.1, 1]
@@ -94,22 +97,22 @@ def _(rates):
 
 
 @app.cell(hide_code=True)
-def _(lr, runs, test_images, test_labels):
+def _(lr, runs, val_images, val_labels):
     def draw(rate):
         figure = plotting.figure(2, 1, (6.4, 6.0))
         curves, digits = figure.axes
         for other, (losses, answers) in runs.items():
             mean = np.convolve(losses, np.ones(20) / 20, "valid")  # of 20 steps: less noise
-            accuracy = np.mean(answers == test_labels)
+            accuracy = np.mean(answers == val_labels)
             chosen = {"color": plotting.COLORS[0], "label": f"lr = {rate:g}", "zorder": 3}
             others = {"color": plotting.INK, "alpha": 0.4, "linewidth": 1}
             curves.plot(mean, "-", **(chosen if other == rate else others))
             if other == rate:
-                title = f"Test: {accuracy:.1%} of the answers are correct"
+                title = f"Validation: {accuracy:.1%} of the answers are correct"
         curves.plot([], [], "-", **others, label="the other learning rates")
         curves.set_ylim(0, 4)
         plotting.label(curves, "step", "loss, mean of 20 steps", "Training", legend="below")
-        shown, right = test_images[:24], runs[rate][1][:24] == test_labels[:24]
+        shown, right = val_images[:24], runs[rate][1][:24] == val_labels[:24]
         sheet = np.pad(shown, ((0, 0), (14, 0), (3, 3))).reshape(4, 6, 42, 34)
         digits.imshow(sheet.transpose(0, 2, 1, 3).reshape(168, 204), cmap="gray")
         for i, answer in enumerate(runs[rate][1][:24]):

@@ -6,7 +6,7 @@
 
     marimo run examples/course/playground.py
 
-microscope.py, in the same folder, computes the runs and draws the pictures.
+In the same folder, playground_runs.py computes the runs, and playground_pictures.py draws them.
 """
 
 import marimo
@@ -15,8 +15,16 @@ app = marimo.App(width="medium", app_title="minigrad: the optimizer playground")
 
 with app.setup:
     import marimo as mo
-    import microscope
-    from microscope import CHOICES, MOST_STEPS, PROBLEMS
+    from playground_pictures import name_with_color, pictures_as_html, side_by_side, step_as_html
+    from playground_runs import (
+        CHOICES,
+        MOST_STEPS,
+        PROBLEMS,
+        first_steps,
+        first_values,
+        run_choice,
+        slider_steps,
+    )
 
 
 @app.cell(hide_code=True)
@@ -38,7 +46,7 @@ def _():
     steps = mo.ui.slider(1, MOST_STEPS, value=30, show_value=True)
     parts = {"surface": surface, "two to six optimizers": chosen, "steps of each": steps}
     mo.Html(
-        microscope.side_by_side(
+        side_by_side(
             [f"<div>{words}</div>{part.text}" for words, part in parts.items()], least="15rem"
         )
     )
@@ -50,11 +58,11 @@ def _(surface):
     # Each surface begins with learning rates that suit it. All optimizers have sliders from the
     # start, so that a slider keeps its value while you choose other optimizers.
     def sliders_of(choice):
-        first = microscope.first_values(surface.value, choice)
+        first = first_values(surface.value, choice)
         return mo.ui.dictionary(
             {
                 name: mo.ui.slider(
-                    steps=microscope.slider_steps(choice, name),
+                    steps=slider_steps(choice, name),
                     value=value,
                     label=name,
                     show_value=True,
@@ -71,9 +79,9 @@ def _(surface):
 def _(chosen, sliders):
     mo.stop(len(chosen.value) < 2, mo.callout("Choose two to six optimizers.", kind="warn"))
     mo.Html(
-        microscope.side_by_side(
+        side_by_side(
             [
-                microscope.name_with_color(i, choice)
+                name_with_color(i, choice)
                 + "".join(slider.text for slider in sliders[choice].elements.values())
                 for i, choice in enumerate(chosen.value)
             ],
@@ -88,9 +96,7 @@ def _(chosen, sliders, steps, surface):
     mo.stop(len(chosen.value) < 2)
     settings = {choice: tuple(sliders.value[choice].items()) for choice in chosen.value}
     runs = {
-        choice: microscope.first_steps(
-            microscope.run_choice(surface.value, choice, settings[choice]), steps.value
-        )
+        choice: first_steps(run_choice(surface.value, choice, settings[choice]), steps.value)
         for choice in chosen.value
     }
     return runs, settings
@@ -98,7 +104,7 @@ def _(chosen, sliders, steps, surface):
 
 @app.cell(hide_code=True)
 def _(runs, step, surface):
-    mo.Html(microscope.pictures(surface.value, runs, step.value))
+    mo.Html(pictures_as_html(surface.value, runs, step.value))
     return
 
 
@@ -133,7 +139,7 @@ def _():
 @app.cell(hide_code=True)
 def _(looked_at, runs, settings, step, surface):
     mo.Html(
-        microscope.view(
+        step_as_html(
             surface.value,
             looked_at.value,
             settings[looked_at.value],

@@ -105,11 +105,11 @@ class Tensor(ArrayMethods):
 
     @property
     def version(self) -> int:
-        """The number of the last change of the data; optimizers write `t.version += 1`."""
+        """When the data changed last. After you write into `t.data`, say so by `t.version += 1`."""
         return array_changes.latest_of(self.data)
 
     @version.setter
-    def version(self, _: int) -> None:  # the number assigned is ignored: any newer one will do
+    def version(self, _: int) -> None:  # counts in creation_order, to compare it with the nodes
         array_changes.add(self.data, next(creation_order))
 
     def __reduce__(self) -> tuple:
@@ -221,8 +221,8 @@ class Node(ShapeDtype):
     """One recorded operation: the primitive, its operands and options, and its result.
 
     plan: (index, vjp) for each operand that needs a gradient, and which values these vjps read.
-    An operand that no vjp reads is replaced, to save memory: a tensor by its node, an array by its
-    shape and dtype. A leaf stays, to receive its gradient.
+    To save memory, an operand whose values no vjp reads is replaced: a tensor by its node, an array
+    by its shape and dtype. A leaf stays, because it receives the gradient.
     """
 
     __slots__ = ("order", "primitive", "plan", "operands", "options", "out")
@@ -316,8 +316,7 @@ class Primitive:
 
     A leading _ in an operand's name means: the vjp reads only its shape and dtype. The engine then
     does not keep its values in memory. `_out` means the same for the result.
-    vjps: None for an operand without a derivative. is_numeric: integers become floats in the vjps.
-    Use the decorator `primitive` to make a Primitive from a function of your own.
+    vjps: None for an operand without a derivative. is_numeric: vjps receive integers as floats.
     """
 
     def __init__(self, forward: Callable, *vjps: Callable | None, name: str | None = None,

@@ -132,7 +132,7 @@ def move(browser, thumb):
     settled_pictures(browser)
 
 
-def check_no_error(browser, address):
+def assert_no_error(browser, address):
     """Fail if a cell or the console has an error, or if the page needs another host."""
     assert [error.text for error in find(browser, ".marimo-error")] == []
     for entry in browser.get_log("browser"):
@@ -143,7 +143,7 @@ def check_no_error(browser, address):
         assert url.startswith((address, "data:", "blob:")), f"from another host: {url}"
 
 
-def check_width(browser, width):
+def assert_fits(browser, width):
     """Fail if a picture or a slider does not fit in the window."""
     for element in find(browser, "img, [role=slider]"):
         box = element.rect
@@ -180,10 +180,10 @@ def test_a_page_has_no_error_fits_its_window_and_follows_its_sliders(page, brows
             settled_pictures(browser)
             is_dark = "return document.body.classList.contains('dark')"
             assert browser.execute_script(is_dark) == (scheme == "dark")
-            check_no_error(browser, address)
-            check_width(browser, width)
+            assert_no_error(browser, address)
+            assert_fits(browser, width)
             save_screenshot(browser, width, folder / f"{page.stem}_{window}_{scheme}.png")
             thumbs = find(browser, "[role=slider]")
             for thumb in dict.fromkeys([*thumbs[:2], thumbs[-1]]):
                 move(browser, thumb)
-            check_no_error(browser, address)
+            assert_no_error(browser, address)

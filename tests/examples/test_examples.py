@@ -33,12 +33,12 @@ SHORT = {  # arguments for a short run of each example
     "trajectory": ["--steps", "5", "--text"],
     "zoo": ["--steps", "2"],
 }
-every_example = pytest.mark.parametrize("name", SHORT)
+each_example = pytest.mark.parametrize("name", SHORT)
 load_mnist = cache(mnist.load_data)
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run_example(monkeypatch, capsys):
     """Return a function that runs an example and returns its output.
 
     It uses a part of MNIST, no network, and replaces the running time by "…".
@@ -51,7 +51,7 @@ def run(monkeypatch, capsys):
     monkeypatch.setenv("MPLBACKEND", "Agg")
 
 
-    def run(name, *args):
+    def run_example(name, *args):
         if name == "airfoil" and not SHARED.is_dir():
             pytest.skip("the measurements are not in ../shared/data")
         monkeypatch.setattr(sys, "argv", [name, *map(str, args)])
@@ -59,7 +59,7 @@ def run(monkeypatch, capsys):
         runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
         return re.sub(r"\d+\.\d s$", "… s", capsys.readouterr().out, flags=re.M)
 
-    return run
+    return run_example
 
 
 def numbers(text):
@@ -72,7 +72,7 @@ def line(text, start):
     return found.strip().removeprefix(start)
 
 
-# ---- every example ----
+# ---- Every example ----
 
 
 def test_every_program_is_listed_here():
@@ -86,21 +86,21 @@ def test_every_program_is_listed_here():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SHORT.keys() - {"grid_search"}))  # it draws nothing
-def test_output_is_the_same_without_matplotlib(name, run, monkeypatch, tmp_path):
+def test_output_is_the_same_without_matplotlib(name, run_example, monkeypatch, tmp_path):
     pytest.importorskip("matplotlib")
     picture = tmp_path / "picture.png"
-    printed = run(name, *SHORT[name], "--plot", picture)
+    printed = run_example(name, *SHORT[name], "--plot", picture)
     assert picture.stat().st_size > 5000
     picture.unlink()
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert run(name, *SHORT[name], "--plot", picture) == printed != ""
+    assert run_example(name, *SHORT[name], "--plot", picture) == printed != ""
     assert not picture.exists()
 
 
-@every_example
-def test_help_explains_each_option_and_shows_a_command(name, run, capsys):
+@each_example
+def test_help_explains_each_option_and_shows_a_command(name, run_example, capsys):
     with pytest.raises(SystemExit) as end:
-        run(name, "--help")
+        run_example(name, "--help")
     text = capsys.readouterr().out
     assert end.value.code == 0
     assert f"python examples/{name}.py" in text
@@ -142,9 +142,9 @@ def test_a_plot_needs_neither_display_nor_backend(tmp_path):
         ("conventions", ["--plot", "nowhere/a.png"], "there is no folder nowhere"),
     ],
 )
-def test_a_wrong_argument_is_reported(name, args, message, run, capsys):
+def test_a_wrong_argument_is_reported(name, args, message, run_example, capsys):
     with pytest.raises(SystemExit) as end:
-        run(name, *args)
+        run_example(name, *args)
     assert end.value.code == 2
     assert message in capsys.readouterr().err
 
@@ -157,31 +157,31 @@ def test_a_wrong_argument_is_reported(name, args, message, run, capsys):
     ],
 )
 def test_the_mnist_example_names_the_extra_that_an_option_needs(
-    option, message, run, monkeypatch, capsys
+    option, message, run_example, monkeypatch, capsys
 ):
     monkeypatch.setattr(command_line, "find_spec", lambda name: None)
     with pytest.raises(SystemExit):
-        run("mnist_mlp", *option)
+        run_example("mnist_mlp", *option)
     assert message in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not find_spec("numba"), reason="numba is not installed")
-def test_the_mnist_example_compiled_prints_the_same_numbers(run, tmp_path):
+def test_the_mnist_example_compiled_prints_the_same_numbers(run_example, tmp_path):
     def train(*args):
-        return run("mnist_mlp", "--hidden", 16, "--checkpoint", tmp_path, "--resume", *args)
+        return run_example("mnist_mlp", "--hidden", 16, "--checkpoint", tmp_path, "--resume", *args)
 
-    expected = run("mnist_mlp", "--hidden", 16, "--epochs", 2)
+    expected = run_example("mnist_mlp", "--hidden", 16, "--epochs", 2)
     first = train("--epochs", 1, "--compile").splitlines()[0]
     rest = train("--epochs", 2)  # resumed without compiling
     assert first.replace("1/1", "1/2") + "\n" + rest == expected
 
 
 @pytest.mark.skipif(not find_spec("threadpoolctl"), reason="threadpoolctl is not installed")
-def test_the_mnist_example_limits_the_threads(run):
+def test_the_mnist_example_limits_the_threads(run_example):
     from threadpoolctl import threadpool_info, threadpool_limits
 
     with threadpool_limits(2):  # sets the threads back at its end
-        run("mnist_mlp", *SHORT["mnist_mlp"], "--threads", 1)
+        run_example("mnist_mlp", *SHORT["mnist_mlp"], "--threads", 1)
         assert {library["num_threads"] for library in threadpool_info()} == {1}
 
 
@@ -196,10 +196,10 @@ class Mine(Optimizer):
 
 
 @pytest.fixture
-def run_without_data(run, monkeypatch):
+def run_without_data(run_example, monkeypatch):
     """Return `run`, where loading the data fails the test."""
     monkeypatch.setattr(mnist, "load_data", lambda: pytest.fail("the data were loaded"))
-    return run
+    return run_example
 
 
 @pytest.mark.parametrize(
@@ -239,11 +239,11 @@ def test_the_mnist_example_reports_a_rule_that_cannot_be_compiled(name, run_with
     assert "cannot be compiled" in error and f"{name}.py, line" in error
 
 
-def test_the_mnist_example_resumes_bit_for_bit_or_refuses(run, tmp_path):
+def test_the_mnist_example_resumes_bit_for_bit_or_refuses(run_example, tmp_path):
     def train(folder, epochs, *more):
         path = tmp_path / folder
         args = ["--hidden", 16, "--epochs", epochs, "--checkpoint", path, *more]
-        return run("mnist_mlp", *args), checkpoint.latest(path).read_bytes()
+        return run_example("mnist_mlp", *args), checkpoint.latest(path).read_bytes()
 
     printed, whole = train("whole", 2, "--resume")
     train("parts", 1)
@@ -267,11 +267,11 @@ def test_the_mnist_example_resumes_bit_for_bit_or_refuses(run, tmp_path):
     assert parts == whole and printed.endswith(rest) and "epoch 1" not in rest
 
 
-# ---- the numbers of each example ----
+# ---- The numbers of each example ----
 
 
-def test_linear_regression_ends_lr_half_from_least_squares(run):
-    out = run("linear_regression", "--schedule")
+def test_linear_regression_ends_lr_half_from_least_squares(run_example):
+    out = run_example("linear_regression", "--schedule")
     best = [4.222151077447, 2.968467510701]
     constant, falling = (numbers(line(out, f"{name} lr")) for name in ("constant", "falling"))
     assert constant[:2] == pytest.approx([4.172151084052, 2.918467515999], abs=1e-9)
@@ -280,14 +280,14 @@ def test_linear_regression_ends_lr_half_from_least_squares(run):
     assert numbers(line(out, "least squares"))[:2] == pytest.approx(best, abs=1e-9)
 
 
-def test_leaky_average_prints_the_weights_of_the_formula(run):
-    out = run("leaky_average")
-    for gamma in (0.95, 0.9, 0.8, 0.7):
-        newest, oldest, total, half_life = numbers(line(out, f"{gamma} "))
-        assert newest == pytest.approx(1 - gamma)
-        assert oldest == pytest.approx((1 - gamma) * gamma**39, abs=1e-6)
-        assert total == pytest.approx(1 - gamma**40, abs=1e-6)
-        assert gamma**half_life == pytest.approx(0.5, abs=1e-3)
+def test_leaky_average_prints_the_weights_of_the_formula(run_example):
+    out = run_example("leaky_average")
+    for rho in (0.95, 0.9, 0.8, 0.7):
+        newest, oldest, total, half_life = numbers(line(out, f"{rho} "))
+        assert newest == pytest.approx(1 - rho)
+        assert oldest == pytest.approx((1 - rho) * rho**39, abs=1e-6)
+        assert total == pytest.approx(1 - rho**40, abs=1e-6)
+        assert rho**half_life == pytest.approx(0.5, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -302,30 +302,30 @@ def test_leaky_average_prints_the_weights_of_the_formula(run):
         ("sgd:lr=0.6,momentum=0.25", -0.1263396302056502, -0.1866322301151672),
     ],
 )
-def test_trajectory_ends_where_the_textbook_does(optimizer, x1, x2, run):
-    out = run("trajectory", "--optimizer", optimizer)
+def test_trajectory_ends_where_the_textbook_does(optimizer, x1, x2, run_example):
+    out = run_example("trajectory", "--optimizer", optimizer)
     assert f" x1: {x1:.6f}, x2: {x2:.6f}, f:" in out.replace("-0.000000", "0.000000")
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_trajectory_draws_every_function(name, run, tmp_path):
+def test_trajectory_draws_every_function(name, run_example, tmp_path):
     pytest.importorskip("matplotlib")
     paths = "--optimizer", "rmsprop:lr=0.02", "--optimizer", "sgd:lr=1000.0", "--steps", "9"
-    out = run("trajectory", "--function", name, *paths, "--plot", tmp_path / "a.svg")
+    out = run_example("trajectory", "--function", name, *paths, "--plot", tmp_path / "a.svg")
     assert "diverged in" in out
     problem = PROBLEMS[name]
     assert numbers(line(out, "rmsprop:lr=0.02"))[2] < problem(*problem.start)
 
 
 @pytest.mark.slow
-def test_trajectory_draws_an_animation(run, tmp_path):
+def test_trajectory_draws_an_animation(run_example, tmp_path):
     pytest.importorskip("matplotlib")
-    run("trajectory", "--steps", "3", "--gif", tmp_path / "a.gif")
+    run_example("trajectory", "--steps", "3", "--gif", tmp_path / "a.gif")
     assert (tmp_path / "a.gif").read_bytes().startswith(b"GIF89a")
 
 
-def test_airfoil_losses_are_between_the_optimum_and_the_textbook(run):
-    out = run("airfoil")
+def test_airfoil_losses_are_between_the_optimum_and_the_textbook(run_example):
+    out = run_example("airfoil")
     (best,) = numbers(out.splitlines()[0])
     assert best == pytest.approx(0.24168795509193775, abs=1e-12)
     for name in ("SGD", "momentum", "AdaGrad", "RMSProp", "Adam "):
@@ -334,8 +334,8 @@ def test_airfoil_losses_are_between_the_optimum_and_the_textbook(run):
         assert library == scratch
 
 
-def test_adagrad_stalls_and_rmsprop_follows(run):
-    out = run("adagrad_vs_rmsprop")
+def test_adagrad_stalls_and_rmsprop_follows(run_example):
+    out = run_example("adagrad_vs_rmsprop")
     adagrad, rmsprop = (numbers(line(out, name)) for name in ("AdaGrad  ", "RMSprop "))
     assert adagrad[0] / rmsprop[0] >= 5
     assert rmsprop[1] == pytest.approx(2, abs=0.3) and adagrad[1] < 1.7
@@ -343,9 +343,9 @@ def test_adagrad_stalls_and_rmsprop_follows(run):
     assert numbers(line(out, "AdaGrad is"))[0] == pytest.approx(adagrad[0] / rmsprop[0], rel=0.01)
 
 
-def test_conventions_differ_in_their_first_step(run):
+def test_conventions_differ_in_their_first_step(run_example):
     """First step / lr = g / root of 0.1·g², with each framework's ε, at g = 1e-5 and ρ = 0.9."""
-    out = run("conventions", "--steps", "1")
+    out = run_example("conventions", "--steps", "1")
     g, table = 1e-5, out[out.index("first step") :]
     v = 0.1 * g**2
     expected = {
@@ -365,14 +365,14 @@ def test_conventions_differ_in_their_first_step(run):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:training did not converge")
-def test_a_grid_search_on_dask_workers_gives_the_scores_of_one_process(run):
+def test_a_grid_search_on_dask_workers_gives_the_scores_of_one_process(run_example):
     pytest.importorskip("distributed")
     selection = pytest.importorskip("sklearn.model_selection")
     from sklearn.datasets import load_digits
 
     from minigrad.sklearn import MLPClassifier
 
-    out = run("grid_search", "--epochs", "2")
+    out = run_example("grid_search", "--epochs", "2")
     x, y = load_digits(return_X_y=True)
     for solver, lr in ("sgd", 0.1), ("adam", 0.01):
         model = MLPClassifier((32,), max_iter=2, learning_rate_init=lr, random_state=0)
@@ -380,8 +380,8 @@ def test_a_grid_search_on_dask_workers_gives_the_scores_of_one_process(run):
         assert f"{solver:10} {lr:6g}  {scores.mean():.4f} ± {scores.std():.4f}" in out
 
 
-def test_the_zoo_runs_all_plug_ins(run):
-    out = run("zoo", "--steps", "2")
+def test_the_zoo_runs_all_plug_ins(run_example):
+    out = run_example("zoo", "--steps", "2")
     plug_ins = {path.stem for path in (ROOT / "examples" / "optimizers").glob("*.py")}
     names = {row.split()[0] for row in out.splitlines()[2:-1]}
     assert plug_ins - {"schedule_free"} < names
@@ -396,8 +396,8 @@ def entropy_losses_and_samples(out):
     return entropy, [float(x) for x in reports[::2]], reports[1::2]
 
 
-def test_char_rnn_beats_character_frequencies(run):
-    out = run("char_rnn", "--optimizer", "rmsprop=0.005", "--epochs", 4, "--sample", 10)
+def test_char_rnn_beats_character_frequencies(run_example):
+    out = run_example("char_rnn", "--optimizer", "rmsprop=0.005", "--epochs", 4, "--sample", 10)
     text = (ROOT / "examples" / "char_rnn.txt").read_text(encoding="utf-8")
     p = np.array([text.count(character) for character in set(text)]) / len(text)
     entropy, losses, samples = entropy_losses_and_samples(out)
@@ -406,8 +406,8 @@ def test_char_rnn_beats_character_frequencies(run):
 
 
 @pytest.mark.slow
-def test_char_rnn_learns_to_write_words(run):
-    out = run("char_rnn", "--optimizer", "rmsprop=0.005", "--epochs", 24, "--sample", 400)
+def test_char_rnn_learns_to_write_words(run_example):
+    out = run_example("char_rnn", "--optimizer", "rmsprop=0.005", "--epochs", 24, "--sample", 400)
     text = (ROOT / "examples" / "char_rnn.txt").read_text(encoding="utf-8")
     entropy, losses, samples = entropy_losses_and_samples(out)
     assert losses[-1] < entropy / 2
@@ -419,7 +419,24 @@ def test_char_rnn_learns_to_write_words(run):
     assert len(last) >= 8 > 3 * len(first)
 
 
-# ---- the gallery ----
+# ---- The README ----
+
+
+def test_the_readme_has_a_command_for_every_program_plug_in_and_page():
+    folder = ROOT / "examples"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+\.py)` \|.*\| `((?:python|marimo run) .*)` \|$", text, re.M)
+    files = [*folder.glob("*.py"), *folder.glob("course/*.py")]
+    files = [path for path in files if "__main__" in path.read_text("utf-8")]  # others are modules
+    files += folder.glob("optimizers/*.py")
+    assert sorted(name for name, _ in rows) == sorted(path.name for path in files)
+    for name, command in rows:
+        assert name in command
+        for file in re.findall(r"\S+\.py", command):
+            assert (ROOT / file).is_file()
+
+
+# ---- The gallery ----
 
 
 def gallery():

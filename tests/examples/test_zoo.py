@@ -25,7 +25,7 @@ NAMES = [
     "schedule_free_adamw",
     "schedule_free_sgd",
 ]
-every_name = pytest.mark.parametrize("name", NAMES)
+each_name = pytest.mark.parametrize("name", NAMES)
 
 GOLDEN = np.load(ROOT / "tests" / "golden" / "zoo.npz")
 ABOUT = json.loads(str(GOLDEN["about"]))
@@ -65,12 +65,12 @@ def test_a_file_is_short_and_needs_only_numpy_and_the_optimizers(file):
     assert f"--plugin examples/optimizers/{file.name}" in ast.get_docstring(tree)
 
 
-@every_name
+@each_name
 def test_a_plug_in_passes_the_conformance_tests(name):
     assert conformance(name) == {}
 
 
-# ---- the steps of the frameworks ----
+# ---- The steps of the frameworks ----
 
 
 def title(case):
@@ -179,7 +179,7 @@ def test_the_defaults_are_the_frameworks(name):
     assert {key: defaults[key] for key in DEFAULTS[name]} == DEFAULTS[name]
 
 
-# ---- what only some of them do ----
+# ---- What only some plug-ins do ----
 
 
 def test_lamb_moves_weights_of_zero_by_the_rule_without_the_trust_ratio():
@@ -368,7 +368,7 @@ def test_schedule_free_survives_steps_with_lr_0(name):
     assert np.all(np.isfinite(w.data)) and not np.array_equal(path[2], path[3])
 
 
-# ---- state and compiled steps ----
+# ---- State and compiled steps ----
 
 
 def train(optimizer, steps):
@@ -389,7 +389,7 @@ def start():
     return [Parameter(part.copy()) for part in split(GOLDEN["theta"]).values()]
 
 
-@every_name
+@each_name
 def test_a_resumed_run_has_the_same_bits(name):
     whole = train(get(name, start(), lr=0.01), 8)
     first = get(name, start(), lr=0.01)
@@ -401,7 +401,7 @@ def test_a_resumed_run_has_the_same_bits(name):
 
 
 @pytest.mark.skipif(not find_spec("numba"), reason="numba is not installed")
-@every_name
+@each_name
 def test_compile_gives_the_same_bits_or_refuses_by_name(name):
     plain, compiled = get(name, start(), lr=0.01), get(name, start(), lr=0.01)
     if name in NOT_COMPILED:

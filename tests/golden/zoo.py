@@ -62,7 +62,7 @@ def join(parts):
     return np.concatenate([np.asarray(parts[name]).ravel() for name in SHAPES])
 
 
-# ---- the frameworks ----
+# ---- The frameworks ----
 
 
 def in_torch(rule, *, for_muon=False, **options):
@@ -152,7 +152,7 @@ class DoubleMuon(torch.optim.Muon):
             torch.Tensor.bfloat16 = original
 
 
-# ---- the cases ----
+# ---- The cases ----
 
 o, contrib = torch.optim, optax.contrib
 L2, DECOUPLED = dict(weight_decay=0.1), dict(weight_decay=0.1, decoupled_weight_decay=True)

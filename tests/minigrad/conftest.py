@@ -1,4 +1,4 @@
-"""Let tests import the helper modules in this folder, such as nursery.py."""
+"""Let tests import the helper modules in this folder, such as forkserver.py."""
 
 import sys
 from pathlib import Path

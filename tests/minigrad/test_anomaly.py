@@ -5,9 +5,10 @@ import inspect
 import numpy as np
 import pytest
 
-from minigrad import Tensor, detect_anomaly
+from minigrad import detect_anomaly
 from minigrad.anomaly import AnomalyError
 from minigrad.layers import Dense
+from tests.minigrad.autograd.helpers import leaf
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -15,10 +16,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def here():
     """Return the caller's line number."""
     return inspect.currentframe().f_back.f_lineno
-
-
-def leaf(values):
-    return Tensor(values, requires_grad=True)
 
 
 def test_an_error_in_the_forward_pass_names_operation_operands_and_line():

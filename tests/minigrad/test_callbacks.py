@@ -9,7 +9,6 @@ from io import StringIO
 
 import numpy as np
 import pytest
-from nursery import Terminal, X, Y, make_model
 
 from minigrad import checkpoint, optimizers
 from minigrad.callbacks import (
@@ -23,6 +22,7 @@ from minigrad.callbacks import (
 )
 from minigrad.layers import Dense
 from minigrad.models import Sequential
+from tests.minigrad.helpers import TerminalStderr, X, Y, assert_same_state, make_model
 
 
 def fit(model, *callbacks, **more):
@@ -96,7 +96,7 @@ def test_callbacks_can_stop_the_training():
     assert len(fit(model)["loss"]) == 2, "the next training is not stopped"
 
 
-# Each callback, with given numbers in the logs
+# ---- Each callback, with given numbers in the logs ----
 
 
 def counting_model(lr=1.0):
@@ -260,7 +260,7 @@ def test_a_read_only_folder_raises_before_training():
     for path in ("/sys/kernel", "/sys/kernel/new", "/sys/kernel/best.npz"):
         with pytest.raises(OSError, match="/sys/kernel"):
             fit(model, ModelCheckpoint(path))
-    assert all(np.array_equal(v, before[k]) for k, v in model.state_dict().items())
+    assert_same_state(model.state_dict(), before)
 
 
 def test_a_change_of_directory_does_not_move_files(tmp_path, monkeypatch):
@@ -331,7 +331,7 @@ def test_a_hook_that_is_never_called_is_refused(name):
         fit(make_model(), callback)
 
 
-# Mistakes raise before the training starts
+# ---- Mistakes raise before the training starts ----
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_mistakes_raise_before_the_training_starts(make, error, message):
     before = model.state_dict()
     with pytest.raises(error, match=message):
         fit(model, make())
-    assert all(np.array_equal(v, before[k]) for k, v in model.state_dict().items())
+    assert_same_state(model.state_dict(), before)
 
 
 def test_reduce_lr_on_plateau_refuses_a_schedule():
@@ -378,7 +378,7 @@ def test_reduce_lr_on_plateau_refuses_a_schedule():
         fit(model, ReduceLROnPlateau("loss"))
 
 
-# Ctrl-C
+# ---- Ctrl-C ----
 
 
 def press(at, times=1):
@@ -397,7 +397,7 @@ def test_ctrl_c_stops_after_the_batch(tmp_path, monkeypatch):
     """The bar closes, the batch is saved, fit returns the history, and a resume continues."""
     whole, model = make_model(), make_model()
     history = fit(whole, epochs=3)
-    monkeypatch.setattr(sys, "stderr", bar := Terminal())
+    monkeypatch.setattr(sys, "stderr", bar := TerminalStderr())
     monkeypatch.setattr(sys.modules["tqdm"].tqdm, "monitor_interval", 0)
     assert fit(model, press(at=1), ModelCheckpoint(tmp_path), epochs=3, verbose=1) == {}
     assert "epoch 1/3:  67%" in bar.getvalue() and bar.getvalue().endswith("\n")

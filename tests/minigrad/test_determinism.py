@@ -6,29 +6,30 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from nursery import Nursery, Terminal, X, Y, bits, last_checkpoint, make_model, train
+from forkserver import ForkServer, last_checkpoint, train
 
 from minigrad import Tensor
 from minigrad.anomaly import AnomalyError, detect_anomaly
 from minigrad.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
+from tests.minigrad.helpers import TerminalStderr, X, Y, make_model, weight_bytes
 
 
-def run(seed=1, epochs=3, **more):
+def train_model(seed=1, epochs=3, **more):
     model = make_model("adam", seed=seed)
     history = model.fit(
         X, Y, batch_size=9, epochs=epochs, validation_split=0.2, **{"verbose": 0} | more
     )
-    return bits(model), history.history
+    return weight_bytes(model), history.history
 
 
 def test_the_progress_bar_changes_no_bits(monkeypatch):
-    quiet = run()
-    assert run(seed=2) != quiet
-    monkeypatch.setattr(sys, "stderr", bar := Terminal())
+    quiet = train_model()
+    assert train_model(seed=2) != quiet
+    monkeypatch.setattr(sys, "stderr", bar := TerminalStderr())
     monkeypatch.setattr(sys.modules["tqdm"].tqdm, "monitor_interval", 0)
-    assert run(verbose=1) == quiet
+    assert train_model(verbose=1) == quiet
     assert "epoch 3/3: 100%" in bar.getvalue()
-    assert run(verbose=2) == quiet
+    assert train_model(verbose=2) == quiet
 
 
 def test_callbacks_change_no_bits(tmp_path):
@@ -37,7 +38,7 @@ def test_callbacks_change_no_bits(tmp_path):
         CSVLogger(tmp_path / "log.csv"),
         EarlyStopping("loss", patience=9, restore_best_weights=False),
     ]
-    assert run(callbacks=callbacks) == run()
+    assert train_model(callbacks=callbacks) == train_model()
 
 
 def test_evaluating_between_trainings_changes_no_bits():
@@ -46,10 +47,10 @@ def test_evaluating_between_trainings_changes_no_bits():
     other.fit(X, Y, verbose=0)
     model.evaluate(X, Y)
     model.predict(X)
-    assert bits(model) == bits(other)
+    assert weight_bytes(model) == weight_bytes(other)
     model.fit(X, Y, verbose=0)
     other.fit(X, Y, verbose=0)
-    assert bits(model) == bits(other)
+    assert weight_bytes(model) == weight_bytes(other)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs fork")
@@ -64,25 +65,22 @@ def test_evaluating_between_trainings_changes_no_bits():
 def test_another_process_gives_the_same_bits(tmp_path, flags, hash_seed):
     """Also with another order of hashes, and without assert statements."""
     train(tmp_path / "here")
-    with Nursery(*flags, PYTHONHASHSEED=hash_seed) as nursery:
-        nursery.run(folder=str(tmp_path / "there"))
+    with ForkServer(*flags, PYTHONHASHSEED=hash_seed) as forkserver:
+        forkserver.run(folder=str(tmp_path / "there"))
     assert last_checkpoint(tmp_path / "there") == last_checkpoint(tmp_path / "here")
 
 
 def test_models_in_threads_do_not_disturb_each_other():
     """Four trainings at once switch dropout and recording on and off, and give the same bits."""
-    one_by_one = [run(seed, epochs=12) for seed in range(4)]
+    one_by_one = [train_model(seed, epochs=12) for seed in range(4)]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
         with ThreadPoolExecutor(4) as pool:
-            at_once = list(pool.map(lambda seed: run(seed, epochs=12), range(4)))
+            at_once = list(pool.map(lambda seed: train_model(seed, epochs=12), range(4)))
     finally:
         sys.setswitchinterval(interval)
     assert at_once == one_by_one
-
-
-
 
 
 def test_anomaly_mode_applies_to_one_thread():

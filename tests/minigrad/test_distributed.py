@@ -14,11 +14,26 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import mpi_failures
+import mpi_trainings
 import numpy as np
 import pytest
-import ranks
-from nursery import ROOT, last_checkpoint
-from ranks import BOTH, CASES, COMPILED, FITS, ODD, ODD_CALLBACKS, PLUGINS, variants
+from forkserver import ROOT, last_checkpoint
+from mpi_failures import FAILS_ON_BOTH, FAILS_ON_RANK_1
+from mpi_trainings import (
+    CALLBACKS_OF_RANK_1,
+    CASES,
+    COMPILED,
+    FITS,
+    PLUGINS,
+    PROGRAM,
+    as_hex,
+    fit,
+    results,
+    run_program,
+    start_program,
+    variants,
+)
 
 from minigrad import checkpoint, optimizers
 from minigrad.distributed import DataParallel, described
@@ -27,7 +42,8 @@ from minigrad.optimizers import EMA, SGD, Adam, Parameter
 from minigrad.utils import run_file
 
 mpi = pytest.mark.skipif(
-    not (ranks.MPIEXEC and importlib.util.find_spec("mpi4py")), reason="needs mpi4py and mpiexec"
+    not (mpi_trainings.MPIEXEC and importlib.util.find_spec("mpi4py")),
+    reason="needs mpi4py and mpiexec",
 )
 proc = pytest.mark.skipif(not os.path.exists("/proc/self"), reason="needs /proc")
 slow = pytest.mark.slow
@@ -83,19 +99,19 @@ def test_shard_refuses_what_needs_all_weights(make, problem):
 @pytest.fixture(scope="module")
 def loops(tmp_path_factory):
     """Return a function: the results of a job on k ranks, which runs once."""
-    return cache(lambda k, job: ranks.results(k, tmp_path_factory.mktemp(job), job)[0])
+    return cache(lambda k, job: results(k, tmp_path_factory.mktemp(job), job)[0])
 
 
-def check_case(by_rank, case, name, variant):
+def assert_case(by_rank, case, name, variant):
     """Compare what every rank found with one process: weights, state, losses, size of the slots.
 
     Two ranks have only one order in which to add. deterministic fixes the order for more ranks.
     In both cases every bit agrees.
     """
-    expected = by_rank[0][name + " alone"]
+    expected = by_rank[0][name + " reference"]
     is_exact = len(by_rank) < 3 or "deterministic" in variant
-    for results in by_rank:
-        found = results[name + variant]
+    for own in by_rank:
+        found = own[name + variant]
         assert found["weights"] == by_rank[0][name + variant]["weights"], "the ranks agree"
         if is_exact:
             assert found["weights"] == expected["weights"]
@@ -104,7 +120,7 @@ def check_case(by_rank, case, name, variant):
             for key, weight in found["weights"].items():
                 alone = from_hex(expected["weights"][key])
                 np.testing.assert_allclose(from_hex(weight), alone, rtol=1e-9, err_msg=key)
-        if case.get("closes", True):
+        if case.get("with_closure", True):
             assert np.allclose(found["losses"], expected["losses"], rtol=1e-5, equal_nan=True)
         else:
             assert found["losses"] == [None] * len(expected["losses"])
@@ -116,7 +132,7 @@ def from_hex(text):
     return np.frombuffer(bytes.fromhex(text))
 
 
-def every_run(cases):
+def each_run(cases):
     marks = {1: [slow], 2: [], 3: [slow]}
     return [
         pytest.param(k, *run, marks=marks[k], id=f"{k} {''.join(run)}")
@@ -126,23 +142,23 @@ def every_run(cases):
 
 
 @mpi
-@pytest.mark.parametrize("k, name, variant", every_run(CASES))
+@pytest.mark.parametrize("k, name, variant", each_run(CASES))
 def test_k_ranks_take_the_steps_of_one_process(loops, k, name, variant):
-    check_case(loops(k, "loops"), CASES[name], name, variant)
+    assert_case(loops(k, "loops"), CASES[name], name, variant)
 
 
 @mpi
 @slow
-@pytest.mark.parametrize("k, name, variant", every_run(COMPILED))
+@pytest.mark.parametrize("k, name, variant", each_run(COMPILED))
 def test_a_compiled_step_has_the_same_bits(loops, k, name, variant):
     pytest.importorskip("numba")
-    check_case(loops(k, "compiled"), COMPILED[name], name, variant)
+    assert_case(loops(k, "compiled"), COMPILED[name], name, variant)
 
 
 @mpi
 @slow
 def test_the_same_run_twice_has_the_same_bits(loops, tmp_path):
-    assert str(ranks.results(3, tmp_path, "loops")[0]) == str(loops(3, "loops"))  # NaN ≠ NaN
+    assert str(results(3, tmp_path, "loops")[0]) == str(loops(3, "loops"))  # NaN ≠ NaN
 
 
 # ---- fit ----
@@ -151,14 +167,14 @@ def test_the_same_run_twice_has_the_same_bits(loops, tmp_path):
 @pytest.fixture(scope="module")
 def fits(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fits")
-    return folder, *ranks.results(2, folder, "fits")
+    return folder, *results(2, folder, "fits")
 
 
 @mpi
 @pytest.mark.parametrize("name", FITS)
 def test_fit_gives_the_weights_and_history_of_one_process(fits, tmp_path, name):
     folder, (first, second), _ = fits
-    alone = ranks.fit(tmp_path / name, 2, **FITS[name])
+    alone = fit(tmp_path / name, 2, **FITS[name])
     assert first[name] == second[name]
     assert first[name]["weights"] == alone["weights"]
     for number, numbers in alone["history"].items():
@@ -187,11 +203,11 @@ def test_a_checkpoint_of_ranks_is_one_of_a_plain_optimizer(fits, name):
     folder, (first, _), _ = fits
     model = load_model(checkpoint.latest(folder / name))
     assert type(model.optimizer) is Adam
-    assert ranks.hexed(model.state_dict()) == first[name]["weights"]
+    assert as_hex(model.state_dict()) == first[name]["weights"]
 
 
 def run_fit(k, folder, **options):
-    code, _, err = ranks.run(k, "fit", json.dumps(options), folder)
+    code, _, err = run_program(k, *PROGRAM, "fit", json.dumps(options), folder)
     assert code == 0, err
     return folder / "run"
 
@@ -203,45 +219,48 @@ def run_fit(k, folder, **options):
 def test_a_training_moves_between_ranks_and_one_process(tmp_path, k, shard, data):
     """With 49 rows, the batch after the stop has one row: only one rank gets it."""
     options = data | {"shard": shard}
-    alone = ranks.fit(tmp_path / "alone", k, **options)["weights"]
+    alone = fit(tmp_path / "alone", k, **options)["weights"]
     whole = run_fit(k, tmp_path / "whole", **options)
     parts = run_fit(k, tmp_path / "parts", stop_after=6, **options)
     shutil.copytree(parts, tmp_path / "moved")
     assert last_checkpoint(run_fit(k, tmp_path / "parts", **options)) == last_checkpoint(whole)
-    assert ranks.fit(tmp_path / "moved", k, **options)["weights"] == alone
+    assert fit(tmp_path / "moved", k, **options)["weights"] == alone
 
-    ranks.fit(tmp_path / "back" / "run", k, stop_after=10, **options)
+    fit(tmp_path / "back" / "run", k, stop_after=10, **options)
     back = run_fit(k, tmp_path / "back", **options)
-    assert ranks.hexed(checkpoint.read(back)["model"]) == alone
+    assert as_hex(checkpoint.read(back)["model"]) == alone
 
 
 # ---- Errors ----
 
 
-def fails(words, *job):
-    code, _, err = ranks.run(2, *job, timeout=30)
+def assert_all_ranks_fail(words, *program):
+    code, _, err = run_program(2, *program, timeout=30)
     errors = re.findall(r"^\w*Error.*", err, re.MULTILINE)
     assert code != 0
     assert len(errors) == 1 and words in errors[0], err
 
 
+FAILURES = FAILS_ON_RANK_1 | FAILS_ON_BOTH
+
+
 @mpi
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n == "data" else slow) for n in ODD | BOTH]
+    "name", [pytest.param(n, marks=[] if n == "data" else slow) for n in FAILURES]
 )
 def test_all_ranks_end_with_one_error(name):
-    fails((ODD | BOTH)[name][2], "fail", name)
+    assert_all_ranks_fail(FAILURES[name][2], "-W", "error", mpi_failures.__file__, name)
 
 
 @mpi
 @slow
 @pytest.mark.parametrize("shard", [False, True])
-@pytest.mark.parametrize("odd", ODD_CALLBACKS)
-def test_a_rank_whose_callback_raises_leaves_or_stops_ends_all(tmp_path, odd, shard):
+@pytest.mark.parametrize("callback", CALLBACKS_OF_RANK_1)
+def test_a_rank_whose_callback_raises_exits_or_stops_ends_all(tmp_path, callback, shard):
     """A late rank ends nothing: rank 0 saves a second time before rank 1 looks at the folder."""
-    options = {"odd": odd, "shard": shard, "save_freq": 4}
-    if words := ODD_CALLBACKS[odd][1]:
-        fails(words, "fit", json.dumps(options), tmp_path)
+    options = {"on_rank_1": callback, "shard": shard, "save_freq": 4}
+    if words := CALLBACKS_OF_RANK_1[callback][1]:
+        assert_all_ranks_fail(words, *PROGRAM, "fit", json.dumps(options), tmp_path)
     else:
         run_fit(2, tmp_path, **options)
 
@@ -254,7 +273,7 @@ def start_fit(folder, **options):
     files = [folder / f"pid{r}" for r in range(2)]
     for file in files:
         file.unlink(missing_ok=True)
-    process = ranks.start(2, "fit", json.dumps(options), folder)
+    process = start_program(2, *PROGRAM, "fit", json.dumps(options), folder)
     while not all(file.exists() and file.read_text() for file in files):
         time.sleep(0.01)
     return process, [int(file.read_text()) for file in files]
@@ -266,7 +285,7 @@ def lives(pid):
     return False
 
 
-def wait_until_none_is_left(process, pids):
+def assert_no_process_left(process, pids):
     end = time.monotonic() + 10
     process.communicate(timeout=10)
     while any(map(lives, pids)):
@@ -286,7 +305,7 @@ def test_a_killed_rank_ends_all_and_a_resumed_training_has_the_same_bits(tmp_pat
         process, pids = start_fit(folder, **options)
         time.sleep(chance.uniform(0.1, 0.3))
         os.kill(chance.choice(pids), signal.SIGKILL)
-        wait_until_none_is_left(process, pids)
+        assert_no_process_left(process, pids)
         assert process.returncode != 0
         assert all(checkpoint.read(file) for file in folder.glob("run/*.npz"))
     assert last_checkpoint(folder / "run") != last_checkpoint(whole)
@@ -301,7 +320,7 @@ def test_ctrl_c_ends_all(tmp_path):
     while not checkpoint.latest(tmp_path / "run"):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    wait_until_none_is_left(process, pids)
+    assert_no_process_left(process, pids)
     assert checkpoint.read(tmp_path / "run")
 
 
@@ -315,7 +334,7 @@ def test_the_mnist_example_trains_on_two_ranks_and_resumes(tmp_path):
     program = ROOT / "examples" / "mnist_mlp.py", "--distributed", "--hidden", "16"
     for epochs in "1", "2":
         options = "--checkpoint", tmp_path, "--epochs", epochs, "--resume"
-        code, out, err = ranks.run(2, *program, *options)
+        code, out, err = run_program(2, *program, *options)
         assert code == 0, err
         assert re.findall(r"^epoch (\d)", out, re.MULTILINE) == [epochs]
         assert float(out.split()[-1]) > 0.85

@@ -13,6 +13,7 @@ from minigrad.layers import Dense, Dropout
 from minigrad.models import Sequential
 from minigrad.optimizers import EMA, SGD, SWA, Adam, Wrapper
 from minigrad.regularizers import NonNeg
+from tests.minigrad.helpers import assert_same_state
 
 rng = np.random.default_rng(3)
 X = rng.standard_normal((40, 5)).astype(np.float32)
@@ -55,7 +56,7 @@ def test_fit_evaluate_and_predict_use_the_weights_for_evaluation():
     model, plain = make_model(), make_model(SGD(lr=0.05))
     history = model.fit(X, Y, epochs=3, verbose=0, validation_data=(X, Y)).history
     plain.fit(X, Y, epochs=3, verbose=0)
-    assert all(np.array_equal(a, plain.state_dict()[k]) for k, a in model.state_dict().items())
+    assert_same_state(model.state_dict(), plain.state_dict())
     expected = loss_of(averages(model))
     assert model.evaluate(X, Y, 32) == history["val_loss"][-1] == expected
     assert expected != loss_of(model.state_dict())
@@ -74,7 +75,7 @@ def test_the_training_weights_come_back_if_the_validation_fails():
     model.metrics = {"fail": fail}
     with pytest.raises(ValueError, match="no metric"):
         model.evaluate(X, Y)
-    assert all(np.array_equal(a, before[k]) for k, a in model.state_dict().items())
+    assert_same_state(model.state_dict(), before)
     assert not model.optimizer.is_evaluating
 
 
@@ -105,7 +106,7 @@ def test_files_hold_both_weights(tmp_path):
     training, evaluated = model.state_dict(), averages(model)
     model.save_weights(tmp_path / "weights.npz")
     model.save(tmp_path / "all.npz")
-    assert all(np.array_equal(a, training[k]) for k, a in model.state_dict().items())
+    assert_same_state(model.state_dict(), training)
 
     def loaded(load, optimizer=None):
         other = make_model(optimizer)
@@ -114,10 +115,10 @@ def test_files_hold_both_weights(tmp_path):
 
     for name in ("weights.npz", "all.npz"):
         other = loaded(lambda m, name=name: m.load_weights(tmp_path / name))
-        assert all(np.array_equal(a, evaluated[k]) for k, a in other.state_dict().items())
+        assert_same_state(other.state_dict(), evaluated)
         assert other.evaluate(X, Y) == model.evaluate(X, Y)
     again = loaded(lambda m: m.load(tmp_path / "all.npz"))
-    assert all(np.array_equal(a, training[k]) for k, a in again.state_dict().items())
+    assert_same_state(again.state_dict(), training)
     assert again.evaluate(X, Y) == model.evaluate(X, Y)
 
     uncompiled = Sequential([Dense(8, "tanh", input_shape=(5,)), Dense(1)])
@@ -232,7 +233,7 @@ def test_threads_that_predict_during_a_training_change_no_bit():
     for thread in threads:
         thread.join(10)
     assert not errors
-    assert all(np.array_equal(a, alone.state_dict()[k]) for k, a in model.state_dict().items())
+    assert_same_state(model.state_dict(), alone.state_dict())
 
 
 def test_ema_and_swa_are_found_by_name():

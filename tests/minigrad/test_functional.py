@@ -199,8 +199,8 @@ def test_cross_entropy_takes_narrow_labels_of_many_classes():
     assert functional.cross_entropy(z, np.array([7], np.uint8)).item() == pytest.approx(np.log(300))
 
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "functional.json"
-CASES = json.loads(GOLDEN.read_text(encoding="utf-8"))["cases"]
+FILE = Path(__file__).parents[1] / "golden" / "functional.json"
+CASES = json.loads(FILE.read_text(encoding="utf-8"))["cases"]
 
 
 def weighted(x):
@@ -417,7 +417,7 @@ def test_what_is_no_number_is_refused(function, x):
         function(x)
 
 
-# Weights of examples
+# ---- Weights of examples ----
 
 WEIGHTS = np.array([0.0, 1.0, 2.5, 3.0])
 Z4, T4 = np.random.default_rng(3).normal(size=(2, 4, 3))

@@ -45,13 +45,13 @@ def test_the_error_names_input_element_and_both_numbers():
 
 def test_a_small_error_is_found_in_spite_of_the_random_direction():
     @primitive(lambda g, _, x: g * 1.00001)
-    def same(x):
+    def identity(x):
         return x + 0
 
     with pytest.raises(
         GradcheckError, match=r"element \(0,\): the derivative is 1\.00001, .* give "
     ):
-        gradcheck(same, [20.0])
+        gradcheck(identity, [20.0])
 
 
 @pytest.mark.parametrize("order", [0, -1, 1.5, "2"])

@@ -24,8 +24,8 @@ def small():
 
 
 def test_mermaid_does_not_take_a_lambda_for_a_tag():
-    same = primitive(lambda g, *_: g)(lambda x: x + 0)
-    text = trace(same(Tensor([1.0], requires_grad=True)), format="mermaid")
+    identity = primitive(lambda g, *_: g)(lambda x: x + 0)
+    text = trace(identity(Tensor([1.0], requires_grad=True)), format="mermaid")
     assert 'n1["lambda<br/>(1,) float32"]' in text
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from minigrad import Tensor, grad
 
-GOLDEN = Path(__file__).parents[1] / "golden"
-NUMBERS = json.loads((GOLDEN / "engine.json").read_text())
-sys.path.insert(0, str(GOLDEN))
+GOLDEN_FOLDER = Path(__file__).parents[1] / "golden"
+GOLDEN = json.loads((GOLDEN_FOLDER / "engine.json").read_text())
+sys.path.insert(0, str(GOLDEN_FOLDER))
 import programs  # noqa: E402
 
-sys.path.remove(str(GOLDEN))
+sys.path.remove(str(GOLDEN_FOLDER))
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ sys.path.remove(str(GOLDEN))
 def test_derivatives_up_to_the_sixth(name, f):
     x = Tensor(programs.POINTS, requires_grad=True)
     y = f(np, x)
-    for order, expected in enumerate(NUMBERS[name]):
+    for order, expected in enumerate(GOLDEN[name]):
         np.testing.assert_allclose(
             y.data, expected, rtol=1e-9, atol=1e-11, err_msg=f"order {order}"
         )
@@ -50,8 +50,8 @@ def test_logistic_regression_has_autograds_losses_and_weights():
     for _ in range(100):
         w.data = w.data - 0.01 * grad(programs.logistic_loss(np, w), w).data
     losses.append(programs.logistic_loss(np, w).item())
-    np.testing.assert_allclose(losses, NUMBERS["logistic"]["losses"], rtol=1e-12)
-    np.testing.assert_allclose(w.data, NUMBERS["logistic"]["weights"], rtol=1e-12)
+    np.testing.assert_allclose(losses, GOLDEN["logistic"]["losses"], rtol=1e-12)
+    np.testing.assert_allclose(w.data, GOLDEN["logistic"]["weights"], rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,6 @@ def test_documented_programs_have_the_stored_values_and_gradients(name, f, point
     leaves = [Tensor(x, requires_grad=True) for x in points]
     out = f(*leaves)
     out.backward()
-    assert out.item() == pytest.approx(NUMBERS[name]["value"], rel=1e-12)
-    for x, expected in zip(leaves, NUMBERS[name]["gradients"], strict=True):
+    assert out.item() == pytest.approx(GOLDEN[name]["value"], rel=1e-12)
+    for x, expected in zip(leaves, GOLDEN[name]["gradients"], strict=True):
         np.testing.assert_allclose(x.grad, expected, rtol=1e-10, atol=1e-13)

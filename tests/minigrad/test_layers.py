@@ -8,8 +8,20 @@ import pytest
 from minigrad import Tensor, grad
 from minigrad.functional import dropout
 from minigrad.initializers import INITIALIZERS, get_initializer
-from minigrad.layers import BatchNormalization, Dense, Dropout, Flatten, GaussianNoise, Layer, ReLU, Sigmoid, Softmax, Tanh
+from minigrad.layers import (
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianNoise,
+    Layer,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
 from minigrad.models import Sequential
+from tests.minigrad.helpers import assert_same_state
 
 
 def test_dense_equals_its_formula():
@@ -56,7 +68,7 @@ def test_dense_refuses_another_number_of_features():
     before = layer.state_dict()
     with pytest.raises(ValueError, match=r"\(batch, 4\) is required, received \(5, 3\)"):
         layer(np.ones((5, 3)))
-    assert all(np.array_equal(before[k], v) for k, v in layer.state_dict().items())
+    assert_same_state(layer.state_dict(), before)
 
 
 @pytest.mark.parametrize("layer", [ReLU(), Sigmoid(), Tanh(), Softmax()])
@@ -143,14 +155,14 @@ def test_load_state_dict_restores_every_tensor(nested):
 )
 def test_a_tensor_that_does_not_fit_is_refused_and_changes_nothing(nested, constant, received):
     message = rf"constant must be float32 \(2,\), received {received}"
-    require_refused(nested, {**shifted(nested), "constant": constant}, message)
+    assert_refused(nested, {**shifted(nested), "constant": constant}, message)
 
 
 def test_missing_and_unknown_tensors_are_refused_and_change_nothing(nested):
     state = shifted(nested)
-    require_refused(nested, {**state, "extra": 1.0}, "extra is unknown")
+    assert_refused(nested, {**state, "extra": 1.0}, "extra is unknown")
     del state["scale"]
-    require_refused(nested, state, "does not fit Nested: scale is missing")
+    assert_refused(nested, state, "does not fit Nested: scale is missing")
 
 
 def shifted(layer):
@@ -158,7 +170,7 @@ def shifted(layer):
     return {name: array + 1 for name, array in layer.state_dict().items()}
 
 
-def require_refused(layer, state, message):
+def assert_refused(layer, state, message):
     before = layer.state_dict()
     with pytest.raises(ValueError, match=message):
         layer.load_state_dict(state)
@@ -173,7 +185,7 @@ def test_a_state_may_hold_tensors_integers_and_float64():
     state["constant"], state["scale"] = np.array([3, 4]), np.float64(0.1)
     expected = {name: np.asarray(getattr(x, "data", x), np.float32) for name, x in state.items()}
     layer.load_state_dict(state)
-    assert all(np.array_equal(expected[name], x) for name, x in layer.state_dict().items())
+    assert_same_state(layer.state_dict(), expected)
 
 
 def test_two_tensors_of_the_same_name_are_refused():
@@ -318,7 +330,7 @@ def test_load_state_dict_changes_nothing_if_a_conversion_fails():
     before = layer.state_dict()
     with pytest.raises(RuntimeWarning, match="overflow"):
         layer.load_state_dict({"kernel": before["kernel"] + 1, "bias": np.array([1e300, 0])})
-    assert all(np.array_equal(a, before[name]) for name, a in layer.state_dict().items())
+    assert_same_state(layer.state_dict(), before)
 
 
 def test_initializers_have_keras_short_names():

@@ -74,7 +74,7 @@ def test_accuracy_refuses_what_it_cannot_count(prediction, target, message):
         losses.accuracy(prediction, target)
 
 
-# Under Keras's names
+# ---- Under Keras's names ----
 
 
 rng = np.random.default_rng(1)
@@ -149,7 +149,7 @@ def test_cross_entropy_of_a_hidden_softmax_warns_in_fit():
     model.evaluate(Z, LABELS)
 
 
-# The order of the arguments
+# ---- The order of the arguments ----
 
 
 def pinball(y_true, y_pred):

@@ -11,6 +11,7 @@ from minigrad.callbacks import CSVLogger, LambdaCallback
 from minigrad.functional import cross_entropy
 from minigrad.layers import Dense, Dropout, Flatten, Layer, Softmax
 from minigrad.models import Model, Sequential
+from tests.minigrad.helpers import assert_same_state
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((200, 4)).astype(np.float32)
@@ -218,7 +219,7 @@ def test_bad_input_changes_nothing(x, y, more, error, message):
     before = model.state_dict()
     with pytest.raises(error, match=message):
         model.fit(x, y, **{"shuffle": False, "verbose": 0} | more)
-    assert all(np.array_equal(v, before[k]) for k, v in model.state_dict().items())
+    assert_same_state(model.state_dict(), before)
 
 
 @pytest.mark.parametrize(
@@ -296,8 +297,7 @@ def test_unfit_data_raises_before_training():
             with pytest.raises(ValueError, match=r"labels|required|x, y|validation_split"):
                 model.fit(x, y, verbose=0, **more)
             assert model.rng.bit_generator.state == drawn
-            assert before.keys() == model.state_dict().keys()
-            assert all(np.array_equal(v, before[k]) for k, v in model.state_dict().items())
+            assert_same_state(model.state_dict(), before)
     lazy.fit(X, LABELS, verbose=0)
 
 

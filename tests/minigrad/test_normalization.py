@@ -7,6 +7,7 @@ from minigrad import Tensor, grad
 from minigrad.gradcheck import gradcheck
 from minigrad.layers import BatchNormalization, Dense, LayerNormalization, Normalization
 from minigrad.models import Sequential
+from tests.minigrad.helpers import assert_same_state
 
 X = np.random.default_rng(0).normal(2.0, 3.0, (8, 3))
 
@@ -77,7 +78,7 @@ def test_a_frozen_batch_normalization_uses_and_keeps_its_averages():
     layer.trainable = False
     before = layer.state_dict()
     np.testing.assert_array_equal(layer(X, training=True).data, layer(X).data)
-    assert all(np.array_equal(a, before[name]) for name, a in layer.state_dict().items())
+    assert_same_state(layer.state_dict(), before)
 
 
 def test_an_empty_batch_leaves_the_averages():

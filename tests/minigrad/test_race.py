@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import racetrack
-from racetrack import bowl, lines_of, outcomes
+import race_trainings
+from race_trainings import bowl, lines_of, outcomes
 from scipy.stats import ttest_rel
 
 import minigrad.race as racing
@@ -267,10 +267,10 @@ def test_a_damaged_line_is_named(bad, compete, tmp_path):
     assert file.read_bytes() == damaged
 
 
-@pytest.mark.parametrize("other", [partial(bowl, steps=3), racetrack.odd])
+@pytest.mark.parametrize("other", [partial(bowl, steps=3), race_trainings.raises_unpicklable])
 def test_another_training_in_the_folder_is_refused(other, compete):
     compete(partial(bowl, steps=2))
-    with pytest.raises(FileExistsError, match=r"is of racetrack.bowl\(steps=2\), not of .*out="):
+    with pytest.raises(FileExistsError, match=r"is of race_trainings.bowl\(.*2\), not of .*out="):
         compete(other)
 
 
@@ -422,7 +422,7 @@ def test_a_lost_trial_is_an_exit_status_of_1(final, status, files, monkeypatch):
     ("--train no.py:train", "there is no file no.py"),
     ("--train user.py:train --load nope", "user.py defines no 'nope'"),
     ("--load load", "--train"),
-    ("--train racetrack.bowl --lrs 0.1", "FILE.py:NAME"),
+    ("--train race_trainings.bowl --lrs 0.1", "FILE.py:NAME"),
     ("--plugin no.py", "there is no file no.py"), ("--lrs -1", "lrs must be a list of numbers"),
     ("--optimizers sgd:eps=1", "no hyperparameter 'eps'"), ("--seeds 0", "seeds must be"),
     ("--epochs 0", "--epochs must be"), ("--search eps=1", "invalid search_range value: 'eps=1'"),

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import racetrack
-from racetrack import OPTIMIZERS, TRIALS, lines_of, outcomes
+import race_trainings
+from race_trainings import OPTIMIZERS, TRIALS, lines_of, outcomes
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -67,7 +67,7 @@ def start(training, executor, folder, **options):
         pytest.importorskip("threadpoolctl")
     if executor == "mpi":
         pytest.importorskip("mpi4py")
-    words = racetrack.__file__, training, executor, folder
+    words = race_trainings.__file__, training, executor, folder
     return Program(folder, *words, mpi=executor == "mpi", **options)
 
 
@@ -78,9 +78,9 @@ def run_to_the_end(*words, **options):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def expected(tmp_path_factory):
     """Return a function that races without a kill and returns the lines of results.jsonl."""
-    folder = tmp_path_factory.mktemp("undisturbed")
+    folder = tmp_path_factory.mktemp("whole")
 
     def lines(training):
         run_to_the_end(training, "local", folder / training)
@@ -92,25 +92,25 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.parametrize(
     "executor", ["processes", "threads", "pool", "dask", "dask threads", "mpi"]
 )
-def test_every_executor_finds_the_same_bits(executor, undisturbed, tmp_path):
+def test_every_executor_finds_the_same_bits(executor, expected, tmp_path):
     run_to_the_end("mnist", executor, tmp_path / "race")
-    assert lines_of(tmp_path / "race") == undisturbed("mnist")
+    assert lines_of(tmp_path / "race") == expected("mnist")
     times = (tmp_path / "race" / "times.jsonl").read_text().splitlines()
     workers = {json.loads(line)["worker"] for line in times}
     assert len(times) == TRIALS and len(workers) == (1 if "threads" in executor else 2)
 
 
-def test_local_without_threadpoolctl_finds_the_same_bits(undisturbed, tmp_path):
+def test_local_without_threadpoolctl_finds_the_same_bits(expected, tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['threadpoolctl'] = None")
     run_to_the_end("mnist", "local", tmp_path / "race", path=tmp_path)
-    assert lines_of(tmp_path / "race") == undisturbed("mnist")
+    assert lines_of(tmp_path / "race") == expected("mnist")
 
 
 @needs_proc
 @pytest.mark.parametrize(
     "executor, kills", [("local", 1), ("processes", 5), ("dask", 1), ("mpi", 1), ("pool", 1)]
 )
-def test_a_killed_race_goes_on(executor, kills, undisturbed, tmp_path):
+def test_a_killed_race_goes_on(executor, kills, expected, tmp_path):
     chance, folder, before = random.Random(0), tmp_path / "race", 0
     for _ in range(kills):
         program = start("slow", executor, folder)
@@ -127,43 +127,43 @@ def test_a_killed_race_goes_on(executor, kills, undisturbed, tmp_path):
         run_to_the_end("slow", executor, folder)
     finally:
         program.end(0)
-    assert lines_of(folder) == undisturbed("slow") and len({*lines_of(folder)}) == TRIALS
+    assert lines_of(folder) == expected("slow") and len({*lines_of(folder)}) == TRIALS
 
 
 @needs_proc
 @pytest.mark.parametrize("executor", ["processes", "dask"])
-def test_a_trial_that_kills_its_worker_twice_is_lost(executor, undisturbed, tmp_path):
+def test_a_trial_that_kills_its_worker_twice_is_lost(executor, expected, tmp_path):
     for tries in 4, 8:  # two for each optimizer; the second start tries only these
-        out = run_to_the_end("deadly", executor, tmp_path / "race")
+        out = run_to_the_end("kills its worker", executor, tmp_path / "race")
         assert (tmp_path / "race-tries").stat().st_size == tries
         for name in OPTIMIZERS:
             assert f"lost, because its worker died twice: ('{name}', '{{\"lr\": 0.1}}', 1)" in out
-    complete = outcomes(undisturbed("bowl"))
+    complete = outcomes(expected("bowl"))
     rest = [row for row in complete if (row["hyper"]["lr"], row["seed"]) != (0.1, 1)]
     assert outcomes(lines_of(tmp_path / "race")) == rest and len(rest) == TRIALS - 2
 
 
 @pytest.mark.parametrize("executor", ["processes", "dask"])
-def test_a_worker_that_dies_once_costs_a_retry(executor, undisturbed, tmp_path):
-    out = run_to_the_end("deadly once", executor, tmp_path / "race")
+def test_a_worker_that_dies_once_costs_a_retry(executor, expected, tmp_path):
+    out = run_to_the_end("kills its worker once", executor, tmp_path / "race")
     assert "lost" not in out and (tmp_path / "race-tries").stat().st_size == 3
-    assert outcomes(lines_of(tmp_path / "race")) == outcomes(undisturbed("bowl"))
+    assert outcomes(lines_of(tmp_path / "race")) == outcomes(expected("bowl"))
 
 
 @needs_proc
 @pytest.mark.parametrize("executor", ["pool", "mpi"])
-def test_after_an_executor_broke_the_next_start_goes_on(executor, undisturbed, tmp_path):
-    program = start("deadly once", executor, tmp_path / "race")
+def test_after_an_executor_broke_the_next_start_goes_on(executor, expected, tmp_path):
+    program = start("kills its worker once", executor, tmp_path / "race")
     code, out = program.finish()
     assert code and not program.end() and (executor == "mpi" or "RuntimeError: race: " in out)
-    run_to_the_end("deadly once", executor, tmp_path / "race")
-    assert outcomes(lines_of(tmp_path / "race")) == outcomes(undisturbed("bowl"))
+    run_to_the_end("kills its worker once", executor, tmp_path / "race")
+    assert outcomes(lines_of(tmp_path / "race")) == outcomes(expected("bowl"))
 
 
 @pytest.mark.parametrize("executor", ["local", "dask", "processes"])
 def test_an_exception_that_cannot_be_unpickled_ends_the_race(executor, tmp_path):
-    code, out = start("odd", executor, tmp_path / "race").finish()
-    assert code and "OddError: no luck: bad data" in out
+    code, out = start("raises unpicklable", executor, tmp_path / "race").finish()
+    assert code and "UnpicklableError: no luck: bad data" in out
 
 
 @pytest.mark.parametrize("executor", ["processes", "dask", "mpi"])

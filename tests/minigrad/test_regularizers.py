@@ -7,6 +7,7 @@ from minigrad import optimizers
 from minigrad.layers import BatchNormalization, Dense, Embedding, SimpleRNN
 from minigrad.models import Sequential, load_model
 from minigrad.regularizers import L1L2, MaxNorm, NonNeg, l1, l2
+from tests.minigrad.helpers import assert_same_state
 
 X = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
 Y = np.random.default_rng(1).normal(size=(16, 2)).astype(np.float32)
@@ -64,11 +65,11 @@ def test_a_frozen_block_keeps_everything(tmp_path):
     before = block.state_dict()
     model.compile("sgd", "mse")
     model.fit(X, Y, verbose=0)
-    assert all(np.array_equal(before[name], a) for name, a in block.state_dict().items())
+    assert_same_state(block.state_dict(), before)
     assert model.penalty() == 0
-    same = load_model(model.save(tmp_path / "frozen.npz"))
-    assert not same.layers[0].trainable and not same.layers[0].layers[1].trainable
-    assert same.train_on_batch(X, Y) == model.train_on_batch(X, Y)
+    loaded = load_model(model.save(tmp_path / "frozen.npz"))
+    assert not loaded.layers[0].trainable and not loaded.layers[0].layers[1].trainable
+    assert loaded.train_on_batch(X, Y) == model.train_on_batch(X, Y)
 
 
 @pytest.mark.parametrize(

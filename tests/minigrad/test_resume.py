@@ -9,7 +9,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from nursery import Nursery, X, Y, bits, last_checkpoint, make_model, stopper
+from forkserver import ForkServer, last_checkpoint
 
 from minigrad import checkpoint, optimizers
 from minigrad.callbacks import (
@@ -23,8 +23,9 @@ from minigrad.checkpoint import CheckpointError
 from minigrad.datasets import batches
 from minigrad.functional import cross_entropy
 from minigrad.training_state import checksum
+from tests.minigrad.helpers import X, Y, make_model, stop_after_batches, weight_bytes
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN_FOLDER = Path(__file__).parents[1] / "golden"
 posix = pytest.mark.skipif(os.name != "posix", reason="needs fork")
 OURS = [
     n for n in optimizers.available() if type(optimizers.get(n)).__module__.startswith("minigrad.")
@@ -32,9 +33,9 @@ OURS = [
 
 
 @pytest.fixture(scope="module")
-def nursery():
-    with Nursery() as nursery:
-        yield nursery
+def forkserver():
+    with ForkServer() as forkserver:
+        yield forkserver
 
 
 @posix
@@ -45,31 +46,31 @@ def nursery():
         for name in OURS
     ],
 )
-def test_every_optimizer_resumes_exactly(nursery, tmp_path, optimizer):
-    nursery.run(folder=f"{tmp_path}/whole", optimizer=optimizer)
-    nursery.run(folder=f"{tmp_path}/parts", optimizer=optimizer, stop_after=10)
+def test_every_optimizer_resumes_exactly(forkserver, tmp_path, optimizer):
+    forkserver.run(folder=f"{tmp_path}/whole", optimizer=optimizer)
+    forkserver.run(folder=f"{tmp_path}/parts", optimizer=optimizer, stop_after=10)
     assert checkpoint.latest(tmp_path / "parts").name == "checkpoint-00000001-00000004.npz"
-    nursery.run(folder=f"{tmp_path}/parts", optimizer=optimizer)
+    forkserver.run(folder=f"{tmp_path}/parts", optimizer=optimizer)
     assert last_checkpoint(tmp_path / "whole") == last_checkpoint(tmp_path / "parts")
 
 
 @posix
 @pytest.mark.parametrize("stops", [[5, 6, 7], pytest.param(range(1, 14), marks=pytest.mark.slow)])
-def test_a_training_resumes_from_any_batch(nursery, tmp_path, stops):
+def test_a_training_resumes_from_any_batch(forkserver, tmp_path, stops):
     """Stop before, at and after the end of an epoch of 6 batches."""
-    nursery.run(folder=f"{tmp_path}/whole", epochs=3)
+    forkserver.run(folder=f"{tmp_path}/whole", epochs=3)
     for k in stops:
-        nursery.run(folder=f"{tmp_path}/{k}", epochs=3, stop_after=k)
-        nursery.run(folder=f"{tmp_path}/{k}", epochs=3)
+        forkserver.run(folder=f"{tmp_path}/{k}", epochs=3, stop_after=k)
+        forkserver.run(folder=f"{tmp_path}/{k}", epochs=3)
         assert last_checkpoint(tmp_path / str(k)) == last_checkpoint(tmp_path / "whole"), k
 
 
 @posix
 @pytest.mark.slow
-def test_a_training_resumes_after_every_batch(nursery, tmp_path):
-    nursery.run(folder=f"{tmp_path}/whole", epochs=3)
+def test_a_training_resumes_after_every_batch(forkserver, tmp_path):
+    forkserver.run(folder=f"{tmp_path}/whole", epochs=3)
     for _ in range(18):
-        nursery.run(folder=f"{tmp_path}/steps", epochs=3, stop_after=1)
+        forkserver.run(folder=f"{tmp_path}/steps", epochs=3, stop_after=1)
     assert last_checkpoint(tmp_path / "steps") == last_checkpoint(tmp_path / "whole")
 
 
@@ -78,7 +79,7 @@ def test_a_checkpoint_of_version_0_1_0_resumes(tmp_path):
 
     Version 0.1.0 drew the rows for validation at random, so here they are given as validation_data.
     """
-    old = SimpleNamespace(**runpy.run_path(str(GOLDEN / "checkpoint_0_1_0.py")))
+    old = SimpleNamespace(**runpy.run_path(str(GOLDEN_FOLDER / "checkpoint_0_1_0.py")))
     with pytest.raises(CheckpointError, match="validation_rows=None, this one has 'the last'"):
         old.train(resume=old.CHECKPOINT)
     content = checkpoint.read(old.CHECKPOINT)
@@ -110,7 +111,7 @@ def fit(model, folder, epochs=12, **more):
         verbose=0,
         validation_split=0.25,
         callbacks=[
-            *stopper(more.pop("stop_after", None)),
+            *stop_after_batches(more.pop("stop_after", None)),
             ModelCheckpoint(folder, save_freq=2),
             CSVLogger(folder / "log.csv"),
             ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.05, cooldown=1),
@@ -134,7 +135,7 @@ def test_the_state_of_callbacks_is_resumed(tmp_path):
     assert parts == history
     assert last_checkpoint(other) == last_checkpoint(whole)
     assert (other / "log.csv").read_bytes() == (whole / "log.csv").read_bytes()
-    assert bits(model) == bits(straight), "the best weights"
+    assert weight_bytes(model) == weight_bytes(straight), "the best weights"
 
 
 def test_a_finished_training_resumes_with_more_epochs(tmp_path):
@@ -144,7 +145,7 @@ def test_a_finished_training_resumes_with_more_epochs(tmp_path):
     three.save(tmp_path / "three.npz")
     model = make_model(seed=99)
     assert model.fit(X, Y, epochs=6, verbose=0, resume=tmp_path / "three.npz").history == whole
-    assert bits(model) == bits(six)
+    assert weight_bytes(model) == weight_bytes(six)
     assert model.fit(X, Y, epochs=2, verbose=0, resume=tmp_path / "three.npz").history == {
         name: numbers[:3] for name, numbers in whole.items()
     }, "no epoch is left"
@@ -173,7 +174,7 @@ def test_the_explicit_loop_resumes_exactly(tmp_path):
     progress = checkpoint.load(tmp_path, *rest)
     assert progress == {"epoch": 2, "note": ["plain", {"values": None}]}
     train(*rest, range(progress["epoch"], 5))
-    assert bits(rest[0]) == bits(whole[0])
+    assert weight_bytes(rest[0]) == weight_bytes(whole[0])
 
 
 @pytest.mark.parametrize("kind", ["MT19937", "PCG64DXSM", "Philox", "SFC64"])
@@ -203,14 +204,14 @@ def test_another_training_is_refused(tmp_path, change, message):
     settings = dict(x=X, y=Y, batch_size=20, verbose=0, validation_split=0.25)
     model.fit(**settings)
     model.save(tmp_path / "file.npz")
-    before = bits(model)
+    before = weight_bytes(model)
     with pytest.raises(CheckpointError, match=message):
         model.fit(**settings | change, resume=tmp_path / "file.npz")
-    assert bits(model) == before
+    assert weight_bytes(model) == before
 
 
 @pytest.mark.parametrize(
-    ("change", "rule"),
+    ("change", "requirement"),
     [
         ({"seed": -1}, "seed and counts are integers, 0 or more"),
         ({"epoch": True}, "seed and counts are integers, 0 or more"),
@@ -226,15 +227,15 @@ def test_another_training_is_refused(tmp_path, change, message):
         ),
     ],
 )
-def test_the_error_names_the_broken_requirement(tmp_path, change, rule):
+def test_the_error_names_the_broken_requirement(tmp_path, change, requirement):
     model, file = make_model(), tmp_path / "file.npz"
     model.fit(X, Y, verbose=0)
-    stop = [*stopper(1), ModelCheckpoint(file)]
+    stop = [*stop_after_batches(1), ModelCheckpoint(file)]
     model.fit(X, Y, verbose=0, epochs=2, resume=model.save(file), callbacks=stop)
     content = checkpoint.read(file)
     content["progress"] |= change
     checkpoint.write(file, content)
-    with pytest.raises(CheckpointError, match=f"it breaks the rule that {rule}"):
+    with pytest.raises(CheckpointError, match=f"it breaks the rule that {requirement}"):
         model.fit(X, Y, verbose=0, epochs=2, resume=file)
 
 
@@ -289,7 +290,8 @@ def test_callbacks_may_replace_the_weights(tmp_path):
         warm = LambdaCallback(on_epoch_end=lambda epoch, logs: model.load_state_dict(first))
         settings = dict(callbacks=[warm, ModelCheckpoint(tmp_path)], resume=resume)
         model.fit(X, Y, verbose=0, epochs=epochs, **settings)
-        return bits(model), model.optimizer.state_dict()["slots"]["layers.0.kernel/mean_square"]
+        slots = model.optimizer.state_dict()["slots"]
+        return weight_bytes(model), slots["layers.0.kernel/mean_square"]
 
     fit(1)
     resumed = fit(3, tmp_path)
@@ -312,7 +314,7 @@ def test_an_interrupted_step_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="the training ended in an error"):
         model.fit(X, Y, verbose=0, resume=model.save(tmp_path / "torn.npz"))
     model.fit(X, Y, verbose=0, epochs=2, resume=file)
-    assert bits(model) == bits(whole)
+    assert weight_bytes(model) == weight_bytes(whole)
 
 
 def test_another_monitor_is_refused(tmp_path):
@@ -338,4 +340,4 @@ def test_a_checkpoint_without_callbacks_resumes_and_they_begin_anew(tmp_path):
     file = checkpoint.save(tmp_path / "file.npz", model, model.optimizer, **state)
     stopping = EarlyStopping("loss", restore_best_weights=False)
     model.fit(X, Y, verbose=0, epochs=2, callbacks=stopping, resume=file)
-    assert bits(model) == bits(whole)
+    assert weight_bytes(model) == weight_bytes(whole)

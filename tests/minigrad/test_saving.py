@@ -42,13 +42,13 @@ def test_a_loaded_model_predicts_and_trains_with_the_same_bits(tmp_path):
     model = rich()
     model.compile(optimizers.Adam(lr=0.02, beta1=0.8), "categorical_crossentropy", ["accuracy"])
     model.fit(X, Y, epochs=2, batch_size=8, verbose=0)
-    same = load_model(model.save(tmp_path / "model.npz"))
-    np.testing.assert_array_equal(same.predict(X), model.predict(X))
-    assert same.optimizer.lr == 0.02 and same.optimizer.steps == model.optimizer.steps
-    assert same.evaluate(X, Y) == model.evaluate(X, Y)
-    assert same.train_on_batch(X, Y) == model.train_on_batch(X, Y)  # dropout draws the same mask
-    np.testing.assert_array_equal(same.predict(X), model.predict(X))
-    assert str(saving.to_config(same)) == str(saving.to_config(model))
+    loaded = load_model(model.save(tmp_path / "model.npz"))
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert loaded.optimizer.lr == 0.02 and loaded.optimizer.steps == model.optimizer.steps
+    assert loaded.evaluate(X, Y) == model.evaluate(X, Y)
+    assert loaded.train_on_batch(X, Y) == model.train_on_batch(X, Y)  # dropout draws the same mask
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert str(saving.to_config(loaded)) == str(saving.to_config(model))
 
 
 @saving.register
@@ -68,7 +68,7 @@ def twice(x):
 
 def test_registered_custom_layers_and_functions_are_loaded(tmp_path):
     model = Sequential([Dense(2, twice, input_shape=(6,)), Shift(3.0)], seed=0)
-    file = model.save(tmp_path / "own.npz")
+    file = model.save(tmp_path / "custom.npz")
     np.testing.assert_array_equal(load_model(file).predict(X), model.predict(X))
 
 
@@ -106,19 +106,19 @@ def test_custom_objects_are_loaded_and_a_custom_loss_must_be_compiled_again(tmp_
     def swish_2(x):
         return x * 2
 
-    def own_loss(y_true, y_pred):
+    def custom_loss(y_true, y_pred):
         return np.mean((y_true - y_pred) ** 2)
 
     model = Sequential([Dense(2, swish_2, input_shape=(6,))], seed=0)
-    model.compile("sgd", own_loss)
+    model.compile("sgd", custom_loss)
     with pytest.raises(checkpoint.CheckpointError, match="swish_2 is not registered"):
         load_model(model.save(tmp_path / "a.npz"))
     monkeypatch.setitem(saving.FUNCTIONS["custom"], "swish_2", swish_2)
     model.train_on_batch(X, X[:, :2])
-    same = load_model(model.save(tmp_path / "b.npz"), {"swish_2": swish_2})
-    np.testing.assert_array_equal(same.predict(X), model.predict(X))
+    loaded = load_model(model.save(tmp_path / "b.npz"), {"swish_2": swish_2})
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
     with pytest.raises(RuntimeError, match="call compile"):  # its loss is not registered
-        same.train_on_batch(X, X[:, :2])
+        loaded.train_on_batch(X, X[:, :2])
 
 
 @pytest.mark.parametrize("make", [lambda: optimizers.EMA(optimizers.Adam()), optimizers.NAdam])
@@ -128,26 +128,26 @@ def test_wrappers_and_schedules_are_compiled_again(tmp_path, make):
     optimizer.lr = optimizers.CosineDecay(0.1, 20)
     model.compile(optimizer, "sparse_categorical_crossentropy")
     model.fit(X, Y, epochs=2, verbose=0)
-    same = load_model(model.save(tmp_path / "m.npz"))
-    assert type(same.optimizer) is type(optimizer) and same.optimizer.lr == optimizer.lr
-    np.testing.assert_array_equal(same.predict(X), model.predict(X))
-    assert same.train_on_batch(X, Y) == model.train_on_batch(X, Y)
+    loaded = load_model(model.save(tmp_path / "m.npz"))
+    assert type(loaded.optimizer) is type(optimizer) and loaded.optimizer.lr == optimizer.lr
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert loaded.train_on_batch(X, Y) == model.train_on_batch(X, Y)
 
 
 def test_hyperparameters_are_saved_before_the_first_step(tmp_path):
     model = Sequential([Dense(1, input_shape=(6,))])
     model.compile(optimizers.SGD(lr=0.5, momentum=0.9), "mse")
-    same = load_model(model.save(tmp_path / "m.npz"))
-    assert (same.optimizer.lr, same.optimizer.momentum) == (0.5, 0.9)
+    loaded = load_model(model.save(tmp_path / "m.npz"))
+    assert (loaded.optimizer.lr, loaded.optimizer.momentum) == (0.5, 0.9)
 
 
 def test_losses_as_objects_are_compiled_again(tmp_path):
     model = Sequential([Dense(1, "sigmoid", input_shape=(6,))], seed=0)
     model.compile("adam", losses.BinaryCrossentropy(label_smoothing=0.2))
     model.fit(X, Y > 0, verbose=0)
-    same = load_model(model.save(tmp_path / "m.npz"))
-    assert same.evaluate(X, Y > 0) == model.evaluate(X, Y > 0)
-    assert same.optimizer.steps == model.optimizer.steps
+    loaded = load_model(model.save(tmp_path / "m.npz"))
+    assert loaded.evaluate(X, Y > 0) == model.evaluate(X, Y > 0)
+    assert loaded.optimizer.steps == model.optimizer.steps
 
 
 @saving.register
@@ -165,8 +165,8 @@ def test_a_registered_custom_model_is_loaded(tmp_path):
     model = Residual(4)
     model.compile("sgd", "mse")
     model.fit(X, X, verbose=0)
-    same = load_model(model.save(tmp_path / "own.npz"))
-    np.testing.assert_array_equal(same.predict(X), model.predict(X))
+    loaded = load_model(model.save(tmp_path / "custom.npz"))
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
 
 
 @saving.register
@@ -240,8 +240,8 @@ def test_a_model_that_would_be_another_one_is_not_made(tmp_path):
         load_model(positional.save(tmp_path / "b.npz"))
     for function in (relu2, Relu2):
         model = Sequential([Dense(3, function, input_shape=(6,))])
-        same = load_model(model.save(tmp_path / "c.npz"))
-        np.testing.assert_array_equal(same.predict(X), model.predict(X))
+        loaded = load_model(model.save(tmp_path / "c.npz"))
+        np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
 
 
 # ---- Tampered files ----

@@ -93,7 +93,7 @@ def minimize_by_hand(name, method, **options):
     )
 
 
-# ---- the optima ----
+# ---- The optima ----
 
 
 @pytest.mark.parametrize("method", ALL)
@@ -164,7 +164,7 @@ def test_a_network_with_named_parameters_is_fitted(method):
         assert p.data is array and p.dtype == np.float32 and p.grad is None
 
 
-# ---- the cost ----
+# ---- The cost ----
 
 
 @pytest.mark.parametrize("method", [*FIRST_ORDER, "Newton-CG", "Nelder-Mead", "COBYLA"])
@@ -195,7 +195,7 @@ def test_a_callback_does_not_discard_the_graph():
     assert watched.calls == problem.calls
 
 
-# ---- callbacks ----
+# ---- Callbacks ----
 
 
 @pytest.mark.parametrize("method", ALL)
@@ -249,7 +249,7 @@ def test_a_callback_that_writes_into_the_parameters_does_no_harm():
     assert problem.x().tobytes() == result.x.tobytes() == expected.x.tobytes()
 
 
-# ---- options ----
+# ---- Options ----
 
 
 def test_bounds_options_and_constraints_reach_scipy():
@@ -288,7 +288,7 @@ def test_the_table_names_methods_of_scipy():
     assert known - set(map(str.lower, FIRST_ORDER)) == set(DERIVATIVES)
 
 
-# ---- the parameters ----
+# ---- The parameters ----
 
 
 def test_float32_parameters_keep_dtype_array_and_memory_order():
@@ -350,7 +350,7 @@ def test_after_an_error_long_doubles_have_all_their_digits():
     assert np.array_equal(w.data, start)
 
 
-# ---- errors ----
+# ---- Errors ----
 
 W = Tensor(np.ones(2), requires_grad=True)
 

@@ -72,7 +72,7 @@ def pair(task, **options):
     return data, theirs(**options), ours(**options)
 
 
-def assert_same(theirs, ours, rtol=1e-7):
+def assert_same_estimator(theirs, ours, rtol=1e-7):
     """Compare all attributes of the trained estimators."""
     names = [n for n in vars(theirs) if n.endswith("_") and not n.startswith("_")]
     for name in names:
@@ -109,7 +109,7 @@ def test_training_gives_scikit_learns_numbers(task, solver, weighted):
     w = WEIGHTS[: len(x)] if weighted else None
     theirs.fit(x, y, w)
     ours.fit(x, y, w)
-    assert_same(theirs, ours)
+    assert_same_estimator(theirs, ours)
     a, b = theirs.predict(x), ours.predict(x)
     assert a.dtype == b.dtype
     if a.dtype.kind == "f":
@@ -147,7 +147,7 @@ def test_partial_fit_gives_scikit_learns_numbers(task):
         part = slice(20 * i, 20 * i + 20)
         theirs.partial_fit(x[part], y[part], **first)
         ours.partial_fit(x[part], y[part], **first)
-        assert_same(theirs, ours)
+        assert_same_estimator(theirs, ours)
 
 
 def test_partial_fit_continues_at_the_best_weights_of_early_stopping():
@@ -162,7 +162,7 @@ def test_partial_fit_continues_at_the_best_weights_of_early_stopping():
 def test_warm_start_gives_scikit_learns_numbers():
     (x, y), theirs, ours = pair("classes", warm_start=True, max_iter=3)
     for _ in range(3):
-        assert_same(theirs.fit(x, y), ours.fit(x, y))
+        assert_same_estimator(theirs.fit(x, y), ours.fit(x, y))
     assert len(ours.loss_curve_) == 9
 
 

@@ -305,8 +305,8 @@ def test_predict_of_lists_and_of_models_with_two_outputs():
     model = Sequential([Dense(1, input_shape=(2,))], seed=0)
     xor = [(0, 0), (0, 1), (1, 0)]
     np.testing.assert_array_equal(model.predict(xor), model.predict(np.array(xor)))
-    batches = [[X[:4, :2], Y[:4]], [X[4:, :2], Y[4:]]]
-    np.testing.assert_allclose(model.predict(iter(batches)), model.predict(X[:, :2]), rtol=1e-6)
+    pairs = [[X[:4, :2], Y[:4]], [X[4:, :2], Y[4:]]]
+    np.testing.assert_allclose(model.predict(iter(pairs)), model.predict(X[:, :2]), rtol=1e-6)
 
     class Two(Model):
         def forward(self, x):
@@ -374,8 +374,8 @@ def trained_after(net, look):
 
 @pytest.mark.parametrize("look", [lambda net: None, Nested.state_dict, Nested.named_parameters])
 def test_a_seed_holds_however_the_parameters_are_made(look):
-    np.testing.assert_array_equal(trained_after(Nested(0), look), trained_after(Nested(0), look))
-    np.testing.assert_array_equal(trained_after(Nested().seed(0), look), trained_after(Nested().seed(0), look))
+    for make in (lambda: Nested(0), lambda: Nested().seed(0)):
+        np.testing.assert_array_equal(trained_after(make(), look), trained_after(make(), look))
 
 
 def test_the_seed_of_an_inner_model_stays():

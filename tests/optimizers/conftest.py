@@ -1,22 +1,18 @@
-"""Prints at the end of the run how far the optimizers deviate from the frameworks."""
+"""The engines of the tests of compiled steps."""
 
-from collections import defaultdict
+import sys
+import types
 
 import pytest
 
-DEVIATIONS = defaultdict(list)
+from tests.optimizers.compiled_helpers import ENGINES, compiled, run_as_python
 
 
-@pytest.fixture(scope="session")
-def golden_summary():
-    return DEVIATIONS
-
-
-def pytest_terminal_summary(terminalreporter):
-    if DEVIATIONS:
-        terminalreporter.section("optimizers against the steps of the frameworks")
-    for (framework, dtype), found in sorted(DEVIATIONS.items()):
-        terminalreporter.write_line(
-            f"{framework:6} {dtype}: {len(found):3} configurations, "
-            f"largest relative deviation {max(found):.1e}"
-        )
+@pytest.fixture(params=ENGINES)
+def engine(request, monkeypatch):
+    monkeypatch.setattr(compiled, "SMALL", -1)  # compile arrays of every size
+    if request.param == "python":
+        numba = types.SimpleNamespace(config=types.SimpleNamespace(DISABLE_JIT=0))
+        monkeypatch.setitem(sys.modules, "numba", numba)
+        monkeypatch.setattr(compiled, "compile_kernel", run_as_python)
+    return request.param

@@ -9,6 +9,7 @@ import pytest
 from minigrad import optimizers
 from minigrad.optimizers import Parameter
 
+TITLE = "optimizers against the steps of the frameworks"  # of the deviations that the run prints
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "golden.npz")
 ABOUT = json.loads(str(GOLDEN["about"]))
 CASES, KEPT = ABOUT["cases"], ABOUT["kept"]
@@ -44,10 +45,10 @@ def test_there_are_enough_cases_and_the_versions_are_stored():
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("i", range(len(CASES)), ids=map(title, CASES))
-def test_our_steps_match_the_framework(i, dtype, golden_summary):
+def test_our_steps_match_the_framework(i, dtype, deviations):
     theirs = GOLDEN[dtype][i]
     ours = our_path(CASES[i], dtype)
     assert ours.dtype == theirs.dtype
     deviation = float(np.max(np.abs(ours - theirs) / np.abs(theirs)))
-    golden_summary[CASES[i]["framework"], dtype].append(deviation)
+    deviations[TITLE, CASES[i]["framework"], dtype].append(deviation)
     assert deviation < TOLERANCE[dtype]

@@ -199,7 +199,7 @@ def test_an_optimizer_without_parameters_has_no_state():
     [(SGD, {"momentum": 0.9}, {"momentum": 0.0}), (Adam, {"amsgrad": True}, {"amsgrad": False})],
 )
 def test_the_slots_of_a_switch_that_was_turned_off_are_loaded(cls, on, off):
-    def run(optimizer, p, steps):
+    def train(optimizer, p, steps):
         for _ in range(steps):
             p.grad = p.data.copy()
             optimizer.step()
@@ -210,13 +210,13 @@ def test_the_slots_of_a_switch_that_was_turned_off_are_loaded(cls, on, off):
 
     p, q = Parameter(np.ones(3)), Parameter(np.ones(3))
     first, second = cls([p], lr=0.1, **on), cls([q], lr=0.1)
-    run(first, p, 2)
+    train(first, p, 2)
     turn(first, off)
-    run(first, p, 1)
+    train(first, p, 1)
     second.load_state_dict(first.state_dict())
     q.data[...] = p.data
     for optimizer in (first, second):
         turn(optimizer, on)
-    run(first, p, 2)
-    run(second, q, 2)
+    train(first, p, 2)
+    train(second, q, 2)
     assert np.array_equal(p.data, q.data)

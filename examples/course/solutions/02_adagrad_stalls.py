@@ -1,8 +1,9 @@
 """Solutions of lesson 2.
 
-1. The latest jump is at step 200. After a longer wait r is too large.
-2. The effective learning rate is 0.01. After t steps with g = 1, r is t: it is lr / √t.
-3. Now AdaGrad follows: r ← 0.9·r + g², old gradients fade. RMSprop has v ← 0.9·v + 0.1·g², so v is
+1. The latest jump after which w reaches 1.1: at step 200. After a longer wait r is too large.
+2. The effective learning rate after 100 steps with g = 1: 0.01. After t steps, r is t: it is
+   lr / √t.
+3. AdaGrad with r ← 0.9·r + g² follows: old gradients fade. RMSprop has v ← 0.9·v + 0.1·g², so v is
    0.1·r. It divides by √0.1·√r, so its lr must be √0.1·0.1 = 0.0316.
 """
 

@@ -1,9 +1,10 @@
 """Solutions of lesson 3.
 
-1. The largest ρ is 0.9. After k steps with g = 1, v is 1 + 99·ρᵏ.
-2. The first step is 10 long: v is 0.01·g², so u is 1 / √0.01. With the correction it is 1 long,
-   for every ρ.
-3. It ends at −0.010599, 0.000000.
+1. The largest ρ for which u is above 0.9 in step 160: 0.9. After k steps with g = 1, v is
+   1 + 99·ρᵏ.
+2. The length of the first step: 10, because v is 0.01·g², so u is 1 / √0.01. With the correction it
+   is 1, for every ρ.
+3. The end of the path of 20 steps: −0.010599, 0.000000, as in the book.
 """
 
 import numpy as np

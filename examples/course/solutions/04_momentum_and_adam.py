@@ -1,10 +1,10 @@
 """Solutions of lesson 4.
 
-1. The loss of momentum is smallest for β = 0.55.
-2. Without momentum the steps across the valley become longer and longer: w[1] ends at −1673. With
-   momentum it ends at −0.126, −0.187 for β = 0.25, and at 0.007, 0.003 for β = 0.5.
-3. RMSprop(w, lr=lr, rho=0.999, bias_correction=True). With β = 0, m̂ is g. Adam's β₂ is 0.999, and
-   it corrects v.
+1. The β for which the loss of momentum is smallest: 0.55.
+2. Momentum with β = 0 and lr = 0.6: the steps across the valley become longer and longer, and w[1]
+   ends at −1673. It ends at −0.126, −0.187 for β = 0.25, and at 0.007, 0.003 for β = 0.5.
+3. The RMSprop with Adam's path: RMSprop(w, lr=lr, rho=0.999, bias_correction=True). With β = 0, m̂
+   is g. Adam's β₂ is 0.999, and it corrects v.
 """
 
 from collections.abc import Callable

@@ -1,10 +1,11 @@
 """Solutions of lesson 5.
 
-1. For keras it is 1e-4, for torch 1e-8. In keras ε = 1e-7 stands inside the root: it acts like
-   √1e-7 ≈ 3e-4. In torch ε = 1e-8 stands outside.
-2. eps=1e-16, for example. Inside the root, the ε of torch must be squared.
-3. It was d2l: ε = 1e-6 stands inside the root. The match shows no rho: it is the
-   default, 0.9.
+1. The smallest g with a step above 0.1·lr: 1e-4 for keras, 1e-8 for torch. In keras ε = 1e-7 stands
+   inside the root: it acts like √1e-7 ≈ 3e-4. In torch ε = 1e-8 stands outside.
+2. An eps for keras that gives the step of torch: eps=1e-16, for example. Inside the root, the ε of
+   torch must be squared.
+3. The convention of the run: d2l. ε = 1e-6 stands inside the root. The match shows no rho: it is
+   the default, 0.9.
 """
 
 import numpy as np

@@ -1,10 +1,11 @@
 """Solutions of lesson 6.
 
-1. lr = 0.001 gives the most correct answers, about 90 %. With lr = 0.01 the loss of the training is
-   smaller, but there are fewer correct answers for new images.
-2. For gradient descent lr = 0.1 is best. RMSprop divides the gradient by its size: its steps are
+1. The lr with the most correct answers: 0.001, about 90 %. With lr = 0.01 the loss of the training
+   is smaller, but there are fewer correct answers for new images.
+2. The best lr for gradient descent: 0.1. RMSprop divides the gradient by its size: its steps are
    about lr long. Here the gradients are small, so gradient descent needs a larger lr.
-3. 20,000 images, 128 hidden units, and an lr that falls from 0.003 to 0 in 4 epochs: about 97 %.
+3. A network with 96 %: 20,000 images, 128 hidden units, and an lr that falls from 0.003 to 0 in 4
+   epochs have about 97 %.
 """
 
 import os
@@ -29,9 +30,9 @@ def flatten(images: np.ndarray) -> np.ndarray:
 def train(
     lr: object, optimizer: str = "rmsprop", hidden: int = 32, epochs: int = 3, images: int = 6000
 ) -> float:
-    """Return the share of correct answers for the test images."""
-    (x, y), (test_x, test_y) = mnist.load_data()
-    x, y = flatten(x[:images]), y[:images]
+    """Return the share of correct answers for the validation images, the last 10,000."""
+    (all_x, all_y), _ = mnist.load_data()
+    x, y = flatten(all_x[:images]), all_y[:images]
     layers = [Dense(hidden, activation="relu", input_shape=(784,)), Dense(10)]
     model = Sequential(layers, seed=0)
     optimizer = get(optimizer, model.parameters(), lr=lr)
@@ -42,7 +43,8 @@ def train(
             optimizer.step()
             optimizer.zero_grad()
     with no_grad():
-        return np.mean(np.argmax(model(flatten(test_x)).data, axis=1) == test_y)
+        answers = np.argmax(model(flatten(all_x[-10_000:])).data, axis=1)
+    return np.mean(answers == all_y[-10_000:])
 
 
 def accuracies(optimizer: str) -> dict[float, float]:

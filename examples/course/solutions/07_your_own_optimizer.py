@@ -1,8 +1,8 @@
 """Solutions of lesson 7.
 
-1. The factor 1 − ρ was missing in v.
-2. In the variant "7" ε stands inside the root, and v starts at 0.5.
-3. Adam keeps m and v in slots, not m̂ and v̂.
+1. The mistake in the function: the factor 1 − ρ was missing in v.
+2. The variant "7": ε stands inside the root, and v starts at 0.5.
+3. Adam: it keeps m and v in slots, not m̂ and v̂.
 """
 
 import tempfile

@@ -199,7 +199,7 @@ def recorded(array: np.ndarray) -> Tensor:
     return leaf
 
 
-# Running a program in another dtype
+# ---- Running a program in another dtype ----
 
 
 def run_all(

@@ -7,6 +7,7 @@ import pytest
 
 from minigrad import Tensor, grad, hessian, hessian_vector_product, jacobian, largest_curvature
 from minigrad.datasets import airfoil
+from tests.minigrad.autograd.helpers import leaf
 
 A = np.array([[2.0, -1.0, 0.5], [-1.0, 3.0, 0.0], [0.5, 0.0, 1.0]])
 

@@ -9,7 +9,7 @@ import pytest
 from minigrad import Tensor, grad
 from minigrad.gradcheck import gradcheck
 
-STORED = json.loads((Path(__file__).parents[2] / "golden" / "linalg.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "linalg.json").read_text())
 SQUARE = np.array([[2.0, 1.0, 0.5], [0.3, 1.5, -0.4], [-0.2, 0.6, 1.0]])
 OF_SQUARES = "inv det slogdet cholesky eigh eigvalsh svd svdvals pinv qr norm".split()
 
@@ -22,11 +22,11 @@ def gradient(f, x, of=None):
     return x.grad
 
 
-@pytest.mark.parametrize("text", STORED["expressions"])
+@pytest.mark.parametrize("text", GOLDEN["expressions"])
 def test_values_and_gradients_equal_pytorchs(text):
-    expected = STORED["expressions"][text]
+    expected = GOLDEN["expressions"][text]
     names = expected["gradients"]
-    leaves = {x: Tensor(np.array(STORED["inputs"][x]), requires_grad=True) for x in names}
+    leaves = {x: Tensor(np.array(GOLDEN["inputs"][x]), requires_grad=True) for x in names}
     out = eval(text, {"la": np.linalg} | leaves)  # the texts come from golden/linalg.py
     np.testing.assert_allclose(out.data, expected["value"], rtol=1e-10, atol=1e-13)
     out.backward(np.cos(np.arange(out.size)).reshape(out.shape))
@@ -69,7 +69,7 @@ def test_the_derivative_of_one_triangle_is_shared_by_both():
         np.testing.assert_allclose(g, symmetrised, rtol=1e-12)
 
 
-# Equal eigenvalues, singular matrices
+# ---- Equal eigenvalues, singular matrices ----
 
 
 def test_equal_eigenvalues_alone_have_a_derivative():
@@ -131,7 +131,7 @@ def test_singular_matrices_raise():
         assert "in the backward pass of np.linalg." in caught.value.__notes__[0]
 
 
-# NumPy's details
+# ---- NumPy's details ----
 
 
 def test_the_sign_of_slogdet_is_a_constant():

@@ -150,7 +150,7 @@ def test_backward_through_a_chain_of_100_000_additions():
     assert (y.item(), x.grad) == (100_001, 1)
 
 
-# Functions of any number of operands
+# ---- Functions of any number of operands ----
 
 
 def memory_kept(program, lengths):
@@ -201,9 +201,6 @@ def test_the_graph_of_joined_arrays_is_small():
     finally:
         tracemalloc.stop()
     assert kept < 100 * n
-
-
-
 
 
 @pytest.mark.slow

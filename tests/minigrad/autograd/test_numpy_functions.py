@@ -15,7 +15,7 @@ from tests.minigrad.autograd.helpers import gradients
 
 NAN, INF = np.nan, np.inf
 
-# Values and dtypes: a function of tensors returns what NumPy returns for the arrays, or both raise
+# ---- Values and dtypes: what NumPy returns for the arrays, or both raise ----
 
 EMPTY_OR_SCALAR = [(), (0,), (1,), (0, 3)]
 SHAPES = [(6,), (3, 4), (2, 3, 4)]
@@ -88,7 +88,7 @@ def outcome(code, names):
     return result if isinstance(result, tuple) else (result,)
 
 
-def compare(text, arrays, **names):
+def assert_same_outcome(text, arrays, **names):
     """Check that tensors and arrays give equal values and dtypes, or an error each."""
     code = compile(text, text, "eval")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -121,21 +121,21 @@ def arrays_of(shape, dtype, order):
 def test_reductions_equal_numpys(text):
     passed = 0
     for shape, dtype, i, order in ARGUMENTS:
-        passed += compare(text, arrays_of(shape, dtype, order), i=i, k=order == "F")
+        passed += assert_same_outcome(text, arrays_of(shape, dtype, order), i=i, k=order == "F")
     assert passed > 20
 
 
 @pytest.mark.parametrize("text", REFUSED_BY_NUMPY)
 def test_what_numpy_refuses_is_refused(text):
     for shape, dtype, i, order in ARGUMENTS:
-        assert not compare(text, arrays_of(shape, dtype, order), i=i)
+        assert not assert_same_outcome(text, arrays_of(shape, dtype, order), i=i)
 
 
 @pytest.mark.parametrize("text", texts(ALONG_AXES))
 def test_functions_along_an_axis_equal_numpys(text):
     passed = 0
     for shape, dtype, i, order in ARGUMENTS:
-        passed += np.ndim(i) == 0 and compare(text, arrays_of(shape, dtype, order), i=i)
+        passed += np.ndim(i) == 0 and assert_same_outcome(text, arrays_of(shape, dtype, order), i=i)
     assert passed > 5
 
 
@@ -143,11 +143,11 @@ def test_functions_along_an_axis_equal_numpys(text):
 def test_products_equal_numpys(text):
     passed = 0
     for (one, other), d, e in itertools.product(PAIRS, ["f8", "f4", "i8"], ["f8", "f4", "u1"]):
-        passed += compare(text, dict(x=draw(one, d), y=draw(other, e, "F")))
+        passed += assert_same_outcome(text, dict(x=draw(one, d), y=draw(other, e, "F")))
     assert passed > 5
 
 
-# Gradients where a convention matters
+# ---- Gradients where a convention matters ----
 
 
 def test_median_and_quantiles_give_the_gradient_to_the_chosen_elements():
@@ -155,9 +155,7 @@ def test_median_and_quantiles_give_the_gradient_to_the_chosen_elements():
     assert gradients(np.median, [3.0, 1.0, 2.0, 4.0]) == [0.5, 0, 0.5, 0]  # NumPy's mean of two
     assert gradients(lambda x: np.quantile(x, 0.5), [3.0, 1.0, 2.0]) == [0, 0, 1]
     by_torch = [0, 0.1, 0.9, 0]
-    assert gradients(lambda x: np.quantile(x, 0.3), [3.0, 1.0, 2.0, 5.0]) == pytest.approx(
-        by_torch
-    )
+    assert gradients(lambda x: np.quantile(x, 0.3), [3.0, 1.0, 2.0, 5.0]) == pytest.approx(by_torch)
     tied = gradients(lambda x: np.percentile(x, 40), [3.0, 3.0, 3.0, 5.0])
     assert sorted(tied) == pytest.approx([0, 0, 0.2, 0.8])  # the numbers of torch
     assert np.median(Tensor([INF, INF])).item() == np.median(Tensor([0.0, INF, INF])).item() == INF
@@ -232,7 +230,7 @@ def test_reductions_of_a_number_along_axis_0(f):
             f(Tensor(2.0), axis=1)
 
 
-# Dtypes
+# ---- Dtypes ----
 
 
 def test_products_with_a_number_have_the_dtype_of_numpy():
@@ -268,7 +266,7 @@ def test_lists_and_numbers_beside_float32():
     assert np.quantile([1.0, 3.0], Tensor(0.5)).tolist() == 2
 
 
-# Errors
+# ---- Errors ----
 
 
 def test_unsupported_arguments_raise_an_error_that_names_them():

@@ -130,7 +130,7 @@ def test_a_wrong_derivative_is_found(monkeypatch):
     assert len(tried) > 40
 
 
-# Options, against NumPy
+# ---- Options, against NumPy ----
 
 
 def options_of(function):
@@ -173,7 +173,7 @@ def test_no_function_is_in_both_tables():
     assert not NONDIFFERENTIABLE & HANDLED_FUNCTIONS.keys()
 
 
-# Ties, zeros, and other edges
+# ---- Ties, zeros, and other edges ----
 
 
 def test_equal_extremes_share_the_gradient():
@@ -301,7 +301,7 @@ def test_joining_tensors_arrays_and_lists():
     assert gradients(lambda m: np.concatenate(m), [[1.0, 2.0], [3.0, 4.0]]) == [[1, 1], [1, 1]]
 
 
-# Elementwise functions at their edges
+# ---- Elementwise functions at their edges ----
 
 
 def test_the_derivative_of_a_step_is_zero():
@@ -443,7 +443,7 @@ def test_powers_of_and_by_scalars_of_any_kind(kind):
     np.testing.assert_allclose(by_n, 9 * np.log(3), rtol=1e-6 if kind is np.float32 else 1e-15)
 
 
-# Axes and shifts that NumPy permits
+# ---- Axes and shifts that NumPy permits ----
 
 
 @pytest.mark.parametrize("axis", [0, -1])
@@ -480,7 +480,7 @@ def test_a_shift_of_any_kind_rolls_back(kind):
     assert found == np.roll(square, (-1, -2), (0, 1)).tolist()
 
 
-# Methods and options of ufuncs, and methods of tensors
+# ---- Methods and options of ufuncs, and methods of tensors ----
 
 M = np.array([[1.0, 5.0, 3.0], [4.0, 2.0, 6.0]])
 

@@ -165,10 +165,10 @@ def test_lists_and_numbers_beside_a_tensor_do_not_widen_float32(text):
         assert_equal(outcome(text, Tensor(x)), right, x.dtype)
 
 
-# Functions that returned plain arrays, so that gradients were lost
+# ---- Functions that returned plain arrays, so that gradients were lost ----
 
 
-def test_the_fill_value_of_full_like_has_a_gradients():
+def test_the_fill_value_of_full_like_has_a_derivative():
     x, v = leaf([2.0, 3.0]), Tensor(np.zeros((3, 2), np.float32))
     filled = np.full_like(v, x)
     assert filled.dtype == np.float32 and filled.tolist() == [[2, 3]] * 3
@@ -182,7 +182,7 @@ def test_imaginary_part_is_a_constant():
     assert type(np.imag(leaf([1.0]))) is np.ndarray and not np.imag(leaf([1.0])).any()
 
 
-# Edges
+# ---- Edges ----
 
 
 def test_interp_outside_of_the_points_and_at_nan():
@@ -261,7 +261,7 @@ def test_pad_takes_widths_by_axis_and_as_a_tensor():
     assert np.pad(x, Tensor(1)).shape == (4, 5) and np.pad(leaf([2.0])[0], 1).shape == ()
 
 
-# What is refused
+# ---- What is refused ----
 
 X, V, A = leaf([1.0, 2.0]), leaf([[1.0, 2.0], [3.0, 4.0]]), np.ones(2)
 REFUSED = [

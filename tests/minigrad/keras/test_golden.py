@@ -10,6 +10,7 @@ from minigrad import keras
 from tests.golden.keras_functions import call_function, function_cases
 from tests.golden.keras_programs import PROGRAMS, run
 
+TITLE = "minigrad.keras against Keras"  # of the deviations that the run prints at its end
 GOLDEN = np.load(Path(__file__).parents[2] / "golden" / "keras_programs.npz")
 ABOUT = json.loads(str(GOLDEN["about"]))
 FUNCTIONS = list(ABOUT["functions"])
@@ -20,7 +21,7 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 # up to 1e-5: 1 − β₂ᵗ, by which Adam divides, is then a difference of numbers near 1, too.
 FLOOR = 0.1
 
-# What Keras has and the face refuses. If you add one of them, delete it here.
+# What Keras has and minigrad.keras refuses. If you add one of them, delete it here.
 MISSING_PROGRAMS = {"ema_of_adam"}
 MISSING_FUNCTIONS = {
     "activations.celu",
@@ -87,12 +88,12 @@ def test_all_programs_and_functions_are_stored():
 
 @each_dtype
 @each_program
-def test_the_numbers_of_a_program_match(name, dtype, ran, golden_summary):
+def test_the_numbers_of_a_program_match(name, dtype, ran, deviations):
     _, numbers = ran(name, dtype)
     found = {
         part: deviation(ours, GOLDEN[f"{name}/{dtype}/{part}"]) for part, ours in numbers.items()
     }
-    golden_summary["programs", dtype].append(max(found.values()))
+    deviations[TITLE, "programs", dtype].append(max(found.values()))
     assert max(found.values()) < TOLERANCE[dtype], found
 
 
@@ -119,9 +120,9 @@ def test_the_history_is_sorted_as_in_keras(name, ran):
 
 @each_dtype
 @each_function
-def test_each_function_gives_keras_numbers(name, dtype, golden_summary):
+def test_each_function_gives_keras_numbers(name, dtype, deviations):
     found = deviation(call_function(keras, name, dtype), stored_function(name, dtype))
-    golden_summary["functions", dtype].append(found)
+    deviations[TITLE, "functions", dtype].append(found)
     assert found < TOLERANCE[dtype]
 
 

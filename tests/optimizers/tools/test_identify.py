@@ -27,12 +27,12 @@ SAMPLE = {
     "keras-RMSprop(weight_decay=0.1)",
     "keras-Lion(beta1=0.8,beta2=0.9)",
 }
-ALL_RULES = pytest.param([*available()], marks=pytest.mark.slow, id="all rules")
+ALL_NAMES = pytest.param([*available()], marks=pytest.mark.slow, id="all optimizers")
 
 
 @pytest.fixture
 def restrict(monkeypatch):
-    """Return a function that restricts the search to some rules, which makes it quick."""
+    """Return a function that restricts the search to some optimizers, which makes it quick."""
     return lambda names: monkeypatch.setitem(identify.__globals__, "available", lambda: names)
 
 
@@ -63,10 +63,10 @@ def is_correct(match, case):
     return all(found[k] == pytest.approx(expected[k], rel=1e-3) for k in determined)
 
 
-@pytest.mark.parametrize("rules", [None, ALL_RULES])
+@pytest.mark.parametrize("names", [None, ALL_NAMES])
 @pytest.mark.parametrize("i", [i for i, case in enumerate(CASES) if title(case) in SAMPLE])
-def test_five_steps_are_enough(restrict, i, rules):
-    restrict(rules or ["sgd", CASES[i]["optimizer"].lower()])
+def test_five_steps_are_enough(restrict, i, names):
+    restrict(names or ["sgd", CASES[i]["optimizer"].lower()])
     best = five_steps(i)[0]
     assert best.first_mismatch is None
     assert best.deviation < 1e-11
@@ -104,9 +104,9 @@ def test_an_unknown_learning_rate_of_sgd_is_found(restrict, gradients):
     assert best.hyper == pytest.approx({"lr": 0.02})
 
 
-@pytest.mark.parametrize("rules", [["sgd", "adam"], ALL_RULES])
-def test_numbers_that_the_data_do_not_determine_are_listed(restrict, rules):
-    restrict(rules)
+@pytest.mark.parametrize("names", [["sgd", "adam"], ALL_NAMES])
+def test_numbers_that_the_data_do_not_determine_are_listed(restrict, names):
+    restrict(names)
     # In a single step, Adam's means are the gradient and its square for every β₁ and β₂.
     g = np.array([[0.5, -2.0, 1e-6]])
     found = identify(path(Adam, g, 0.1), g, lr=0.1)
@@ -115,11 +115,11 @@ def test_numbers_that_the_data_do_not_determine_are_listed(restrict, rules):
     assert "undetermined: beta1, beta2" in str(adam)
 
 
-@pytest.mark.parametrize("rules", [["sgd"], ALL_RULES])
+@pytest.mark.parametrize("names", [["sgd"], ALL_NAMES])
 def test_the_match_of_an_unknown_rule_names_the_first_mismatch(
-    restrict, gradients, monkeypatch, rules
+    restrict, gradients, monkeypatch, names
 ):
-    restrict(rules)
+    restrict(names)
     monkeypatch.setitem(identify.__globals__, "CLIPS", (None,))  # a third of the search
     thetas = path(SGD, gradients[:3], 0.1)
     thetas[2:] = [theta + 0.01 for theta in thetas[2:]]
@@ -152,9 +152,9 @@ def test_invalid_data_are_refused(gradients, thetas, factor, lr, text):
         identify(thetas, gradients * factor, lr=lr)
 
 
-@pytest.mark.parametrize("rules", [["sgd"], ALL_RULES])
-def test_schedules_and_iterators_are_accepted(restrict, gradients, rules):
-    restrict(rules)
+@pytest.mark.parametrize("names", [["sgd"], ALL_NAMES])
+def test_schedules_and_iterators_are_accepted(restrict, gradients, names):
+    restrict(names)
     lr = StepDecay(0.1, 0.5, 2)
     best = identify(iter(path(SGD, gradients[:3], lr)), iter(gradients[:3]), lr=lr)[0]
     assert (best.optimizer_class, best.hyper, best.first_mismatch) == (SGD, {}, None)
@@ -238,8 +238,8 @@ WRONG = [UnlocksG, Exits, *WRONG]
 
 
 def test_rules_that_fail_are_left_out_and_named_once(monkeypatch):
-    rules = {cls.__name__.lower(): cls for cls in [*WRONG, OtherStep, SGD, Match]}
-    monkeypatch.setattr(registry, "_registry", rules)
+    classes = {cls.__name__.lower(): cls for cls in [*WRONG, OtherStep, SGD, Match]}
+    monkeypatch.setattr(registry, "_registry", classes)
     with pytest.warns(UserWarning, match="identify omits ") as warned:
         found = identify([1.0, 0.8, 0.7], [2.0, 1.0], lr=0.1)
     assert (found[0].optimizer_class, found[0].hyper, found[0].first_mismatch) == (SGD, {}, None)

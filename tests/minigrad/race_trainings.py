@@ -1,6 +1,6 @@
 """Small trainings for tests of races, and a program that races one of them on an executor.
 
-    python racetrack.py TRAINING EXECUTOR FOLDER        TRAINING is a key of the table in `main`
+    python race_trainings.py TRAINING EXECUTOR FOLDER    TRAINING is a key of the table in `main`
 """
 
 import json
@@ -34,7 +34,7 @@ def bowl(optimizer, seed, data, steps=5, pause=0.0):
         yield np.sum(w.data**2)
 
 
-def deadly(optimizer, seed, data, tries, deaths):
+def kills_its_worker(optimizer, seed, data, tries, deaths):
     """Kill this process in one configuration, `deaths` times. The file `tries` counts the tries."""
     if optimizer.lr == 0.1 and seed == 1:
         with open(tries, "ab") as file:
@@ -44,16 +44,16 @@ def deadly(optimizer, seed, data, tries, deaths):
     yield from bowl(optimizer, seed, data)
 
 
-class OddError(Exception):
+class UnpicklableError(Exception):
     """An exception that can be pickled but not unpickled, as those of some packages."""
 
     def __init__(self, what, why):
         super().__init__(f"{what}: {why}")
 
 
-def odd(optimizer, seed, data):
+def raises_unpicklable(optimizer, seed, data):
     yield 1.0
-    raise OddError("no luck", "bad data")
+    raise UnpicklableError("no luck", "bad data")
 
 
 def lines_of(folder):
@@ -69,9 +69,9 @@ def main(training, executor, folder):
     train = {
         "bowl": bowl,
         "slow": partial(bowl, steps=3, pause=0.08),
-        "deadly": partial(deadly, tries=f"{folder}-tries", deaths=99),
-        "deadly once": partial(deadly, tries=f"{folder}-tries", deaths=1),
-        "odd": odd,
+        "kills its worker": partial(kills_its_worker, tries=f"{folder}-tries", deaths=99),
+        "kills its worker once": partial(kills_its_worker, tries=f"{folder}-tries", deaths=1),
+        "raises unpicklable": raises_unpicklable,
         "mnist": partial(mnist_mlp, epochs=1, hidden=16),
     }[training]
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
 """Trainings on MPI ranks, and the same trainings in one process, which must give the same numbers.
 
-Run as a program under mpiexec, this file is one rank.
+Run as a program under mpiexec, this file is one rank. Trainings that must fail: mpi_failures.py.
 """
 
 import json
@@ -13,38 +13,39 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from nursery import ROOT, X, Y, stopper
+from forkserver import ROOT
 
-from minigrad import Tensor, callbacks, checkpoint, distributed
+from minigrad import Tensor, callbacks, checkpoint
 from minigrad.autograd.recording import set_var
 from minigrad.datasets import batches
 from minigrad.datasets.batches import current_share
 from minigrad.distributed import DataParallel
 from minigrad.functional import cross_entropy, dropout
 from minigrad.layer_state import training_mode
-from minigrad.layers import BatchNormalization, Dense, Dropout
+from minigrad.layers import Dense, Dropout
 from minigrad.losses import compute_metrics
 from minigrad.models import Sequential
 from minigrad.optimizers import SGD, Adam, CosineDecay, get
 from minigrad.utils import run_file
+from tests.minigrad.helpers import X, Y, stop_after_batches
 
 BESIDE = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
 MPIEXEC = BESIDE or shutil.which("mpiexec")
 PLUGINS = ROOT / "examples" / "optimizers"
+PROGRAM = "-W", "error", __file__  # followed by a job of `main`
 
 
-def start(ranks, *job):
-    """Start the ranks of a job, or of another program; return the process of mpiexec."""
-    program = job if str(job[0]).endswith(".py") else ["-W", "error", __file__, *job]
+def start_program(ranks, *words):
+    """Start a Python program on the ranks; return the process of mpiexec."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
-    command = [MPIEXEC, "-n", str(ranks), sys.executable, *map(str, program)]
+    command = [MPIEXEC, "-n", str(ranks), sys.executable, *map(str, words)]
     pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     return subprocess.Popen(command, text=True, env=environment, **pipes)
 
 
-def run(ranks, *job, timeout=60):
-    """Run a job; return (exit code, stdout, stderr). A hang raises TimeoutExpired."""
-    process = start(ranks, *job)
+def run_program(ranks, *words, timeout=60):
+    """Run a program; return (exit code, stdout, stderr). A hang raises TimeoutExpired."""
+    process = start_program(ranks, *words)
     try:
         out, err = process.communicate(timeout=timeout)
     finally:
@@ -54,12 +55,12 @@ def run(ranks, *job, timeout=60):
 
 def results(ranks, folder, job):
     """Run a job that writes its results; return those of each rank, and what was printed."""
-    code, out, err = run(ranks, job, folder)
+    code, out, err = run_program(ranks, *PROGRAM, job, folder)
     assert code == 0, err
     return [json.loads((folder / f"{r}.json").read_text()) for r in range(ranks)], out
 
 
-def hexed(arrays):
+def as_hex(arrays):
     return {name: np.asarray(a).tobytes().hex() for name, a in arrays.items()}
 
 
@@ -73,27 +74,31 @@ def add(sums, parameters, weight):
 # ---- Loops: a case is a training of a small network ----
 
 CASES = {
-    "sgd": dict(make=lambda: SGD(lr=0.1, momentum=0.9, nesterov=True), shards=True),
-    "rmsprop": dict(make=lambda: get("rmsprop", centered=True, momentum=0.5), shards=True),
-    "adam": dict(make=lambda: Adam(lr=CosineDecay(0.05, steps=9)), shards=True, closes=False),
-    "adamw": dict(make=lambda: get("adamw", lr=0.05), shards=True, dtype=float),
-    "lion": dict(make=lambda: get("lion", weight_decay=0.1), shards=True, rate=0.5),
+    "sgd": dict(make=lambda: SGD(lr=0.1, momentum=0.9, nesterov=True), can_shard=True),
+    "rmsprop": dict(make=lambda: get("rmsprop", centered=True, momentum=0.5), can_shard=True),
+    "adam": dict(
+        make=lambda: Adam(lr=CosineDecay(0.05, steps=9)), can_shard=True, with_closure=False
+    ),
+    "adamw": dict(make=lambda: get("adamw", lr=0.05), can_shard=True, dtype=float),
+    "lion": dict(make=lambda: get("lion", weight_decay=0.1), can_shard=True, dropout_rate=0.5),
     "nadam": dict(make=lambda: get("nadam", lr=0.05)),
-    "adabelief": dict(make=lambda: get("adabelief", lr=0.05), shards=True),
-    "radam": dict(make=lambda: get("radam", lr=0.05), shards=True, dtype=float),
-    "a function": dict(make=lambda: Adam(lr=lambda step: 0.1 / (step + 1)), shards=True),
-    "clip_value": dict(make=lambda: SGD(lr=0.1, clip_value=0.01), shards=True),
+    "adabelief": dict(make=lambda: get("adabelief", lr=0.05), can_shard=True),
+    "radam": dict(make=lambda: get("radam", lr=0.05), can_shard=True, dtype=float),
+    "a function": dict(make=lambda: Adam(lr=lambda step: 0.1 / (step + 1)), can_shard=True),
+    "clip_value": dict(make=lambda: SGD(lr=0.1, clip_value=0.01), can_shard=True),
     "clip_norm": dict(make=lambda: SGD(lr=0.1, clip_norm=0.1)),
     "clip_global_norm": dict(make=lambda: Adam(lr=0.1, clip_global_norm=0.1), dtype=float),
-    "groups": dict(make=lambda: SGD(lr=0.1), shards=True, group={"lr": 0.5, "momentum": 0.9}),
-    "ema": dict(make=lambda: get("ema", inner="adam", lr=0.05, decay=0.5), rate=0.3),
+    "groups": dict(
+        make=lambda: SGD(lr=0.1), can_shard=True, second_group={"lr": 0.5, "momentum": 0.9}
+    ),
+    "ema": dict(make=lambda: get("ema", inner="adam", lr=0.05, decay=0.5), dropout_rate=0.3),
     "lookahead": dict(make=lambda: get("lookahead", inner="adam", lr=0.05, k=2), dtype=float),
-    "sam": dict(make=lambda: get("sam", inner=SGD(lr=0.1, momentum=0.5)), rate=0.3),
+    "sam": dict(make=lambda: get("sam", inner=SGD(lr=0.1, momentum=0.5)), dropout_rate=0.3),
     "schedule-free": dict(make=lambda: get("schedule_free_adamw", lr=0.1), dtype=float),
-    "empty shares": dict(make=lambda: Adam(lr=0.1), shards=True, rows=17),
-    "long": dict(make=lambda: Adam(lr=0.01), shards=True, dtype=float, epochs=17),
-    "skip": dict(make=lambda: Adam(lr=0.1, on_nonfinite="skip"), shards=True, nan_at=2),
-    "unused": dict(make=lambda: Adam(on_nonfinite="skip"), shards=True, nan_at=2, unused=100),
+    "empty shares": dict(make=lambda: Adam(lr=0.1), can_shard=True, rows=17),
+    "long": dict(make=lambda: Adam(lr=0.01), can_shard=True, dtype=float, epochs=17),
+    "skip": dict(make=lambda: Adam(lr=0.1, on_nonfinite="skip"), can_shard=True, nan_at=2),
+    "unused": dict(make=lambda: Adam(on_nonfinite="skip"), can_shard=True, nan_at=2, unused=100),
 }
 COMPILED = {n: CASES[n] | {"compiles": True} for n in ("rmsprop", "adam", "ema", "empty shares")}
 VARIANTS = ["", " shard", " deterministic", " shard deterministic"]
@@ -105,7 +110,7 @@ def variants(cases, ranks):
     One rank runs the plain variant. Two ranks add in one order, so deterministic changes nothing.
     """
     chosen = {1: VARIANTS[:1], 2: VARIANTS[:2], 3: VARIANTS}[ranks]
-    return [(n, v) for n, c in cases.items() for v in chosen if c.get("shards") or "sh" not in v]
+    return [(n, v) for n, c in cases.items() for v in chosen if c.get("can_shard") or "sh" not in v]
 
 
 class Loop:
@@ -114,48 +119,52 @@ class Loop:
     Only some rows give the parameter gate a gradient. The parameter unused never gets one.
     """
 
-    def __init__(self, make, shards=False, dtype=np.float32, closes=True, rate=0.0, rows=23,
-                 epochs=3, group=None, nan_at=None, unused=5, compiles=False):  # fmt: skip
+    def __init__(self, make, can_shard=False, dtype=np.float32, with_closure=True, dropout_rate=0.0,
+                 rows=23, epochs=3, second_group=None, nan_at=None, unused=5,
+                 compiles=False):  # fmt: skip
         shapes = {"unused": (unused,), "w1": (6, 7), "b1": (7,), "gate": (7,), "w2": (7, 3)}
         draw = np.random.default_rng(3).standard_normal
         self.w = {n: Tensor(draw(s).astype(dtype), requires_grad=True) for n, s in shapes.items()}
-        self.x, self.y, self.more, self.options = X[:rows].astype(dtype), Y[:rows], [], {}
-        self.rate, self.closes, self.epochs, self.nan_at = rate, closes, epochs, nan_at
-        self.group, self.optimizer = group or {}, make().compile() if compiles else make()
+        self.x, self.y, self.epochs, self.nan_at = X[:rows].astype(dtype), Y[:rows], epochs, nan_at
+        self.with_closure, self.dropout_rate = with_closure, dropout_rate
+        self.optimizer = make().compile() if compiles else make()
+        self.options, self.second_group, self.extra_results = {}, second_group or {}, []
         self.order, self.noise = np.random.default_rng(0), np.random.default_rng(1)
-        self.losses, self.steps, self.layer = [], 0, np.positive
+        self.losses, self.steps, self.middle_layer = [], 0, np.positive
 
     def bind(self):
         named = [*self.w.items()]
-        return self.optimizer.bind([{"params": named[:2]}, {"params": named[2:]} | self.group])
+        first, second = {"params": named[:2]}, {"params": named[2:]}
+        return self.optimizer.bind([first, second | self.second_group])
 
     def backward(self, x, y, drop, is_last_rank):
-        h = drop(self.layer(np.tanh(x @ self.w["w1"] + self.w["b1"])))
+        h = drop(self.middle_layer(np.tanh(x @ self.w["w1"] + self.w["b1"])))
         h = h * self.w["gate"] if x[:, 0].sum() > 0 else h
         loss = cross_entropy(h @ self.w["w2"], y)
         loss = loss * np.nan if is_last_rank and self.steps == self.nan_at else loss
         loss.backward()
-        return [loss, *self.more] if self.more else loss
+        return [loss, *self.extra_results] if self.extra_results else loss
 
     def result(self):
         state, own = self.optimizer.state_dict(), self.optimizer.slots.values()
         return {
-            "weights": hexed({name: w.data for name, w in self.w.items()}),
-            "state": [hexed(state["slots"]), state["updates"], state["steps"]],
+            "weights": as_hex({name: w.data for name, w in self.w.items()}),
+            "state": [as_hex(state["slots"]), state["updates"], state["steps"]],
             "elements": sum(a.size for slots in own for a in slots.values()),
             "losses": self.losses,
         }
 
 
-def on_ranks(case, when=None, act=None, **options):
+def train_on_ranks(case, moment=None, action=None, **options):
     """Train a case on the ranks with an explicit loop.
 
-    when: "make", "bind", "gradient" or the number of a step; act(loop) is called there.
+    moment: "make", "bind", "gradient" or the number of a step; action(loop) is called there.
     "no shares" gives every rank the whole batch.
     """
 
-    def reach(moment):
-        return act(loop) if moment == when else None
+    def reach(this_moment):
+        if this_moment == moment:
+            action(loop)
 
     loop = Loop(**case)
     loop.options |= options
@@ -164,39 +173,37 @@ def on_ranks(case, when=None, act=None, **options):
     reach("bind")
     loop.bind()
     rank, ranks = optimizer.rank, optimizer.ranks
-    parts = {} if when == "no shares" else dict(rank=rank, ranks=ranks)
+    parts = {} if moment == "no shares" else dict(rank=rank, ranks=ranks)
     data = batches(loop.x, loop.y, 8, loop.order, **parts)
-    drop = partial(dropout, rate=loop.rate, rng=loop.noise) if loop.rate else np.positive
+    rate = loop.dropout_rate
+    drop = partial(dropout, rate=rate, rng=loop.noise) if rate else np.positive
     for _ in range(loop.epochs):
         for x, y in data:
             reach(loop.steps)
             closure = partial(loop.backward, x, y, drop, rank == ranks - 1)
-            if not loop.closes:
+            if not loop.with_closure:
                 closure()
                 reach("gradient")
-            loop.losses.append(optimizer.step(closure if loop.closes else None))
+            loop.losses.append(optimizer.step(closure if loop.with_closure else None))
             optimizer.zero_grad()
             loop.steps += 1
     return loop.result()
 
 
-def alone(case, ranks):
+def reference(case, ranks):
     """Train a case in one process: add up the weighted gradients of the shares, in their order."""
     loop = Loop(**case)
     optimizer = loop.bind()
 
     def closure(rows):
-        keep = loop.noise.random((len(rows), 7), dtype=np.float32) >= loop.rate
-        mask, sums, loss = keep / np.asarray(1 - loop.rate, loop.x.dtype), {}, 0.0
+        keep = loop.noise.random((len(rows), 7), dtype=np.float32) >= loop.dropout_rate
+        mask, sums, loss = keep / np.asarray(1 - loop.dropout_rate, loop.x.dtype), {}, 0.0
         for r in range(ranks):
             part = slice(len(rows) * r // ranks, len(rows) * (r + 1) // ranks)
             if weight := (part.stop - part.start) / len(rows):
                 optimizer.zero_grad()
-                x, y, drop = (
-                    loop.x[rows[part]],
-                    loop.y[rows[part]],
-                    partial(np.multiply, mask[part]),
-                )
+                x, y = loop.x[rows[part]], loop.y[rows[part]]
+                drop = partial(np.multiply, mask[part])
                 loss += loop.backward(x, y, drop, r == ranks - 1).item() * weight
                 add(sums, loop.w, weight)
         for name, w in loop.w.items():
@@ -214,8 +221,8 @@ def alone(case, ranks):
 # ---- fit ----
 
 
-class Sliced(Dropout):
-    """Dropout of a share: rows of the mask that `Accumulated` drew for the whole batch."""
+class ReferenceDropout(Dropout):
+    """Dropout of a share: rows of the mask that `ReferenceModel` drew for the whole batch."""
 
     def forward(self, x):
         if not self.training or not self.rate:
@@ -223,7 +230,7 @@ class Sliced(Dropout):
         return x * (self.keep[self.part] / np.asarray(1 - self.rate, x.dtype))
 
 
-class Accumulated(Sequential):
+class ReferenceModel(Sequential):
     """The reference for `fit`: one process that adds up the gradients of `ranks` shares."""
 
     def train_step(self, x, y, sample_weight=None):
@@ -255,34 +262,50 @@ FITS = {
     "validation": dict(fit=dict(validation_split=0.2)),
     "shard": dict(fit=dict(validation_split=0.2), shard=True),
     "weights": dict(fit=dict(class_weight={0: 3.0}, sample_weight=np.arange(60.0))),
-    "rules": dict(rules=dict(kernel_regularizer="l2", kernel_constraint="max_norm")),
+    "regularizers": dict(regularizers=dict(kernel_regularizer="l2", kernel_constraint="max_norm")),
     "stream": dict(fit=dict(steps_per_epoch=5), stream=True),
     "callbacks": dict(fit=dict(validation_split=0.2), calls=True, epochs=12),
 }
-ODD_CALLBACKS = {  # what a callback of rank 1 does, and the error
-    "raises": (dict(on_epoch_end=lambda *_: boom()), "ValueError: boom"),
-    "leaves": (dict(on_epoch_end=lambda *_: sys.exit()), "a rank has ended before the others"),
-    "stops": ({}, "RuntimeError: DataParallel"),
-    "is late": (dict(on_batch_end=lambda i, _: time.sleep(0.1 * (i == 7))), None),
+
+
+def raise_error(*_):
+    raise ValueError("from rank 1")
+
+
+CALLBACKS_OF_RANK_1 = {  # the callbacks, and the error
+    "raises": ([callbacks.LambdaCallback(on_epoch_end=raise_error)], "ValueError: from rank 1"),
+    "exits": (
+        [callbacks.LambdaCallback(on_epoch_end=lambda *_: sys.exit())],
+        "a rank has ended before the others",
+    ),
+    "stops": (stop_after_batches(9), "RuntimeError: DataParallel"),
+    "is late": (
+        [callbacks.LambdaCallback(on_batch_end=lambda i, _: time.sleep(0.1 * (i == 7)))],
+        None,
+    ),
 }
 
 
-def fit(folder, ranks=None, fit=None, shard=False, rules=None, stream=False, calls=False, epochs=3,
-        stop_after=None, save_freq=6, rows=60, rate=0.2, odd=None):  # fmt: skip
+def fit(folder, ranks=None, fit=None, shard=False, regularizers=None, stream=False, calls=False,
+        epochs=3, stop_after=None, save_freq=6, rows=60, rate=0.2, on_rank_1=None):  # fmt: skip
     """Train with `fit`, saving to the folder, and resume what is in it.
 
     ranks: None on MPI; in one process, the number of ranks that the reference imitates.
     """
-    network, noise = (Accumulated, Sliced) if ranks else (Sequential, Dropout)
-    layers = [Dense(12, "relu", input_shape=(6,), **rules or {}), noise(rate), Dense(3, "softmax")]
-    model, optimizer = network(layers, seed=1), Adam(lr=0.02)
+    network, noise = (ReferenceModel, ReferenceDropout) if ranks else (Sequential, Dropout)
+    first = Dense(12, "relu", input_shape=(6,), **regularizers or {})
+    model = network([first, noise(rate), Dense(3, "softmax")], seed=1)
+    optimizer = Adam(lr=0.02)
     model.ranks = ranks
     if not ranks:
         optimizer = DataParallel(optimizer, shard=shard, deterministic=True)
     model.compile(optimizer, "categorical_crossentropy", ["accuracy"])
-    called = [callbacks.ModelCheckpoint(folder, save_freq=save_freq), *stopper(stop_after)]
-    if odd and optimizer.rank:
-        called += [callbacks.LambdaCallback(**ODD_CALLBACKS[odd][0]), *stopper(9)[: odd == "stops"]]
+    called = [
+        callbacks.ModelCheckpoint(folder, save_freq=save_freq),
+        *stop_after_batches(stop_after),
+    ]
+    if on_rank_1 and optimizer.rank:
+        called += CALLBACKS_OF_RANK_1[on_rank_1][0]
     if calls:
         called += [
             callbacks.EarlyStopping("val_loss", patience=3, restore_best_weights=True),
@@ -298,77 +321,7 @@ def fit(folder, ranks=None, fit=None, shard=False, rules=None, stream=False, cal
     else:
         history = model.fit(X[:rows], Y[:rows], 8, **options)
     assert current_share.get() is None
-    return {"weights": hexed(model.state_dict()), "history": history.history}
-
-
-# ---- Errors: when, what rank 1 (or both) does then, what the error says ----
-
-
-def boom(*_):
-    raise ValueError("boom")
-
-
-def leave(_):
-    sys.exit(0)
-
-
-def setter(name, value):
-    return lambda loop: setattr(loop, name, value)
-
-
-def set_on_optimizer(name, value):
-    return lambda loop: setattr(loop.optimizer, name, value)
-
-
-def set_gradient(loop):
-    loop.w["w2"].grad = np.ones(3)
-
-
-def add_float64(loop):
-    loop.w["w3"] = Tensor(np.ones(3), requires_grad=True)
-
-
-NORMALIZES = partial(BatchNormalization(), training=True)
-ENDED = "a rank has ended before the others"
-ODD = {
-    "data": ("make", lambda loop: np.add(loop.x, 1, out=loop.x), "differ in the rows of the batch"),
-    "order": ("make", lambda loop: loop.order.random(), "differ in the rows of the batch"),
-    "order of the second epoch": (3, lambda loop: loop.order.random(), "the ranks differ in"),
-    "dropout": ("make", lambda loop: loop.noise.random(), "differ in the random numbers"),
-    "lr": ("make", set_on_optimizer("lr", 1.0), "the ranks differ in its lr"),
-    "lr later": (3, set_on_optimizer("lr", 1.0), "the ranks differ in"),
-    "shapes": ("make", lambda loop: loop.w.popitem(), "the ranks differ in the parameters"),
-    "version": ("make", lambda _: setattr(distributed, "__version__", "0"), "in the versions"),
-    "shard": ("make", setter("options", {"shard": True}), "the ranks differ in shard"),
-    "one more number": ("make", setter("more", [1.0]), "the ranks differ in"),
-    "no closure": ("make", setter("closes", False), "the ranks differ in"),
-    "NaN": ("make", setter("nan_at", 2), "FloatingPointError"),
-    "exception": (3, boom, "ValueError: boom"),
-    "exception in the closure": ("make", setter("layer", boom), "ValueError: boom"),
-    "exception before bind": ("bind", boom, "ValueError: boom"),
-    "exception, comm": (3, boom, "ValueError: boom"),
-    "exit": (3, leave, ENDED),
-    "exit before bind": ("bind", leave, ENDED),
-    "exit before the first step": (0, leave, ENDED),
-    "fewer epochs": ("make", setter("epochs", 1), ENDED),
-}
-BOTH = {
-    "gradient": ("gradient", set_gradient, "w2"),
-    "NaN, sharded": ("make", setter("nan_at", 2), "FloatingPointError"),
-    "norm, sharded": (3, set_on_optimizer("clip_norm", 1.0), "clipping by a norm"),
-    "dtypes": ("make", add_float64, "dtype"),
-    "batch normalization": ("make", setter("layer", NORMALIZES), "use LayerNormalization"),
-    "no shares": ("no shares", None, "each step needs a batch from a loop over batches"),
-    "logits": ("make", setter("more", [[1.0, 2.0]]), "must return a number"),
-}
-
-
-def fail(name, world):
-    """Train in a way that must end in an error."""
-    when, act, _ = (ODD | BOTH)[name]
-    case = dict(make=lambda: SGD(lr=0.1), rate=0.5, closes=name != "gradient")
-    options = {"shard": "sharded" in name, "comm": world if "comm" in name else None}
-    on_ranks(case, when, act if world.rank or name in BOTH else lambda _: None, **options)
+    return {"weights": as_hex(model.state_dict()), "history": history.history}
 
 
 # ---- The program ----
@@ -382,18 +335,16 @@ def main(job, *arguments):
     if job in ("loops", "compiled"):
         for plugin in ("sam", "lookahead", "schedule_free", "adabelief", "radam"):
             run_file(str(PLUGINS / f"{plugin}.py"))
-        found = {f"{name} alone": alone(case, world.size) for name, case in cases.items()}
+        found = {f"{name} reference": reference(case, world.size) for name, case in cases.items()}
         for name, variant in variants(cases, world.size):
             options = {option: option in variant for option in ("shard", "deterministic")}
-            found[name + variant] = on_ranks(cases[name], **options)
+            found[name + variant] = train_on_ranks(cases[name], **options)
     elif job == "fits":
         found = {name: fit(f"{folder}/{name}", **options) for name, options in FITS.items()}
-    elif job == "fit":
+    else:
         Path(folder).mkdir(exist_ok=True)
         Path(folder, f"pid{rank}").write_text(str(os.getpid()))
         fit(f"{folder}/run", **json.loads(arguments[0]))
-    else:
-        fail(*arguments, world)
     if found:
         Path(folder, f"{rank}.json").write_text(json.dumps(found))
 

@@ -5,37 +5,20 @@ forks a process for each job, prints its pid, and at its end its exit code. So a
 import NumPy only once.
 """
 
-import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-from io import StringIO
 from pathlib import Path
 
-import numpy as np
-
 from minigrad import checkpoint, optimizers
-from minigrad.callbacks import LambdaCallback, ModelCheckpoint
-from minigrad.layers import Dense, Dropout
-from minigrad.models import Sequential
+from minigrad.callbacks import ModelCheckpoint
 from minigrad.utils import run_file
+from tests.minigrad.helpers import X, Y, make_model, stop_after_batches
 
 ROOT = Path(__file__).parents[2]
 SAVING = {"save", "write", "store", "atomic_write", "locked_folder"}
-rng = np.random.default_rng(7)
-X = rng.standard_normal((60, 6)).astype(np.float32)
-Y = rng.integers(0, 3, 60)
-
-
-def make_model(optimizer="rmsprop", seed=1, **hyper):
-    model = Sequential(
-        [Dense(12, "relu", input_shape=(6,)), Dropout(0.2), Dense(3, "softmax")], seed=seed
-    )
-    optimizer = optimizers.get(optimizer, **hyper)
-    model.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
-    return model
 
 
 def train(
@@ -66,33 +49,10 @@ def train(
         epochs=epochs,
         verbose=0,
         validation_split=0.2,
-        callbacks=[ModelCheckpoint(folder, save_freq=save_freq), *stopper(stop_after)],
+        callbacks=[ModelCheckpoint(folder, save_freq=save_freq), *stop_after_batches(stop_after)],
         resume=folder if checkpoint.latest(folder) else None,
     )
     return model
-
-
-def stopper(batches):
-    """Return [a callback that stops after this number of batches], or never if it is None."""
-    seen = itertools.count(1)
-
-    def stop(batch, logs):
-        callback.model.stop_training |= batches is not None and next(seen) >= batches
-
-    callback = LambdaCallback(on_batch_end=stop)
-    return [callback]
-
-
-def bits(model):
-    """Return the weights as bytes, to compare them bit by bit."""
-    return {name: array.tobytes() for name, array in model.state_dict().items()}
-
-
-class Terminal(StringIO):
-    """A stderr on which `fit` shows its progress bar."""
-
-    def isatty(self):
-        return True
 
 
 def trace_lines_of_saves(act):
@@ -118,7 +78,7 @@ def last_checkpoint(folder):
     return checkpoint.latest(folder).read_bytes()
 
 
-class Nursery:
+class ForkServer:
     """Run trainings in forked processes, one after the other."""
 
     def __init__(self, *flags, **environment):
