@@ -44,7 +44,7 @@ from .autograd import (
 )
 from .second_order import minimize
 
-__version__ = "0.7.0"
+__version__ = "0.7.1"
 
 __all__ = [
     "Primitive", "Tensor", "activations", "anomaly", "autograd", "callback_list", "callbacks",

@@ -256,6 +256,13 @@ def test_a_file_has_at_most_400_lines(name):
     assert len(lines_of(name)) <= MOST_LINES["file"]
 
 
+def test_a_test_file_has_at_most_600_lines():
+    programs = {"golden", "benchmarks"}
+    files = [p for p in (ROOT / "tests").rglob("*.py") if not programs & {*p.parts}]
+    lengths = {name_of(p): len(p.read_text(encoding="utf-8").splitlines()) for p in files}
+    assert {name: n for name, n in lengths.items() if n > 600} == {}
+
+
 def part_of(name):
     """Return the part whose size limit a file counts towards."""
     return next((part for part, starts in APART.items() if name.startswith(starts)), "library")
