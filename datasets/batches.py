@@ -15,7 +15,7 @@ class Share:
     """The rows start … stop − 1 of a batch with `rows` rows: the share of one process of several.
 
     checksum: that of the whole batch, which must be equal in all processes.
-    draws: that of the random generators which drew for this batch, such as dropout's.
+    draws: a checksum of the random generators that were used for this batch, such as dropout's.
     """
 
     start: int

@@ -78,7 +78,7 @@ def _read(file: io.BufferedIOBase, max_bytes: int) -> np.ndarray:
         raise ValueError(f"the header ends before its {ndim} dimensions")
     shape, dtype = struct.unpack(f">{ndim}I", dimensions), np.dtype(DTYPES[kind])
 
-    # NumPy's limit on the size ignores zeros in the shape, so they must not make the product 0.
+    # NumPy limits the product of the lengths that are not 0, so compute this product
     if math.prod(n or 1 for n in shape) * dtype.itemsize > max_bytes:
         raise ValueError(f"it declares shape {shape} of {dtype.name}, above {max_bytes=}")
     array = np.empty(shape, dtype)

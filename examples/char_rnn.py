@@ -129,10 +129,8 @@ def main() -> None:
     args = parse()
     text = args.text.read_text(encoding="utf-8")
     if len(text) < 2 * args.streams:
-        raise SystemExit(
-            f"--text: {args.streams} streams need at least {2 * args.streams} characters, "
-            f"received {len(text)}"
-        )
+        required = f"{args.streams} streams need at least {2 * args.streams} characters"
+        raise SystemExit(f"--text: {required}, received {len(text)}")
     p = np.unique(list(text), return_counts=True)[1] / len(text)
     entropy = -np.sum(p * np.log(p))
     print(f"{len(text)} characters, {len(p)} different ones, unigram entropy {entropy:.4f} nats")

@@ -43,9 +43,8 @@ def wrong_gelu(x):
 
 def main() -> None:
     parser = argument_parser(__doc__)
-    parser.add_argument(
-        "--order", type=positive_int_argument, default=2, help="highest derivative (default: 2)"
-    )
+    meaning = "highest derivative (default: 2)"
+    parser.add_argument("--order", type=positive_int_argument, default=2, help=meaning)
     args = parser.parse_args()
 
     x = Tensor(np.linspace(-2.0, 2.0, 5), requires_grad=True)

@@ -24,9 +24,8 @@ def picture_file(path: str, endings: Sequence[str] = (".png", ".svg", ".pdf")) -
     """
     file = Path(path)
     if not file.parent.is_dir():
-        raise ArgumentTypeError(
-            f"there is no folder {file.parent} for {file.name}; create it first"
-        )
+        problem = f"there is no folder {file.parent} for {file.name}"
+        raise ArgumentTypeError(f"{problem}; create it first")
     if file.suffix not in endings:
         raise ArgumentTypeError(f"FILE must end in {' or '.join(endings)}, received {path}")
     if find_spec("matplotlib") is None:

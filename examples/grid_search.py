@@ -16,10 +16,7 @@ from importlib.util import find_spec
 
 from command_line import argument_parser, positive_int_argument
 
-GRID = {
-    "solver": ["sgd", "rmsprop", "adam"],
-    "learning_rate_init": [0.001, 0.01, 0.1],
-}
+GRID = {"solver": ["sgd", "rmsprop", "adam"], "learning_rate_init": [0.001, 0.01, 0.1]}
 
 
 def parse() -> argparse.Namespace:

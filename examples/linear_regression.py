@@ -1,7 +1,7 @@
 """Fit a line to noisy points with RMSprop; with a constant lr, it ends in a cycle.
 
 RMSprop divides each gradient by its recent size. Near the minimum, gradients are small, but the
-steps remain about lr long. So the parameters jump to and fro, lr/2 away from the minimum. With
+steps remain about lr long. So the parameters jump back and forth, lr/2 away from the minimum. With
 --schedule, the program also trains with a learning rate that falls to 0. It reaches the minimum.
 
     python examples/linear_regression.py --schedule --plot line.png

@@ -68,9 +68,8 @@ def main() -> None:
     rng = np.random.default_rng(args.seed)
     (images, labels), (test_images, test_labels) = mnist.load_data()
 
-    model = Sequential(
-        [Dense(args.hidden, activation="relu", input_shape=(784,)), Dense(10)], seed=args.seed
-    )
+    layers = [Dense(args.hidden, activation="relu", input_shape=(784,)), Dense(10)]
+    model = Sequential(layers, seed=args.seed)
     optimizer.bind(model.named_parameters())
     history = load_history(args, model, optimizer, rng)
     # With --distributed, each process computes its share of a batch, and the first one prints.

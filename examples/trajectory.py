@@ -35,13 +35,8 @@ def parse() -> argparse.Namespace:
     functions = f"one of {', '.join(PROBLEMS)}"
     add("--function", default="quadratic", type=problem_argument, help=functions)
     names = f"may be given several times; names: {', '.join(optimizers.available())}"
-    add(
-        "--optimizer",
-        action="append",
-        type=optimizer_argument,
-        metavar="NAME:KEY=VALUE,…",
-        help=names,
-    )
+    form = "NAME:KEY=VALUE,…"
+    add("--optimizer", action="append", type=optimizer_argument, metavar=form, help=names)
     add("--lr", type=float, default=0.4, help="learning rate (default: 0.4)")
     add("--steps", type=positive_int_argument, default=20, help="steps of each (default: 20)")
     add("--start", type=float, nargs=2, metavar=("X1", "X2"), help="default: the function's own")

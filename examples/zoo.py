@@ -36,12 +36,8 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--steps", type=positive_int_argument, default=200, help="steps of each run (200)")
     add("--batch-size", type=positive_int_argument, default=30, help="examples per step (30)")
-    add(
-        "--seed",
-        type=seed_argument,
-        default=0,
-        help="seed of data, parameters and batches (default: 0)",
-    )
+    uses = "seed of data, parameters and batches (default: 0)"
+    add("--seed", type=seed_argument, default=0, help=uses)
     add("--plot", type=picture_file, metavar="FILE", help="draw the losses to FILE")
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
 """minigrad: a deep-learning framework small enough to read in an evening.
 
 Reading order: autograd.tensor, autograd.numpy_vjps, functional, layer; then optimizers/, which
-stands alone; then model and trainer. The README lists what an evening is enough for.
+stands alone; then model and trainer. The README lists the files to read in an evening.
 
 If you know Keras, see minigrad.keras. If you know scikit-learn, see minigrad.sklearn. If you know
 PyTorch:

@@ -83,9 +83,12 @@ def run_conformance(parser: Parser, argv: list[str]) -> int:
             names.append(target.lower())
             continue
         before = {name: find(name) for name in available()}
-        module = run_file(target).__name__  # another file can have imported it before
-        now = {name: find(name) for name in available()}
-        new = [n for n, c in now.items() if c is not before.get(n) or c.__module__ == module]
+        module = run_file(target).__name__
+        new = []
+        for name in available():
+            is_new = find(name) is not before.get(name)
+            if is_new or find(name).__module__ == module:  # another file can have imported it
+                new.append(name)
         if not new:
             parser.error(f'{target} registers no optimizer; write @register("name") before a rule')
         names += new
@@ -173,7 +176,7 @@ def run_grade(parser: Parser, argv: list[str]) -> int:
     add = parser.add_argument
     add("files", nargs="*", metavar="FILE.py", help="submissions")
     add("--task", choices=TASKS, required=True, help="the function that a submission defines")
-    about = "a student's number, which draws the switches of the rule; name: that in the file name"
+    about = "a student's number: it selects the rule's switches; name: the number in the file name"
     add("--variant", metavar="ID", help=about)
     add("--skeleton", action="store_true", help="print the file that a student fills in")
     about = "write Gradescope's results.json; for several submissions a folder, one file for each"

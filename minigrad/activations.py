@@ -1,4 +1,4 @@
-"""More activations, normalization and dropout; minigrad.functional has all of them as well.
+"""Functions of minigrad.functional in a file of their own: activations, normalization, dropout.
 
 Each takes and returns tensors, or plain arrays, in float32 or float64.
 """
@@ -13,7 +13,7 @@ from .utils import TensorLike, TensorOrArray, as_float, draw_rows
 
 
 def gelu(x: TensorLike, approximate: str = "none") -> TensorOrArray:
-    """x·Φ(x), Φ the cumulative normal distribution; approximate="tanh" for GPT-2's formula."""
+    """x·Φ(x), where Φ is the cumulative normal distribution; approximate="tanh" is GPT-2's."""
     from scipy.special import expit, ndtr  # importing SciPy takes 0.2 s
 
     z = as_float(x)

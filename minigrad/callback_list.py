@@ -15,7 +15,7 @@ class CallbackList:
 
     def __init__(self, callbacks: Iterable[Callback], model: Any):
         self.model, self.running, self.interrupted = model, False, False
-        self.callbacks_by_name: dict[str, Callback] = {}  # checkpoints use names "EarlyStopping.0"
+        self.callbacks_by_name: dict[str, Callback] = {}  # by "EarlyStopping.0", as in checkpoints
         for callback in sorted(callbacks, key=lambda c: isinstance(c, ModelCheckpoint)):
             if not isinstance(callback, Callback):
                 raise TypeError(f"fit: a callback such as CSVLogger(…) is needed, not {callback!r}")

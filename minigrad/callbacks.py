@@ -153,7 +153,7 @@ class Monitor(Callback):
         if not score > self.score + self.min_delta:  # NaN is no improvement
             return False
         self.score = score
-        self.wait = min(self.wait, 0)  # below 0 a cooldown is counting up to 0: it goes on
+        self.wait = min(self.wait, 0)  # below 0: a cooldown; an improvement does not end it
         return True
 
     @property
@@ -196,7 +196,7 @@ class EarlyStopping(Monitor):
 
     def on_train_begin(self, logs: Logs) -> None:
         super().on_train_begin(logs)
-        self.model.stop_training |= self.wait >= self.patience  # a resumed training may be over
+        self.model.stop_training |= self.wait >= self.patience  # a resumed training can have ended
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         if epoch < self.start_from_epoch:
@@ -207,7 +207,7 @@ class EarlyStopping(Monitor):
                 self.weights = self.model.state_dict() if self.restore_best_weights else {}
             sign = 1 if self.maximize else -1
             if self.baseline is not None and self.score <= sign * self.baseline + self.min_delta:
-                self.wait = wait + 1  # as in Keras: better than before, but not than the baseline
+                self.wait = wait + 1  # as in Keras: best so far, but not better than the baseline
         if self.wait >= self.patience and epoch > 0:
             self.model.stop_training, self.stopped_epoch = True, epoch
             self.say(epoch, f"no better {self.monitor} for {self.wait} epochs; the training stops")

@@ -41,8 +41,8 @@ def save(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None,
          **progress: Any) -> Path:  # fmt: skip
     """Save all that a training needs to resume; return the path of the file.
 
-    path: a file such as run.npz, or a folder: a path without a suffix, or an existing folder. It
-    gets a file for each epoch= and batch=, and keeps the newest `keep` files.
+    path: a file such as run.npz, or a folder (an existing one, or a path without a suffix). A
+    folder gets a file for each epoch= and batch=; the newest `keep` files stay.
     rng: the generator of your training loop. Those of the model's layers are always saved.
     content: further sections of the file.
     progress: plain values (numbers, strings, lists, dicts) such as epoch=3; `load` returns them.
@@ -76,8 +76,9 @@ def save(path: str | Path, model: Layer, optimizer: Any = None, rng: Rng = None,
     for surplus in sorted(file.parent.glob(pattern))[:-keep]:
         surplus.unlink(missing_ok=True)
     if POSIX:
-        with suppress(OSError), locked_folder(file.parent, exclusive=True):  # nobody else saves
-            for leftover in file.parent.glob(f"{pattern}.*.part"):  # of a killed process
+        # A killed process leaves a .part file. Remove it, unless another process is saving
+        with suppress(OSError), locked_folder(file.parent, exclusive=True):
+            for leftover in file.parent.glob(f"{pattern}.*.part"):
                 leftover.unlink(missing_ok=True)
     return file
 
@@ -142,7 +143,7 @@ def restore(content: Content, model: Layer, optimizer: Any = None, rng: Rng = No
         raise CheckpointError(f"{have}; give the same rng=… as to save")
     with checkpoint_errors("the random generators of this checkpoint"):
         for generator, state in zip(own, states):
-            type(generator.bit_generator)().state = state  # only to see whether it raises
+            type(generator.bit_generator)().state = state  # raises for an invalid state
     if optimizer is not None and "optimizer" not in content:
         raise CheckpointError("this checkpoint holds no optimizer; use load_weights")
     for name, part in {"callbacks": callbacks, "optimizer": optimizer}.items():
@@ -151,7 +152,7 @@ def restore(content: Content, model: Layer, optimizer: Any = None, rng: Rng = No
                 part.load_state_dict(content.get(name, {}))
     model.load_state_dict(weights)
     if optimizer is not None and optimizer.has_evaluation_weights:
-        optimizer.load_state_dict(content["optimizer"])  # the model made it forget its averages
+        optimizer.load_state_dict(content["optimizer"])  # model.load_state_dict reset its averages
     for generator, state in zip(own, states):
         generator.bit_generator.state = state
 
@@ -195,7 +196,8 @@ def write(path: Path, content: Content) -> None:
                     f"dict of them (its keys strings, not {CRC!r}); received {value!r:.80}"
                 )
             member = ZipInfo(name + ".npy")
-            if "\0" in name or member.filename in archive.namelist():
+            is_text = "\0" not in name and name.encode(errors="ignore").decode() == name
+            if not is_text or member.filename in archive.namelist():
                 raise ValueError(f"checkpoint: {name!r} cannot be the name of an array; rename it")
             with archive.open(member, "w", force_zip64=True) as npy:
                 np.lib.format.write_array(npy, value, (1, 0), allow_pickle=False)
@@ -231,8 +233,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 def locked_folder(folder: Path, exclusive: bool = False) -> Iterator[int]:
     """Yield the descriptor of a folder, with a shared lock or an exclusive one.
 
-    Who saves has a shared lock; it ends with the process, even after a SIGKILL. Raises OSError if
-    there is no exclusive lock to have.
+    A process that saves holds a shared lock. It ends with the process, even after a SIGKILL.
+    exclusive: raise OSError if another process holds a lock.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:

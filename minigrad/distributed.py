@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from os import environ
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 from zlib import crc32
 
 import numpy as np
@@ -43,8 +43,8 @@ from .optimizers.evaluation import mark_as_changed
 from .optimizers.parameters import Params, checksum, collect_groups
 from .optimizers.state import to_plain
 
-# What the ranks meet for. They add up these numbers: the sum is ranks·n only if all came for n,
-# because each number is larger than the sum of 999 ranks that came for the number before it.
+# Each rank sends the number of what it does, and receives the sum of all. If all ranks do the same,
+# the sum is ranks · number. With up to 999 ranks, no mixture of different numbers has such a sum.
 STEP, START, STATE, END = 0, 1, 1_000, 1_000_000
 COMPARE_EVERY = 100  # steps
 utils.use_shares_of(current_share.get)  # for dropout
@@ -70,7 +70,7 @@ class DataParallel(Wrapper):
     inner optimizer's: any number of ranks can load it, and so can a program without this class.
     With shard=True all ranks have to call state_dict.
 
-    Ranks that differ in data, seeds, options or versions raise RuntimeError, all of them. NaN or
+    If ranks differ in data, seeds, options or versions, all of them raise RuntimeError. NaN or
     inf on one rank raises FloatingPointError on all. An uncaught exception on one rank ends all.
 
     Differs from PyTorch: DistributedDataParallel gives all ranks the same weight, even if their
@@ -82,14 +82,17 @@ class DataParallel(Wrapper):
     """
 
     is_saved: ClassVar[bool] = False
+    # Attributes of this object: Wrapper sets all names not declared here on the inner optimizer
+    comm = rank = ranks = shard = deterministic = parameters = cast(Any, None)
+    flat_weights = bounds = buffer = numbers = exchanges = cast(Any, None)
 
     def __init__(self, inner: Optimizer | Wrapper, /, *, shard: bool = False,
                  deterministic: bool = False, comm: Any = None):  # fmt: skip
         super().__init__(inner)
         comm = all_processes() if comm is None else comm
-        vars(self).update(comm=comm, rank=comm.rank, ranks=comm.size, deterministic=deterministic,
-                          shard=shard and comm.size > 1, parameters={}, flat_weights=None,
-                          buffer=None, numbers=None, exchanges=0)  # fmt: skip
+        self.comm, self.rank, self.ranks = comm, comm.rank, comm.size
+        self.shard, self.deterministic = shard and comm.size > 1, deterministic
+        self.parameters, self.exchanges = {}, 0
         if self.ranks > 1:
             guard(self)
         if shard:
@@ -115,7 +118,7 @@ class DataParallel(Wrapper):
         """Take a step with the gradients of all ranks.
 
         closure returns a number, or a list of numbers; step returns their means over the whole
-        batch. It is not called where the share of a rank is empty.
+        batch. A rank with an empty share does not call it.
         """
         if self.ranks == 1:  # ClosureResult checks and returns what it does on many ranks
             return self.inner.step(closure and (lambda: ClosureResult(closure()).unflatten()))
@@ -142,13 +145,13 @@ class DataParallel(Wrapper):
             raise RuntimeError(f"{self!r}: {required}; received {share.rows} rows")
         facts = self.facts(share)
         if self.exchanges % COMPARE_EVERY == 0:
-            self.meet(STEP)
-            some = next(filter(None, self.comm.allgather(numbers)))  # of a rank that has rows
-            vars(self)["numbers"] = numbers or some
+            self.announce(STEP)
+            every = self.comm.allgather(numbers)
+            self.numbers = numbers or next(filter(None, every))  # of any rank that has rows
             weights = {f"the weights of {n}": checksum(p.data) for n, p in self.parameters.items()}
-            self.compare(facts | weights | {"closure": self.numbers.shapes})
+            self.require_equal(facts | weights | {"closure": self.numbers.shapes})
         flat = numbers.flat * rows if numbers else 0 * self.numbers.flat
-        present, sums = self.add_up(rows / share.rows, flat, facts)
+        present, sums = self.add_up_and_compare(rows / share.rows, flat, facts)
         if self.shard and self.inner.on_nonfinite != "ignore":
             is_finite = np.isfinite(l2_norm(self.buffer.summed_gradients))
             if self.comm.allreduce(int(is_finite)) < self.ranks:
@@ -161,18 +164,21 @@ class DataParallel(Wrapper):
             parameter.grad = g if weight else None
         return self.numbers.unflatten(sums / share.rows)
 
-    def add_up(self, weight: float, flat: np.ndarray, facts: dict[str, Any]) -> Any:
+    def add_up_and_compare(self, weight: float, flat: np.ndarray, facts: dict[str, Any]) -> Any:
         """Return which gradients exist, and the sums of flat; raise if the ranks' facts differ."""
-        code = crc32(str(facts).encode()) % 256  # the same on all ranks exactly if (Σc)² = k·Σc²
-        flat = np.array([*flat, code, code**2])
+        # All c are equal exactly if (Σc)² = ranks·Σc² (Cauchy-Schwarz). With c < 256, the sums of
+        # up to 258 ranks are exact in float32
+        c = crc32(str(facts).encode()) % 256
+        flat = np.array([*flat, c, c**2])
         if self.buffer is None or self.buffer.count != len(flat):
-            vars(self)["buffer"] = Buffer(self, len(flat))
-        met, present, sums = self.buffer.add_up(weight, flat)
-        self.require_all(STEP, met)
-        if sums[-2] ** 2 != self.ranks * sums[-1]:
-            self.compare(facts)
-        vars(self)["exchanges"] += 1
-        return present, sums[:-2]
+            self.buffer = Buffer(self, len(flat))
+        actions, present, sums = self.buffer.add_up(weight, flat)
+        self.require_same(STEP, actions)
+        *sums, sum_c, sum_c2 = sums
+        if sum_c**2 != self.ranks * sum_c2:
+            self.require_equal(facts)
+        self.exchanges += 1
+        return present, np.array(sums)
 
     # ---- Binding and state ----
 
@@ -180,10 +186,10 @@ class DataParallel(Wrapper):
         """Check that the ranks agree, send rank 0's weights to all, bind the inner optimizer."""
         named = {name: p for group in groups for name, p in group["params"]}
         if self.ranks > 1:
-            self.meet(START)
+            self.announce(START)
             versions = platform.python_version(), np.__version__, __version__
             shapes = [(name, p.data.shape, p.data.dtype.str) for name, p in named.items()]
-            self.compare({
+            self.require_equal({
                 "the versions of Python, NumPy, minigrad": versions, "the parameters": shapes,
                 "shard, deterministic": (self.shard, self.deterministic),
             } | described(self.inner))  # fmt: skip
@@ -195,7 +201,7 @@ class DataParallel(Wrapper):
                 self.comm.Bcast(w)
                 parameter.data[...] = w
                 mark_as_changed(parameter)
-        vars(self)["parameters"] = named
+        self.parameters = named
         if self.shard:
             groups = self.own_parts(groups)
         self.inner.bind(groups)
@@ -204,7 +210,8 @@ class DataParallel(Wrapper):
         """Make all weights views of one array; return the groups with this rank's part of each."""
         arrays = [p.data for p in self.parameters.values()]
         width = -(-sum(w.size for w in arrays) // self.ranks)
-        vars(self).update(flat_weights=np.zeros((self.ranks, width), arrays[0].dtype), bounds={})
+        self.flat_weights = np.zeros((self.ranks, width), arrays[0].dtype)
+        self.bounds = {}
         flat, start, parts = self.flat_weights.reshape(-1), 0, {}
         for name, parameter in self.parameters.items():
             w, stop = parameter.data, start + parameter.data.size
@@ -217,19 +224,14 @@ class DataParallel(Wrapper):
         return [{**g, "params": [(name, parts[name]) for name, _ in g["params"]]} for g in groups]
 
     zero_grad = Optimizer.zero_grad
-
-    def require_parameters(self) -> dict[str, Any]:
-        """Return the parameters by name; raise RuntimeError if there are none yet."""
-        if not self.parameters:
-            raise RuntimeError(f"{self!r} has no parameters yet; call bind(model.parameters())")
-        return self.parameters
+    require_parameters = cast(Any, Optimizer.require_parameters)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the inner optimizer's state; with shard=True all ranks have to call it."""
         state = self.inner.state_dict()
         if not self.shard:
             return state
-        self.meet(STATE)
+        self.announce(STATE)
         every = self.comm.allgather(state)
         for key in {key: None for other in every for key in other["slots"]}:
             name = key.rpartition("/")[0]
@@ -282,26 +284,26 @@ class DataParallel(Wrapper):
 
     def agree(self, facts: dict[str, Any]) -> None:
         """Raise RuntimeError on all ranks if they differ in one of these facts; `fit` calls it."""
-        self.meet(START)
-        self.compare(facts)
+        self.announce(START)
+        self.require_equal(facts)
 
-    def meet(self, what: int) -> None:
-        """Wait for all ranks; raise RuntimeError if one of them does something else."""
+    def announce(self, action: int) -> None:
+        """Tell all ranks what this one does; raise RuntimeError if one does something else."""
         if self.buffer:
-            met = self.buffer.add_up(0.0, np.zeros(self.buffer.count), what)[0]
+            total = self.buffer.add_up(0.0, np.zeros(self.buffer.count), action)[0]
         else:
-            met = sum(self.comm.allgather(what))
-        self.require_all(what, met)
+            total = sum(self.comm.allgather(action))
+        self.require_same(action, total)
 
-    def require_all(self, what: int, met: float) -> None:
-        if what == END or met == what * self.ranks:
+    def require_same(self, action: int, total: float) -> None:
+        if action == END or total == action * self.ranks:
             return
         problem = "some ranks take a step, others start a training or call state_dict()"
-        if met >= END:
+        if total >= END:
             problem = "a rank has ended before the others"
         raise RuntimeError(f"{self!r}: {problem}; all ranks must do the same")
 
-    def compare(self, facts: dict[str, Any]) -> None:
+    def require_equal(self, facts: dict[str, Any]) -> None:
         """Raise RuntimeError on all ranks if they differ in one of these facts."""
         every = self.comm.allgather({name: str(value) for name, value in facts.items()})
         for rank, other in enumerate(every):
@@ -310,8 +312,7 @@ class DataParallel(Wrapper):
                 if x != y:
                     values = f"rank 0 has {x:.300}, rank {rank} has {y:.300}"
                     how = "give all ranks the same program, data, seeds and options"
-                    problem = f"{self!r}: the ranks differ in {name}: {values}; {how}"
-                    raise RuntimeError(problem)
+                    raise RuntimeError(f"{self!r}: the ranks differ in {name}: {values}; {how}")
 
 
 # ---- Start and end of the ranks ----
@@ -356,7 +357,7 @@ def end_all(comm: Any, show: Callable[..., Any], kind: type, error: BaseExceptio
 def leave() -> None:
     """At the end of this process, tell the ranks that wait for it."""
     for parallel in TRAINING:
-        parallel.meet(END)
+        parallel.announce(END)
 
 
 def described(optimizer: Any) -> dict[str, Any]:

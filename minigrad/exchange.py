@@ -37,8 +37,8 @@ class Buffer:
     shard=False    one row:             | all gradients            | tail |
     shard=True     a row for each rank: | its part of the gradients | tail |
 
-    tail: what the ranks meet for; the weight of each parameter's gradient, 0 if it has none; the
-    closure's numbers. Only rank r receives the sums of row r.
+    tail: the number of what the rank does; the weight of each parameter's gradient, 0 if it has
+    none; the closure's numbers. With shard=True only rank r receives the sums of row r.
     """
 
     def __init__(self, parallel: Any, count: int):
@@ -46,25 +46,24 @@ class Buffer:
         arrays = [parameter.data for parameter in parallel.parameters.values()]
         ends = np.cumsum([0, *[w.size for w in arrays]]).tolist()
         n, ranks = ends[-1], parallel.ranks
-        width = -(-n // ranks)  # gradient elements of a rank, rounded up
+        per_rank = -(-n // ranks)  # gradient elements of a rank, rounded up
         tail = 1 + len(arrays) + count
-        self.array = np.zeros((ranks, width + tail), arrays[0].dtype)
+        self.array = np.zeros((ranks, per_rank + tail), arrays[0].dtype)
         self.received = np.zeros_like(self.array) if parallel.deterministic else None
         self.summed_row = np.zeros_like(self.array[0])
         if parallel.shard:
-            first = parallel.rank * width  # the first gradient element of this rank
-            self.gradient_rows, self.tails = self.array[:, :width], self.array[:, width:]
-            sums = self.summed_row
+            first, width = parallel.rank * per_rank, per_rank  # the gradient elements to receive
+            rows, sums = self.array, self.summed_row
             shapes: list[Any] = [(-1,) for _ in arrays]
         else:
             first, width = 0, n
-            flat = self.array.reshape(1, -1)
-            self.gradient_rows, self.tails = flat[:, :n], flat[:, n : n + tail]
-            sums = flat[0]  # the sums replace what was added
+            rows = self.array.reshape(1, -1)
+            sums = rows[0]  # the sums replace what was added
             shapes = [w.shape for w in arrays]
+        self.gradient_rows, self.tails = rows[:, :width], rows[:, width : width + tail]
         self.summed_gradients, self.summed_tail = sums[:width], sums[width : width + tail]
         self.targets = [self.targets_of(start, stop) for start, stop in pairwise(ends)]
-        limits = np.clip(np.array(ends) - first, 0, width)
+        limits = np.clip(np.array(ends) - first, 0, width)  # of each parameter's elements
         self.sum_of_each = [
             self.summed_gradients[start:stop].reshape(shape)
             for (start, stop), shape in zip(pairwise(limits), shapes)
@@ -73,7 +72,7 @@ class Buffer:
     def targets_of(self, start: int, stop: int) -> list[tuple[slice, np.ndarray]]:
         """Return where the elements start … stop − 1 of the vector of all gradients are written.
 
-        A gradient whose elements belong to several ranks has several (elements, target).
+        If its elements belong to several ranks, there is a pair (elements, target) for each rank.
         """
         width, found = self.gradient_rows.shape[1], []
         for rank, row in enumerate(self.gradient_rows):
@@ -84,8 +83,8 @@ class Buffer:
         return found
 
     @np.errstate(all="ignore")  # the optimizer looks for NaN and inf
-    def add_up(self, weight: float, numbers: np.ndarray, what: int = 0) -> tuple:
-        """Add up the weighted gradients and numbers of all ranks; return the parts of the tail."""
+    def add_up(self, weight: float, numbers: np.ndarray, action: int = 0) -> tuple:
+        """Add up what all ranks have; return the sums of actions, gradients' weights, numbers."""
         parameters = self.parallel.parameters
         gradients = [p.grad if weight else None for p in parameters.values()]
         for (name, parameter), g, targets in zip(parameters.items(), gradients, self.targets):
@@ -99,10 +98,10 @@ class Buffer:
                 else:
                     np.multiply(g.reshape(-1)[elements], weight, out=target)
         weights = [weight * (g is not None) for g in gradients]
-        self.tails[...] = [what, *weights, *numbers]
+        self.tails[...] = [action, *weights, *numbers]
         self.all_reduce()
-        met, *others = self.summed_tail.astype(float)
-        return met, others[: len(parameters)], np.array(others[len(parameters) :])
+        actions, *others = self.summed_tail.astype(float)
+        return actions, others[: len(parameters)], np.array(others[len(parameters) :])
 
     def all_reduce(self) -> None:
         comm, shard = self.parallel.comm, self.parallel.shard

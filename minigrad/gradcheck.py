@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -98,7 +99,7 @@ def agrees(phi: Function, x: Arrays, v: Arrays, eps: float) -> bool:
     return bool(smooth and abs((left + right) / 2 - slope) <= TOLERANCE * scale)
 
 
-def locate_failure(f: Function, x: Arrays, shape: tuple, eps: float, nth: int) -> None:
+def locate_failure(f: Function, x: Arrays, shape: tuple, eps: float, nth: int) -> NoReturn:
     """Check element by element, and raise GradcheckError for the first that disagrees."""
     for k, i in itertools.product(np.ndindex(shape), range(len(x))):
         u = np.zeros(shape)
@@ -118,7 +119,7 @@ def locate_failure(f: Function, x: Arrays, shape: tuple, eps: float, nth: int) -
 
 def make_error(where: str, slope: float, phi: Function, x: Arrays, v: Arrays,
                eps: float) -> GradcheckError:  # fmt: skip
-    """Make the error for a derivative `slope` that disagrees: at a kink, or a wrong one."""
+    """Make the error for a derivative `slope` that disagrees: it is wrong, or there is a kink."""
     left, right = one_sided_slopes(phi, x, v, eps)
     left_nearer, right_nearer = one_sided_slopes(phi, x, v, eps / 10)
     # a tenth of the step makes right − left ten times smaller, unless there is a kink

@@ -64,9 +64,9 @@ def variance_scaling(
 
     distribution: "uniform", "truncated_normal" or "untruncated_normal".
     """
-    means = {"fan_in": shape[0], "fan_out": shape[-1], "fan_avg": (shape[0] + shape[-1]) / 2}
-    sigma = np.sqrt(scale / lookup("mode of variance_scaling", mode, means))
-    cut_sigma = 0.87962566103423978  # of N(0, 1) cut at ±2
+    fans = {"fan_in": shape[0], "fan_out": shape[-1], "fan_avg": (shape[0] + shape[-1]) / 2}
+    sigma = np.sqrt(scale / lookup("mode of variance_scaling", mode, fans))
+    cut_sigma = 0.87962566103423978  # the standard deviation of N(0, 1), cut at ±2
     draws: dict[str, Callable[[], np.ndarray]] = {
         "uniform": lambda: random_uniform(shape, rng, -sqrt(3) * sigma, sqrt(3) * sigma),
         "truncated_normal": lambda: truncated_normal(shape, rng, stddev=sigma / cut_sigma),

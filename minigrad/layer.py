@@ -88,7 +88,7 @@ class Layer(LayerState):
         return self.add_activity_penalty(out) if self.parameter_options else out
 
     def __getattr__(self, name: str) -> Any:
-        """Make the parameters if the input shape is known: layer.kernel exists before a call."""
+        """Build the layer if its input shape is known: layer.kernel exists before a call."""
         if hasattr(type(self), name):  # a property raised AttributeError: raise that error again
             return object.__getattribute__(self, name)
         if not name.startswith("_") and self.build_if_shape_is_known():

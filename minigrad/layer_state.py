@@ -20,7 +20,7 @@ from .utils import TensorOrArray, mismatches, warn_user
 training_mode: ContextVar[bool | None] = ContextVar("training_mode", default=None)
 # What the layers add to the loss of a step of fit; None elsewhere
 activity_penalties: ContextVar[list | None] = ContextVar("activity_penalties", default=None)
-# Runs forward in place of a layer; minigrad.graph uses it to note the operations of each layer
+# If set, called instead of a layer's forward; minigrad.graph notes the operations of each layer
 forward_wrapper: ContextVar[Callable | None] = ContextVar("forward_wrapper", default=None)
 # How many elements new parameters may have together; load_model sets it
 parameter_budget: ContextVar[list[float] | None] = ContextVar("parameter_budget", default=None)
@@ -75,7 +75,7 @@ class LayerState:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        # A class can say `training = True`. As an attribute, it would replace the property above
+        # `training = True` in a subclass would replace the property above: keep the value elsewhere
         if isinstance(start := vars(cls).get("training"), bool):
             del cls.training
             cls.starts_training = start
@@ -167,7 +167,6 @@ class LayerState:
         for layer in self.sublayers():
             for option, f in layer.parameter_options.items():
                 name, _, its_kind = option.rpartition("_")  # kernel_regularizer
-                name = {"recurrent": "recurrent_kernel"}.get(name, name)  # Keras's option is short
                 if layer.trainable and its_kind == kind and getattr(layer, name, None) is not None:
                     yield layer, name, f
 

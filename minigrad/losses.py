@@ -1,8 +1,8 @@
 """Losses and metrics: their names, Keras's classes, accuracy.
 
-Our functions take (prediction, target), as in PyTorch. Functions and objects of others are called
-f(y_true, y_pred), as in Keras and scikit-learn: the target comes first. A loss returns a Tensor:
-one number, or one number for each example. A metric returns a number. Every loss is also a metric.
+minigrad's functions take (prediction, target), as in PyTorch. Your own functions and objects are
+called f(y_true, y_pred), as in Keras and scikit-learn: the target comes first. A loss returns a
+Tensor: one number, or one for each example. A metric returns a number. Every loss is also a metric.
 """
 
 from collections.abc import Callable, Iterable
@@ -57,14 +57,16 @@ class BinaryCrossentropy(Loss):
         self.from_logits, self.label_smoothing = from_logits, label_smoothing
 
     def call(self, y_true: TensorLike, y_pred: TensorLike) -> TensorOrArray:
-        scores = y_pred.logits if isinstance(y_pred, functional.SigmoidProbabilities) else y_pred
-        z, t = same_shape(type(self).__name__, scores, y_true)
+        logits = y_pred.logits if isinstance(y_pred, functional.SigmoidProbabilities) else None
+        outputs = y_pred if logits is None else logits
+        outputs, t = same_shape(type(self).__name__, outputs, y_true)
         functional.check_targets(type(self).__name__, t)
         t = t * (1 - self.label_smoothing) + self.label_smoothing / 2
-        if self.from_logits or isinstance(y_pred, functional.SigmoidProbabilities):
+        if self.from_logits or logits is not None:
+            z = outputs
             return t * functional.softplus(-z) + (1 - t) * functional.softplus(z)
-        warn_of_negative("BinaryCrossentropy", "sigmoid", z)
-        p = np.clip(z, EPSILON, 1 - EPSILON)
+        warn_of_negative("BinaryCrossentropy", "sigmoid", outputs)
+        p = np.clip(outputs, EPSILON, 1 - EPSILON)
         return -(t * np.log(p) + (1 - t) * np.log(1 - p))
 
 
@@ -81,26 +83,24 @@ class CategoricalCrossentropy(Loss):
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0):
         self.from_logits, self.label_smoothing = from_logits, label_smoothing
 
-    def has_logits(self, y_pred: Any) -> bool:
-        return self.from_logits or isinstance(y_pred, functional.SoftmaxProbabilities)
-
     def call(self, y_true: TensorLike, y_pred: TensorLike) -> TensorOrArray:
-        scores = y_pred.logits if isinstance(y_pred, functional.SoftmaxProbabilities) else y_pred
-        z = as_float(scores)
-        t, s = rows_of_labels(type(self).__name__, z, y_true), self.label_smoothing
-        t = t * (1 - s) + s / z.shape[-1] if s else t
-        if self.has_logits(y_pred):
-            log_p = log_softmax(z)
+        logits = y_pred.logits if isinstance(y_pred, functional.SoftmaxProbabilities) else None
+        outputs = as_float(y_pred if logits is None else logits)
+        t, s = rows_of_labels(type(self).__name__, outputs, y_true), self.label_smoothing
+        t = t * (1 - s) + s / outputs.shape[-1] if s else t
+        if self.from_logits or logits is not None:
+            log_p = log_softmax(outputs)
         else:
-            warn_of_negative("CategoricalCrossentropy", "softmax", z)
-            p = z / np.sum(z, axis=-1, keepdims=True)
+            warn_of_negative("CategoricalCrossentropy", "softmax", outputs)
+            p = outputs / np.sum(outputs, axis=-1, keepdims=True)
             log_p = np.log(np.clip(p, EPSILON, 1 - EPSILON))
         return -np.sum(t * np.where(t == 0, 0, log_p), axis=-1)
 
     def __call__(
         self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
     ) -> TensorOrArray:
-        if self.has_logits(y_pred) and not self.label_smoothing:
+        has_logits = self.from_logits or isinstance(y_pred, functional.SoftmaxProbabilities)
+        if has_logits and not self.label_smoothing:
             return cross_entropy(y_pred, y_true, sample_weight)  # one operation
         return super().__call__(y_true, y_pred, sample_weight)
 
@@ -171,7 +171,7 @@ class TargetFirst:
     If f returns one number for each example, return their mean.
     is_metric: pass plain arrays to f, as scikit-learn's metrics require.
 
-    A metric such as the area under a curve is no mean over the examples. It has two methods:
+    A metric that is not a mean over the examples, such as the area under a curve, has two methods:
     `statistics(y_true, y_pred)` returns a row of numbers for each example; `finish(mean)` computes
     the metric from the mean of these rows.
     """
@@ -258,7 +258,7 @@ METRICS = LOSSES | {"accuracy": accuracy, "acc": accuracy, "binary_accuracy": bi
 def get_loss(loss: str | Callable) -> Callable:
     """Return a loss, by its name, as a function of (prediction, target); instantiate a class.
 
-    Our functions, also with functools.partial, stay as they are. See TargetFirst for all others.
+    minigrad's functions stay as they are, also in functools.partial. See TargetFirst for others.
     """
     return resolve("loss", loss, LOSSES, is_metric=False)
 

@@ -81,10 +81,8 @@ class Model(Layer):
             self.rng.bit_generator.state = rng_state
             raise
 
-    def compile(
-        self, optimizer: str | optimizers.Rule | AnyOptimizer = "rmsprop",
-        loss: str | Callable | None = None, metrics: Metrics = (),
-    ) -> None:  # fmt: skip
+    def compile(self, optimizer: str | optimizers.Rule | AnyOptimizer = "rmsprop",
+                loss: str | Callable | None = None, metrics: Metrics = ()) -> None:  # fmt: skip
         """Set optimizer, loss and metrics, as names or objects: see optimizers.get and losses.
 
         A loss or metric of your own is called f(y_true, y_pred), as in Keras and scikit-learn. A
@@ -101,10 +99,9 @@ class Model(Layer):
         self.metrics = by_name
         self.compiled_with = {"loss": loss, "metrics": metrics}
 
-    def train_on_batch(
-        self, x: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None,
-        class_weight: Mapping[int, float] | None = None,
-    ) -> Logs:  # fmt: skip
+    def train_on_batch(self, x: npt.ArrayLike, y: npt.ArrayLike,
+                       sample_weight: npt.ArrayLike | None = None,
+                       class_weight: Mapping[int, float] | None = None) -> Logs:  # fmt: skip
         """Take one optimizer step; return the loss and metrics from before the step."""
         self.require_compiled("train_on_batch")
         x = x if isinstance(x, Tensor) else self.as_input(np.asarray(x))
@@ -193,18 +190,15 @@ class Model(Layer):
                 raise ValueError(f"fit: {name} must be an integer, 0 or more, received {n!r}")
         batch_size = 32 if batch_size is None else batch_size
         train = self.examples("fit", batch_size, x, y, sample_weight, class_weight, steps_per_epoch)
-        validation, who = None, "fit: validation_data"
-        if validation_data is not None:
-            parts: tuple[Any, Any, Any] = (validation_data, None, None)
-            if not is_stream(validation_data):
-                parts = parts_of(who, validation_data)
-            validation = self.examples(who, batch_size, *parts, None, validation_steps, True)
+        validation = self.validation_examples(validation_data, batch_size, validation_steps)
+        if validation is not None:
             validation_split = 0.0
-        for name, data in ("fit", train), (who, validation):
+        data_sets = [train] if validation is None else [train, validation]
+        for data in data_sets:
             if isinstance(data, Stream):
-                data.check_epochs(name, epochs - initial_epoch, validation_split, resume)
+                data.check_epochs(epochs - initial_epoch, validation_split, resume)
         is_validated = bool(validation_split) or validation is not None
-        arrays = [a for data in (train, validation) if isinstance(data, list) for a in data]
+        arrays = [a for data in data_sets if isinstance(data, list) for a in data]
         state = TrainingState(
             examples=0 if isinstance(train, Stream) else len(train[0]),
             batch_size=batch_size, shuffle=shuffle, validation_split=validation_split,
@@ -212,7 +206,7 @@ class Model(Layer):
             logged=self.logged_names(is_validated),
             first_epoch=initial_epoch, epoch=initial_epoch,
         )  # fmt: skip
-        self.dry_run(*[data for data in (train, validation) if data is not None])
+        self.dry_run(*data_sets)
         callback_list = self.begin_training(state, callbacks, resume)
         if n := state.validation_size:
             train, validation = training_data.split_rows(train, n, sample_weight)
@@ -245,6 +239,14 @@ class Model(Layer):
         x, y, *weight = training_data.check_batch(who, x, y, sample_weight, class_weight)
         batches(x, y, batch_size, shuffle=False)  # raises on a bad batch_size
         return [self.as_input(x), y, *weight]
+
+    def validation_examples(self, data: Any, batch_size: Any, steps: int | None) -> Any:
+        """Return the examples of validation_data; None if there is none."""
+        if data is None:
+            return None
+        who = "fit: validation_data"
+        x, y, weight = (data, None, None) if is_stream(data) else parts_of(who, data)
+        return self.examples(who, batch_size, x, y, weight, steps=steps, restarts=True)
 
     def as_input(self, x: Any) -> Any:
         """Return x; numbers (N,) become (N, 1) for a model of one feature."""
@@ -309,11 +311,9 @@ class Model(Layer):
             numbers |= compute_metrics(at_the_end, predictions, targets)
         return {name: numbers[name] for name in ["loss", *self.metrics]}
 
-    def evaluate(
-        self, x: Any, y: npt.ArrayLike | None = None, batch_size: int | None = 512,
-        verbose: int | str = 0, sample_weight: npt.ArrayLike | None = None,
-        steps: int | None = None,
-    ) -> Any:  # fmt: skip
+    def evaluate(self, x: Any, y: npt.ArrayLike | None = None, batch_size: int | None = 512,
+                 verbose: int | str = 0, sample_weight: npt.ArrayLike | None = None,
+                 steps: int | None = None) -> Any:  # fmt: skip
         """Return the loss; with metrics, a list of the loss and each metric, as in Keras.
 
         x, y, sample_weight: as in `fit`. steps: the number of batches to take from an iterable.

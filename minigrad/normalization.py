@@ -5,12 +5,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import utils
 from .activations import layer_norm
 from .autograd import Tensor
 from .initializers import Shape, ones, zeros
 from .layer import Layer, Output
-from .utils import as_dtype, as_float, finite_array
+from .utils import as_dtype, as_float, finite_array, share_of_batch
 
 
 def check_features(layer: Layer, x: Tensor, features: int) -> None:
@@ -139,7 +138,7 @@ class BatchNormalization(Layer):
         if not self.training and self.trainable:
             x = self.warn_if_mode_is_unset(x)
         elif self.trainable and len(x):
-            if utils.share_of_batch():  # minigrad.distributed replaces it: never import it by name
+            if share_of_batch():  # several processes compute one batch
                 problem = "each rank would see the mean and variance of its own rows only"
                 raise RuntimeError(f"BatchNormalization: {problem}; use LayerNormalization")
             axes = tuple(range(x.ndim - 1))

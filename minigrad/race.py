@@ -151,7 +151,7 @@ def race(train: Callable[..., Iterator[float]],
             raise unknown_name("hyperparameter in search", name, known)
     result = RaceResult(describe(train), allowed, seeds, code=code_of(train))
     rows = [row for label in makers for row in result.trials(label)]
-    trials = [trial for column in zip(*rows) for trial in column]  # all of a seed, then the next
+    trials = [row[i] for i in range(len(seeds)) for row in rows]  # all of a seed, then the next
     folder = Path(out)
     with ExitStack() as stack:
         pool = stack.enter_context(open_workers(executor, workers, len(trials)))
@@ -240,7 +240,7 @@ def make_optimizer(text: str, plugin: str | None = None, **hyper: Any) -> Any:
 
 
 def configs(lrs: Sequence[float], draws: int | None, search: Mapping[str, Any]) -> list[Hyper]:
-    """Return the configurations of the grid, or random ones; more draws only add to the fewer."""
+    """Return the configurations of the grid, or random ones; n + 1 draws include those of n."""
     if np.ndim(lrs) != 1 or not all(map(is_finite_number, lrs)) or not np.all(np.array(lrs) > 0):
         raise ValueError(f"race: lrs must be a list of numbers above 0, received {lrs!r}")
     if draws is None:
@@ -315,7 +315,7 @@ def run_trial(train: Callable[..., Any], load: Callable[[], Any] | None, race_id
             LOADED_DATA.clear()
             LOADED_DATA[race_id] = read_only(load()) if load else None
         start, before = time.perf_counter(), (random.getstate(), np.random.get_state())
-        random.seed(seed)  # for code that takes its randomness from elsewhere
+        random.seed(seed)  # for a training that uses the global generators
         np.random.seed(seed % 2**32)
         try:
             losses = losses_of(train(make(**json.loads(hyper)), seed, LOADED_DATA[race_id]))

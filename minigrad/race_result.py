@@ -81,7 +81,7 @@ class RaceResult:
         """Return (better, worse, mean difference d of the final losses, half of its 95 % interval).
 
         Each optimizer has its best configuration, and the losses are paired by seed; the interval
-        is Student's. If d is above half of it, chance in the seeds does not explain d. The best
+        is Student's. If d is above this half, chance in the seeds does not explain d. The best
         configurations were chosen with the same seeds, so they look a little better than they are.
         Pairs with a trial that diverged or is lost are left out.
         """

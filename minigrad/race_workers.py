@@ -102,7 +102,7 @@ class InProcess:
 
 
 class Worker:
-    """A place in a process of its own; if it has died, submit starts another one."""
+    """A worker in a process of its own. If the process has died, submit starts a new one."""
 
     pool: ProcessPoolExecutor | None = None
     pid = 0

@@ -108,11 +108,11 @@ class Objective:
         f = self.loss()
         unchanged = self.set_parameters(x) == versions
         require(unchanged, "loss must not change the parameters", self.loss)
-        depends = isinstance(f, Tensor)
-        if depends and self.needs_gradient:
-            depends = grad_key(f) in subgraph_to({*self.parameters}, f)
+        is_computed = isinstance(f, Tensor) and (
+            not self.needs_gradient or grad_key(f) in subgraph_to({*self.parameters}, f)
+        )
         what = "loss must compute a scalar from the parameters, not under no_grad()"
-        require(depends, what, f)
+        require(is_computed, what, f)
         if self.needs_gradient:
             parts = grad(f, self.parameters, create_graph=self.needs_hessian)
             self.gradient = np.concatenate([np.ravel(g) for g in parts])

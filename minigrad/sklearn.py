@@ -7,7 +7,7 @@ Coming from scikit-learn, write `minigrad.sklearn` for `sklearn.neural_network`.
 | same | parameters, attributes, methods; with one random_state: initial weights, batches, losses |
 | more | `solver="lion"`, `solver=AdamW`: any optimizer; its lr is learning_rate_init |
 | more | `solver=EMA(Adam(lr=CosineDecay(0.01, 500)))`: an instance; fit trains a copy of it |
-| differs | learning_rate acts on every solver but "adam" and instances; momentum only on "sgd" |
+| differs | learning_rate acts on all solvers but "adam" and instances; momentum only on "sgd" |
 | differs | losses come from logits; "lbfgs" keeps float32, and sums the losses of several targets |
 | differs | batches of weight 0 are skipped; momentum=1, weights < 0, other layers: ValueError |
 """
@@ -55,8 +55,8 @@ is_stochastic = available_if(lambda self: str(self.solver).lower() != "lbfgs")
 class MultilayerPerceptron(base.BaseEstimator):
     """Training and prediction. The constructor is that of scikit-learn's class, the second base.
 
-    A subclass defines _encode (targets to numbers; it also sets out_activation_), _decode (back
-    again) and _metric (for early stopping). In `weights` all coefs precede all intercepts.
+    A subclass defines _encode (targets to numbers; it also sets out_activation_), _decode (numbers
+    to targets) and _metric (for early stopping). In `weights` all coefs precede all intercepts.
     """
 
     _parameter_constraints = neural_network.MLPRegressor._parameter_constraints | SOLVERS
@@ -81,8 +81,8 @@ class MultilayerPerceptron(base.BaseEstimator):
         if incremental and self.early_stopping:
             raise ValueError(f"{who}: partial_fit cannot stop early; set early_stopping=False")
         is_new = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        kind = dict(multi_output=True, y_numeric=not base.is_classifier(self), reset=is_new)
-        X, y = validate_data(self, X, y, **kind, **READ)
+        checks = dict(multi_output=True, y_numeric=not base.is_classifier(self), reset=is_new)
+        X, y = validate_data(self, X, y, **checks, **READ)
         w = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
         y = column_or_1d(y, warn=True) if y.shape[1:] == (1,) else y
         y = self._encode(y, is_new and not incremental).astype(X.dtype).reshape(X.shape[0], -1)
@@ -176,8 +176,9 @@ class MultilayerPerceptron(base.BaseEstimator):
         batch_size = min(200, n) if self.batch_size == "auto" else self.batch_size
         if batch_size > n:
             warnings.warn(f"batch_size is {batch_size}, more than {n} rows", stacklevel=4)
-        is_named = isinstance(self.solver, str | type) and str(self.solver).lower() != "adam"
-        schedule, self.n_iter_ = self.learning_rate if is_named else "constant", 0
+        has_schedule = isinstance(self.solver, str | type) and str(self.solver).lower() != "adam"
+        schedule = self.learning_rate if has_schedule else "constant"
+        self.n_iter_ = 0
         try:
             for _ in range(1 if incremental else self.max_iter):
                 order = shuffle(order, random_state=rng) if self.shuffle else order

@@ -106,9 +106,9 @@ class Stream:
     steps: None, or the number of batches in an epoch.
 
     Where an epoch begins:
-    at the first batch                      without steps, or with restarts=True
-    behind the last epoch, round and round  with steps
-    where the generator stopped             for a generator, in any case
+    without steps, or with restarts=True  at the first batch
+    with steps                            where the last epoch ended; after the end, at the start
+    a generator                           always where it has stopped
     """
 
     def __init__(self, who: str, batches: Any, steps: int | None, class_weight: Any = None,
@@ -174,13 +174,14 @@ class Stream:
                 is_empty = False
                 yield batch
 
-    def check_epochs(self, who: str, epochs: int, validation_split: Any, resume: Any) -> None:
+    def check_epochs(self, epochs: int, validation_split: Any, resume: Any) -> None:
         """Raise ValueError for what an iterable cannot do."""
         if self.is_generator and not self.steps and epochs > 1:
             how = "give steps_per_epoch (validation_steps), or an iterable that can start again"
-            raise ValueError(f"{who}: a generator ends after one epoch; {how}")
+            raise ValueError(f"{self.who}: a generator ends after one epoch; {how}")
         if validation_split or resume is not None:
-            raise ValueError(f"{who}: validation_split and resume need arrays, not an iterable")
+            required = "validation_split and resume need arrays, not an iterable"
+            raise ValueError(f"{self.who}: {required}")
 
     def check(self, batch: Any) -> Batch:
         return check_batch(self.who, *parts_of(f"{self.who}: each batch", batch), self.class_weight)

@@ -39,8 +39,8 @@ def share_of_batch() -> Any:
 def draw_rows(draw: Callable[..., Any], rng: np.random.Generator, shape: Any) -> np.ndarray:
     """Return draw(shape), random numbers for a batch.
 
-    A process that has a share of a batch draws for the whole batch and takes its rows: together,
-    all processes use the numbers of one.
+    A process that has a share of a batch draws for the whole batch and keeps its rows. So all
+    processes together use the numbers of a single process.
     """
     share = share_of_batch()
     if share is None or not shape:
@@ -217,7 +217,7 @@ def run_file(path: str) -> ModuleType:
     loaded = sys.modules.get(file.stem)
     spec = None if loaded else PathFinder.find_spec(file.stem)
     found = getattr(loaded, "__file__", None) or getattr(spec, "origin", None)
-    is_importable = found == str(file)  # its name can also mean another module
+    is_importable = found == str(file)  # another module can have the same name
     if loaded and is_importable and loaded.__spec__:  # another file has imported it
         return loaded
     module = ModuleType(file.stem if is_importable else str(file.with_suffix("")))

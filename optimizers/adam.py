@@ -57,7 +57,9 @@ class Adam(Optimizer):
         }
 
     def init(self, w, *, amsgrad):
-        names = ["first_moment", "second_moment"] + ["max_second_moment"] * amsgrad
+        names = ["first_moment", "second_moment"]
+        if amsgrad:
+            names.append("max_second_moment")
         return {name: np.zeros_like(w) for name in names}
 
     def direction(

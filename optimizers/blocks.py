@@ -6,13 +6,13 @@ from typing import Any
 BLOCK = 1 << 15  # elements: small enough that a block stays in the cache during a step
 
 
-def blocks(self: Any, w: Any, g: Any, slots: Any) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
+def blocks(optimizer: Any, w: Any, g: Any, slots: Any) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
     """Yield (w, g, slots) whole, or in blocks if the arrays are large and the rule allows it.
 
     Raises TypeError if the rule replaces a slot: its block would not reach the array.
     """
     arrays = (w, g, *slots.values())
-    is_large = self.elementwise and w.size > BLOCK
+    is_large = optimizer.elementwise and w.size > BLOCK
     if not is_large or any(a.shape != w.shape or not a.flags.c_contiguous for a in arrays):
         yield w, g, slots
         return
@@ -24,4 +24,4 @@ def blocks(self: Any, w: Any, g: Any, slots: Any) -> Iterator[tuple[Any, Any, di
         yield w[block], g[block], passed
         if passed.keys() != views.keys() or any(passed[k] is not a for k, a in views.items()):
             how = "make slots in init, write slots[name][...] = …, or delete elementwise = True"
-            raise TypeError(f"{type(self).__name__}: direction replaces or adds a slot; {how}")
+            raise TypeError(f"{type(optimizer).__name__}: direction replaces or adds a slot; {how}")

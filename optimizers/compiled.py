@@ -29,10 +29,10 @@ from .tracing import ArraySymbol, Refusal, Trace
 PACKAGE = __name__.removesuffix("compiled")
 Hyper = dict[str, Any]
 PLAIN_TYPES = (int, float, bool, str, type(None))
-SMALL = 1 << 14  # elements: up to here NumPy is faster than tracing, and for a rule without slots
+SMALL = 1 << 14  # elements: up to this size, an update in NumPy takes less time than tracing
 
 
-def compile_step(self: Any, *, strict: bool = True) -> Any:
+def compile_step(optimizer: Any, *, strict: bool = True) -> Any:
     """Compile the step; return the optimizer. The results have the same bits.
 
     The update of each parameter becomes one loop over its elements, on one thread. It takes about a
@@ -57,12 +57,12 @@ def compile_step(self: Any, *, strict: bool = True) -> Any:
     """
     if import_numba().config.DISABLE_JIT:
         raise RuntimeError("compile(): NUMBA_DISABLE_JIT is set, so numba compiles nothing")
-    self.compiled = CompiledStep(strict, try_two_steps(self, strict))
-    self.compiled.warn(stacklevel=3)
-    return self
+    optimizer.compiled = CompiledStep(strict, try_two_steps(optimizer, strict))
+    optimizer.compiled.warn(stacklevel=3)
+    return optimizer
 
 
-def try_two_steps(self: Any, strict: bool) -> dict[str, str]:
+def try_two_steps(optimizer: Any, strict: bool) -> dict[str, str]:
     """Compile the loops in two steps of a copy with small arrays.
 
     Return the parameters whose rule cannot be compiled, and why; with strict, raise Refusal.
@@ -76,11 +76,11 @@ def try_two_steps(self: Any, strict: bool) -> dict[str, str]:
             parameter.grad = np.ones_like(parameter.data)
         return 1.0
 
-    twin = unbound_copy(self)
-    weights = {name: parameter.data for name, parameter in self.parameters.items()}
+    twin = unbound_copy(optimizer)
+    weights = {name: parameter.data for name, parameter in optimizer.parameters.items()}
     groups = [
         group.data | {"params": [small(name, weights[name]) for name in group.names]}
-        for group in self.groups
+        for group in optimizer.groups
     ]
     twin.bind(groups or [small("any parameter", np.ones(2, np.float32))])
     twin.compiled = CompiledStep(strict, is_trial=True)
@@ -88,7 +88,7 @@ def try_two_steps(self: Any, strict: bool) -> dict[str, str]:
     try:
         for _ in range(2):
             twin.step(closure)
-            twin.steps = self.steps  # a schedule may end here
+            twin.steps = optimizer.steps  # a schedule may end here
     except Refusal as refusal:  # without strict: the rule has kept symbols, and NumPy meets them
         if strict:
             raise
@@ -116,8 +116,8 @@ class CompiledLoop:
     slot_names: tuple[str, ...]
     replaced: list[str]  # the slots that the rule replaces by other arrays
     is_written: list[bool]  # for w, g and each slot
-    # h → the arguments, or None if the rule takes another branch with h. The attribute itself is
-    # None if the arguments are those of this step: the loop cannot be used again.
+    # Returns the arguments for hyperparameters h; None if the rule takes another branch with h.
+    # The attribute is None if the loop serves one step only.
     compute_arguments: Callable[[Hyper], list[float] | None] | None
 
     def run(self, w: np.ndarray, g: np.ndarray, slots: Any, arguments: list[float]) -> None:
@@ -161,6 +161,8 @@ class CompiledStep:
 def compiled_update(optimizer: Any, name: str, w: Any, g: Any, slots: Any, h: Hyper) -> bool:
     """Update a parameter by a compiled loop; return False if NumPy has to do it."""
     step = optimizer.compiled
+    # The loop updates the slots that are like w. Tracing the rule updates the other slots, such
+    # as a single number; so a rule with other slots is traced in every step.
     like_w = tuple(k for k, a in slots.items() if a.shape == w.shape and a.dtype == w.dtype)
     is_reusable = len(like_w) == len(slots) and is_library_rule(type(optimizer))
     if name in step.refused or not suits_a_loop(optimizer, w, g, slots, h, is_reusable):
@@ -189,12 +191,13 @@ def compiled_update(optimizer: Any, name: str, w: Any, g: Any, slots: Any, h: Hy
 def suits_a_loop(optimizer: Any, w: Any, g: Any, slots: Any, h: Hyper, is_reusable: bool) -> bool:
     """Return whether a loop can update these arrays, and takes less time than NumPy.
 
-    NumPy updates 0-d arrays, subclasses of ndarray and arrays that share memory. It takes a first
-    update that makes the slots, and small arrays under a rule without slots or with a new trace.
+    It cannot make slots, or update 0-d arrays, subclasses of ndarray or arrays that share memory.
+    It takes longer for small arrays if the rule has no slots, or must be traced again.
     """
-    is_faster = w.size > SMALL or (is_reusable and slots) or optimizer.compiled.is_trial
-    makes_slots = optimizer.lazy_slots and h["t"] == 1
-    if w.ndim == 0 or makes_slots or not is_faster:
+    traces_again = not is_reusable
+    if w.size <= SMALL and (traces_again or not slots) and not optimizer.compiled.is_trial:
+        return False
+    if w.ndim == 0 or (optimizer.lazy_slots and h["t"] == 1):
         return False
     arrays = [w, g, *slots.values()]
     if any(starmap(np.may_share_memory, combinations(arrays, 2))):

@@ -30,15 +30,13 @@ def declare(cls: Any, base: Any) -> None:
     cls.defaults = declared_defaults(cls, base)
     cls.own_stages = stages_of_direction(cls)
     cls.required_hyperparameters = {method: keywords_of(cls, method) for method in ARGUMENTS}
-    require_signature(cls, "step", ["self", "closure"], [])
-    cls.ignored_switches = [
-        switch
-        for switch, stage in DEPENDS_ON.items()
-        if stage in cls.own_stages and switch not in cls.required_hyperparameters["direction"]
-    ]
+    check_signature(cls, "step", ["self", "closure"], [])
+    named = cls.required_hyperparameters["direction"]
+    switches = [switch for switch, stage in DEPENDS_ON.items() if stage in cls.own_stages]
+    cls.ignored_switches = [switch for switch in switches if switch not in named]
     if cls.step is not base.step:  # it may read self.k, which is not the value of a group
-        own = cls.defaults.keys() - base.__dataclass_fields__.keys()
-        cls.not_overridable = own - set().union(*cls.required_hyperparameters.values())
+        added = cls.defaults.keys() - base.__dataclass_fields__.keys()
+        cls.not_overridable = added - set().union(*cls.required_hyperparameters.values())
     claimed_by = next(c for c in cls.__mro__ if "elementwise" in vars(c))
     for name in ("direction", "update", "apply_momentum", "clip"):
         if getattr(cls, name) is not getattr(claimed_by, name, None):
@@ -56,10 +54,8 @@ def stages_of_direction(cls: Any) -> set[str]:
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for stage in cls.own_stages - parameters.keys():  # the parent's
         if not takes_all:
-            how = "as its parent's does; hand it to super().direction"
-            raise TypeError(
-                f"{cls.__name__}: direction must name {stage} among its keywords, {how}"
-            )
+            problem = f"direction must name {stage} among its keywords, as its parent's does"
+            raise TypeError(f"{cls.__name__}: {problem}; hand it to super().direction")
     return cls.own_stages | {stage for stage in STAGES if stage in parameters}
 
 
@@ -93,21 +89,22 @@ def keywords_of(cls: Any, method: str) -> list[str]:
             names |= (cls.defaults.keys() - STAGES) | cls.own_stages | {"t"}
         elif p.kind is p.KEYWORD_ONLY or p.default is not p.empty:
             names.add(p.name)
-    for name in names - cls.defaults.keys() - EXTRA_KEYWORDS:
-        raise TypeError(undeclared(cls, name))
+    if unknown := sorted(names - cls.defaults.keys() - EXTRA_KEYWORDS):
+        raise TypeError(undeclared(cls, unknown[0]))
     is_static = isinstance(inspect.getattr_static(cls, method), staticmethod)
     arguments = ARGUMENTS[method] if is_static else ["self", *ARGUMENTS[method]]
-    require_signature(cls, method, arguments, sorted(names))
+    check_signature(cls, method, arguments, sorted(names))
     return sorted(names)
 
 
-def require_signature(cls: Any, method: str, arguments: list[str], names: list[str]) -> None:
+def check_signature(cls: Any, method: str, arguments: list[str], names: list[str]) -> None:
     """Raise TypeError if the method cannot be called with these arguments and keywords."""
     signature = inspect.signature(getattr(cls, method))
     try:
         signature.bind(*arguments, **dict.fromkeys(names))
     except TypeError as error:
-        form = f"{method}({', '.join(arguments)}{', *, hyperparameters' * (method != 'step')})"
+        keywords = [] if method == "step" else ["*, hyperparameters"]
+        form = f"{method}({', '.join(arguments + keywords)})"
         raise TypeError(f"{cls.__name__}: write {form}, not {method}{signature}: {error}") from None
 
 
@@ -128,7 +125,7 @@ def without_annotation(cls: Any, name: str) -> str:
     return f"{cls.__name__}: {problem}; write {name}: {type(value).__name__} = {value!r}"
 
 
-def check_array(self: Any, method: str, x: Any, like: Any, name: str) -> None:
+def check_array(optimizer: Any, method: str, x: Any, like: Any, name: str) -> None:
     """Raise TypeError if x, which a method returned, differs from `like` in shape or dtype.
 
     name: what `like` is called in the message.
@@ -136,16 +133,17 @@ def check_array(self: Any, method: str, x: Any, like: Any, name: str) -> None:
     for kind, hint in {"shape": "", "dtype": "; use Python numbers, no NumPy scalars"}.items():
         needed, received = (getattr(array, kind, type(array).__name__) for array in (like, x))
         if needed != received:
-            code = getattr(inspect.unwrap(getattr(type(self), method)), "__code__", None)
+            code = getattr(inspect.unwrap(getattr(type(optimizer), method)), "__code__", None)
             at = f" ({Path(code.co_filename).name}, line {code.co_firstlineno})" if code else ""
-            who = f"{type(self).__name__}: {method}{at} must return an array of {kind} {needed}"
+            who = f"{type(optimizer).__name__}: {method}{at}"
             hint = "; end it with `return …`" if x is None else hint
-            raise TypeError(f"{who}, as {name} has; it returned {received}{hint}")
+            required = f"must return an array of {kind} {needed}, as {name} has"
+            raise TypeError(f"{who} {required}; it returned {received}{hint}")
 
 
-def check_slots(self: Any, slots: Any) -> None:
+def check_slots(optimizer: Any, slots: Any) -> None:
     """Raise TypeError unless the slots of a rule or a wrapper are arrays by name."""
-    who = f"{type(self).__name__}: slots must be arrays by name"
+    who = f"{type(optimizer).__name__}: slots must be arrays by name"
     if not isinstance(slots, dict):
         raise TypeError(f"{who}; init returned {type(slots).__name__}; end it with `return {{…}}`")
     for name, array in slots.items():
@@ -154,16 +152,16 @@ def check_slots(self: Any, slots: Any) -> None:
             raise TypeError(f"{who}; received {name} = {array!r:.60}; {how}")
 
 
-def validate_overrides(self: Any, overrides: dict[str, Any]) -> dict[str, Any]:
+def validate_overrides(optimizer: Any, overrides: dict[str, Any]) -> dict[str, Any]:
     """Check and return the hyperparameters of a group."""
-    who, checked = f"a group of {type(self).__name__}", {}
-    allowed = [name for name in self.defaults if name not in GLOBAL_ONLY]
+    who, checked = f"a group of {type(optimizer).__name__}", {}
+    allowed = [name for name in optimizer.defaults if name not in GLOBAL_ONLY]
     for name, value in overrides.items():
         if name not in allowed:
             raise TypeError(unknown_hyperparameter(who, name, allowed))
-        if name in self.not_overridable:
+        if name in optimizer.not_overridable:
             how = f"direction must take it as a keyword, direction(self, g, slots, *, {name})"
             raise TypeError(f"{who} cannot have its own {name}: {how}")
-        checked[name] = check_hyperparameter(self, name, value, owner=who)
-    self.refuse_contradictions(ChainMap(checked, vars(self)))
+        checked[name] = check_hyperparameter(optimizer, name, value, owner=who)
+    optimizer.refuse_contradictions(ChainMap(checked, vars(optimizer)))
     return checked

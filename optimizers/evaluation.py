@@ -1,6 +1,6 @@
 """Weights for evaluation: some optimizers train at one point and evaluate at another.
 
-Schedule-Free and EMA do. Optimizer and Wrapper share these functions.
+Schedule-Free and EMA do. Optimizer has these functions as methods, and Wrapper shares some.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ EVALUATION_LOCKS: WeakKeyDictionary[Any, RLock] = WeakKeyDictionary()
 
 
 @contextmanager
-def evaluating(self: Any, *, recording: bool = True) -> Iterator[None]:
+def evaluating(optimizer: Any, *, recording: bool = True) -> Iterator[None]:
     """Within this context, the parameters hold the weights for evaluation.
 
     At the end they hold the training weights again, bit for bit, even after an error. For most
@@ -30,69 +30,69 @@ def evaluating(self: Any, *, recording: bool = True) -> Iterator[None]:
     works for losses from before the block. Inside the context step() and state_dict() raise a
     RuntimeError. Another thread that evaluates, or calls step(closure), waits until it ends.
     """
-    with lock_of(self):
-        if self.is_evaluating or not self.has_evaluation_weights:
+    with lock_of(optimizer):
+        if optimizer.is_evaluating or not optimizer.has_evaluation_weights:
             yield
             return
-        training_weights = {name: p.data.copy() for name, p in self.parameters.items()}
-        self.is_evaluating = True
+        training_weights = {name: p.data.copy() for name, p in optimizer.parameters.items()}
+        optimizer.is_evaluating = True
         try:
-            weights = self.evaluation_weights()
+            weights = optimizer.evaluation_weights()
             for name, w in weights.items():
-                check_array(self, "evaluation_weight", w, training_weights[name], "w")
-            write(self, weights, recording)
+                check_array(optimizer, "evaluation_weight", w, training_weights[name], "w")
+            write_weights(optimizer, weights, recording)
             yield
         finally:
-            self.is_evaluating = False
-            write(self, training_weights, recording)
+            optimizer.is_evaluating = False
+            write_weights(optimizer, training_weights, recording)
 
 
 def locked(step: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a step, so that it waits while another thread evaluates."""
 
     @wraps(step)
-    def locked_step(self: Any, closure: Callable[[], Any] | None = None) -> Any:
-        with lock_of(self):
-            return step(self, closure)
+    def locked_step(optimizer: Any, closure: Callable[[], Any] | None = None) -> Any:
+        with lock_of(optimizer):
+            return step(optimizer, closure)
 
     return locked_step
 
 
-def evaluation_weights(self: Any) -> dict[str, np.ndarray]:
+def evaluation_weights(optimizer: Any) -> dict[str, np.ndarray]:
     """Return the weights for evaluation by name, for each parameter that has others."""
     weights = {}
-    for group in self.groups:
+    for group in optimizer.groups:
         for name in group.names:
-            if self.updates[name] and self.has_evaluation_weights:
-                h = self.hyperparameters_at_step(group) | {"t": self.updates[name]}
-                w, slots = self.parameters[name].data, self.slots[name]
-                weights[name] = self.call("evaluation_weight", h, w, slots, w=w)
+            if optimizer.updates[name] and optimizer.has_evaluation_weights:
+                h = optimizer.hyperparameters_at_step(group) | {"t": optimizer.updates[name]}
+                w, slots = optimizer.parameters[name].data, optimizer.slots[name]
+                weights[name] = optimizer.call("evaluation_weight", h, w, slots, w=w)
     return weights
 
 
-def forget_weights(self: Any) -> None:
+def forget_weights(optimizer: Any) -> None:
     """Start averages of the weights anew at the present weights. Moments and momentum stay.
 
     Call this after load_state_dict of a layer. A model calls it in its own load_state_dict.
     """
-    for group in self.groups if self.has_evaluation_weights else ():
+    for group in optimizer.groups if optimizer.has_evaluation_weights else ():
         for name in group.names:
-            self.updates[name] = 0
-            self.slots[name] |= self.init_slots(self.parameters[name].data, group)
+            optimizer.updates[name] = 0
+            optimizer.slots[name] |= optimizer.init_slots(optimizer.parameters[name].data, group)
 
 
-def lock_of(self: Any) -> AbstractContextManager[Any]:
+def lock_of(optimizer: Any) -> AbstractContextManager[Any]:
     """Return the lock of an optimizer and its wrappers, if they have weights for evaluation."""
-    if not self.has_evaluation_weights:
+    if not optimizer.has_evaluation_weights:
         return nullcontext()
-    return EVALUATION_LOCKS.setdefault(self.innermost, RLock())
+    return EVALUATION_LOCKS.setdefault(optimizer.innermost, RLock())
 
 
-def write(self: Any, arrays: Mapping[str, np.ndarray], recording: bool) -> None:
+def write_weights(optimizer: Any, arrays: Mapping[str, np.ndarray], recording: bool) -> None:
     for name, array in arrays.items():
-        self.parameters[name].data[...] = array
+        optimizer.parameters[name].data[...] = array
         if recording:
-            mark_as_changed(self.parameters[name])
+            mark_as_changed(optimizer.parameters[name])
 
 
 def mark_as_changed(parameter: Any) -> None:
@@ -101,19 +101,19 @@ def mark_as_changed(parameter: Any) -> None:
         parameter.version += 1
 
 
-def refuse_while_evaluating(self: Any, what: str) -> None:
-    if self.is_evaluating:
-        who = f"{type(self).__name__}: {what} needs the training weights"
+def check_not_evaluating(optimizer: Any, what: str) -> None:
+    if optimizer.is_evaluating:
+        who = f"{type(optimizer).__name__}: {what} needs the training weights"
         raise RuntimeError(f"{who}; call it after the block `with optimizer.evaluating():`")
 
 
-def run_closure(self: Any, closure: Callable[[], Any] | None) -> Any:
+def run_closure(optimizer: Any, closure: Callable[[], Any] | None) -> Any:
     """Return closure(), or None without one; raise TypeError if the optimizer needs a closure."""
-    refuse_while_evaluating(self, "step()")
-    if closure is None and not self.needs_closure:
+    check_not_evaluating(optimizer, "step()")
+    if closure is None and not optimizer.needs_closure:
         return None
     if not callable(closure):
-        who = f"{type(self).__name__}: call step(closure)"
+        who = f"{type(optimizer).__name__}: call step(closure)"
         how = "where closure() computes the loss and calls backward()"
         raise TypeError(f"{who}, {how}; received {closure!r:.60}")
     return closure()

@@ -46,7 +46,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def unknown_hyperparameter(owner: Any, name: str, known: Iterable[str]) -> str:
     """Return the error message, with a suggestion if a known name is similar."""
-    known = [*known]
+    known = list(known)
     hint = did_you_mean(name, known)
     for ours, aliases in ALIASES.items():
         if name in aliases.split() and set(ours.split(" and ")) <= set(known):
@@ -75,25 +75,30 @@ def check_value(who: str, name: str, value: Any, default: Any, limits: Mapping[s
     """
     if value is None and default is None:
         return None
-    kind: Any = float
+    kind: Any
     if name in CHOICES:
-        kind, needed = str, f"one of {', '.join(CHOICES[name])}"
+        kind, required = str, f"one of {', '.join(CHOICES[name])}"
         is_legal = isinstance(value, str) and value in CHOICES[name]
     elif isinstance(default, bool):
-        kind, needed, is_legal = bool, "True or False", isinstance(value, bool | np.bool_)
+        kind, required, is_legal = bool, "True or False", isinstance(value, bool | np.bool_)
     else:
-        what = "a finite number"
-        if isinstance(default, int):
-            kind, what = int, f"an integer (as its default {default})"
-        least, bound, is_closed = limits.get(name) or LIMITS.get(name, (-inf, inf, False))
-        needed = f"{what} in [{least}, {bound}{']' if is_closed else ')'}"
-        is_legal = is_finite_number(value) and kind(value) == value
-        is_legal = is_legal and least <= value <= bound and (is_closed or value != bound)
-        if default is None:  # a limit of clipping
-            is_legal, needed = is_legal and value > 0, "a finite number above 0, or None"
+        own_limits = limits.get(name) or LIMITS.get(name, (-inf, inf, False))
+        kind, required, is_legal = number_rule(value, default, own_limits)
     if not is_legal:
-        raise ValueError(f"{who} must be {needed}, received {value!r}")
+        raise ValueError(f"{who} must be {required}, received {value!r}")
     return kind(value)  # a NumPy float64 would turn float32 arrays into float64
+
+
+def number_rule(value: Any, default: Any, limits: Any) -> tuple[Any, str, bool]:
+    """Return the type of a number, what the value must be in words, and whether it is that."""
+    lower, upper, upper_is_legal = limits
+    kind = int if isinstance(default, int) else float
+    what = f"an integer (as its default {default})" if kind is int else "a finite number"
+    is_legal = is_finite_number(value) and kind(value) == value and lower <= value <= upper
+    is_legal = is_legal and (upper_is_legal or value != upper)
+    if default is None:  # a limit of clipping
+        return kind, "a finite number above 0, or None", is_legal and value > 0
+    return kind, f"{what} in [{lower}, {upper}{']' if upper_is_legal else ')'}", is_legal
 
 
 def value_now(optimizer: Any, name: str, value: Any, step: int | None = None) -> Any:
@@ -114,7 +119,7 @@ class Hyperparameter:
     def __get__(self, optimizer: Any, owner: Any = None) -> Any:
         if optimizer is None:
             return self.default
-        active = vars(optimizer).get("_active")  # while a rule runs: see Optimizer.call
+        active = vars(optimizer).get("_active")  # h of a call, or of an update until the step ends
         value = (active or vars(optimizer))[self.name]
         return value(optimizer.steps) if callable(value) else value
 

@@ -110,7 +110,7 @@ class Optimizer:
             try:
                 self._update_all()
             finally:
-                vars(self)["_active"] = None  # self.lr is the optimizer's own again
+                vars(self)["_active"] = None  # see Hyperparameter
         if self.compiled:
             self.compiled.warn(stacklevel=3)
         return result
@@ -137,7 +137,7 @@ class Optimizer:
         if h["t"] == 1:
             self.refresh_slots(name, w, group)
         slots = self.slots[name]
-        vars(self)["_active"] = h  # self.lr is now h["lr"], in clip and update, too
+        vars(self)["_active"] = h  # self.lr is now h["lr"]
         evaluation.mark_as_changed(self.parameters[name])  # old graphs that read w raise an error
         g = self.clip(g, h)
         if not (self.compiled and compiled_update(self, name, w, g, slots, h)):
@@ -175,7 +175,7 @@ class Optimizer:
         """Call a method of the rule with the keywords that it names; in it, self.lr is h["lr"]."""
         attributes, names = vars(self), self.required_hyperparameters[method]
         keywords = {name: w if name == "w" else h[name] for name in names}
-        before, attributes["_active"] = attributes.get("_active"), h  # Hyperparameter reads it
+        before, attributes["_active"] = attributes.get("_active"), h
         try:
             return getattr(self, method)(*arrays, **keywords)
         finally:
@@ -324,8 +324,8 @@ class Optimizer:
         """Refuse unknown arguments; the error of the dataclass would not say what to do."""
         if len(args) > 1:
             raise TypeError(f"{cls.__name__}: only params is positional; write lr={args[1]!r}")
-        for name in hyper.keys() - {*cls.defaults, "params"}:
-            raise TypeError(undeclared(cls, name))
+        if unknown := sorted(hyper.keys() - {*cls.defaults, "params"}):
+            raise TypeError(undeclared(cls, unknown[0]))
         return super().__new__(cls)
 
     def __post_init__(self, params: Any) -> None:
@@ -337,8 +337,8 @@ class Optimizer:
     def as_in(cls, framework: str, params: Params | None = None, /, **overrides: Any) -> Self:
         """Make this optimizer with a framework's defaults, and our lr if the framework has none."""
         if framework not in cls.conventions:
-            known = f"frameworks that have it: {', '.join(cls.conventions) or 'none'}"
-            raise ValueError(f"{framework!r} has no {cls.__name__}; {known}")
+            choices = f"frameworks that have it: {', '.join(cls.conventions) or 'none'}"
+            raise ValueError(f"{framework!r} has no {cls.__name__}; {choices}")
         return cls(params, **(cls.conventions[framework] | overrides))
 
     def __setattr__(self, name: str, value: Any) -> None:

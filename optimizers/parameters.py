@@ -101,9 +101,9 @@ def signature_text(kind: Any) -> str:
     return kind if isinstance(kind, str) else f"an array of {kind[0]} and shape {kind[1]}"
 
 
-def check_arrays(self: Any, name: str, w: Any, g: Any) -> None:
+def check_arrays(optimizer: Any, name: str, w: Any, g: Any) -> None:
     """Raise ValueError if dtype or shape of a parameter, or of its gradient, has changed."""
-    required, who = self.bound_signatures[name], type(self).__name__
+    required, who = optimizer.bound_signatures[name], type(optimizer).__name__
     for what, array in ("{0!r}", w), ("the gradient of {0!r}", g):
         if dtype_and_shape(array) != required:
             received = signature_text(dtype_and_shape(array))

@@ -93,9 +93,9 @@ def get(
         raise TypeError(f"an optimizer must be a name, a class or an Optimizer, not {optimizer!r}")
     if not issubclass(cls, Wrapper):
         return cls(params, **hyper)
-    own = {name: hyper.pop(name) for name in cls.own_defaults if name in hyper}
+    own_hyper = {name: hyper.pop(name) for name in cls.own_defaults if name in hyper}
     inner = get(hyper.pop("inner", cls.default_inner), params, **hyper)
-    return cls(inner, **own)
+    return cls(inner, **own_hyper)
 
 
 def name_of(optimizer: Any) -> Any:
@@ -108,10 +108,10 @@ def name_of(optimizer: Any) -> Any:
     if len(optimizer.groups) > 1:
         raise ValueError(f"{optimizer!r} has several groups, which a name does not describe")
     names = {cls: name for name, cls in reversed(_registry.items())}
-    known = [names[cls] for cls in type(optimizer).__mro__ if cls in names]
-    if not known:
+    name = next((names[cls] for cls in type(optimizer).__mro__ if cls in names), None)
+    if name is None:
         raise ValueError(f"{type(optimizer).__name__} is not registered")
-    return [known[0], name_of(optimizer.inner)] if isinstance(optimizer, Wrapper) else known[0]
+    return [name, name_of(optimizer.inner)] if isinstance(optimizer, Wrapper) else name
 
 
 def from_name(name: Any) -> Optimizer | Wrapper:
@@ -135,11 +135,10 @@ def find(name: str) -> Rule:
     """Return the class of that name, as `get` does."""
     key = name.lower()
     if key not in _registry:
-        found = entry_points(group="minigrad.optimizers")
-        plug_ins = {entry.name.lower(): entry for entry in found}
+        plug_ins = {e.name.lower(): e for e in entry_points(group="minigrad.optimizers")}
         if key not in plug_ins:
-            hint, known = did_you_mean(key, [*_registry, *plug_ins]), ", ".join(available())
-            raise ValueError(f"unknown optimizer {name!r}{hint} (there are: {known})")
+            hint, names = did_you_mean(key, [*_registry, *plug_ins]), ", ".join(available())
+            raise ValueError(f"unknown optimizer {name!r}{hint} (there are: {names})")
         _load(key, plug_ins[key])
     return _registry[key]
 

@@ -125,7 +125,7 @@ class Trace:
         return "\n".join(lines)
 
     def arguments_source(self) -> str:
-        """Return the function that computes the arguments; it returns None in another branch."""
+        """Return the function that computes the arguments; it returns None for another branch."""
         others = {k: v for k, v in self.scope["h"].items() if not is_number(v)}
         checks = [f"if h[{k!r}] != {v!r}: return None" for k, v in others.items()]
         result = f"return [{', '.join(map(code_of, self.arguments))}]"
@@ -160,7 +160,7 @@ def code_of(x: Any) -> str:
 class ArraySymbol(np.lib.mixins.NDArrayOperatorsMixin):
     """Replaces an array, or a mask of True and False; `name` is its variable in the loop."""
 
-    __class__ = property(lambda self: np.ndarray)  # for isinstance
+    __class__ = property(lambda self: np.ndarray)  # a rule may ask isinstance(g, np.ndarray)
 
     def __init__(self, trace: Trace, name: str, is_mask: bool = False) -> None:
         self.trace, self.name, self.is_mask = trace, name, is_mask
@@ -181,6 +181,7 @@ class ArraySymbol(np.lib.mixins.NDArrayOperatorsMixin):
         elif name in COMPARISONS:
             result = trace.emit(COMPARISONS[name], *inputs, is_mask=True)
         elif ufunc in DERIVED:
+            # Numbers become variables, too: the formulas compare arrays
             result = DERIVED[ufunc](trace, *(trace.emit("{}", x) for x in inputs))
         else:
             trace.refuse(f"np.{name} is not among the functions that can be compiled")
@@ -244,14 +245,15 @@ def full_like(trace: Trace, x: Any, number: Any) -> ArraySymbol:
     return trace.emit("{}", number)
 
 
-def clip(trace: Trace, x: Any, least: Any, most: Any) -> ArraySymbol:
-    if any(isinstance(limit, ArraySymbol) or limit != limit for limit in (least, most)):
+def clip(trace: Trace, x: Any, lower: Any, upper: Any) -> ArraySymbol:
+    if any(isinstance(limit, ArraySymbol) or limit != limit for limit in (lower, upper)):
         trace.refuse("np.clip needs two numbers as limits; see np.minimum and np.maximum")
-    x = trace.where(x < least, least, x)
-    return trace.where(x > most, most, x)
+    x = trace.where(x < lower, lower, x)
+    return trace.where(x > upper, upper, x)
 
 
 def sign(trace: Trace, x: Any) -> ArraySymbol:
+    """Return 1, −1 or 0; NaN stays NaN, and −0 becomes 0, as in NumPy."""
     x = trace.where(x == 0, 0, x)
     return trace.where(x > 0, 1, trace.where(x < 0, -1, x))
 

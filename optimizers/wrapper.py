@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from .declaration import check_slots, declared_defaults, require_signature
+from .declaration import check_signature, check_slots, declared_defaults
 from .evaluation import evaluating, lock_of, locked, mark_as_changed, run_closure
 from .formulas import flush_subnormals
 from .hyperparameters import check_hyperparameter, unknown_hyperparameter, value_now
@@ -100,15 +100,15 @@ class Wrapper:
 
     @property
     def has_evaluation_weights(self) -> bool:
-        own = type(self).evaluation_weight is not Wrapper.evaluation_weight
-        return own or self.inner.has_evaluation_weights
+        averages = type(self).evaluation_weight is not Wrapper.evaluation_weight
+        return averages or self.inner.has_evaluation_weights
 
     def evaluation_weights(self) -> dict[str, np.ndarray]:
         """Return the weights for evaluation by name, for each parameter that has others."""
         if type(self).evaluation_weight is Wrapper.evaluation_weight:
             return self.inner.evaluation_weights()
-        parameters, own = self.parameters, self.own_slots
-        return {n: self.evaluation_weight(parameters[n].data, own[n]) for n in own}
+        w = {name: self.parameters[name].data for name in self.own_slots}
+        return {n: self.evaluation_weight(w[n], slots) for n, slots in self.own_slots.items()}
 
     def forget_weights(self) -> None:
         """Start averages of the weights anew: see Optimizer.forget_weights."""
@@ -123,12 +123,12 @@ class Wrapper:
         super().__init_subclass__(**kwargs)
         dataclass(kw_only=True, init=False, repr=False, eq=False)(cls)
         cls.own_defaults = declared_defaults(cls, Wrapper)
-        taken = {*Optimizer.__dataclass_fields__, "inner", "own_slots"}
-        for name in taken & cls.own_defaults.keys():
-            raise TypeError(f"{cls.__name__}: an optimizer uses the name {name!r}; rename it")
+        reserved = {*Optimizer.__dataclass_fields__, "inner", "own_slots"}
+        if taken := sorted(reserved & cls.own_defaults.keys()):
+            raise TypeError(f"{cls.__name__}: an optimizer uses the name {taken[0]!r}; rename it")
         for method in ("init", "after_step", "evaluation_weight", "step"):
             arguments = inspect.signature(getattr(Wrapper, method)).parameters
-            require_signature(cls, method, [*arguments], [])
+            check_signature(cls, method, [*arguments], [])
         if "step" in vars(cls):
             cls.step = locked(vars(cls)["step"])  # type: ignore[method-assign]
         for name in cls.own_defaults:
@@ -137,8 +137,9 @@ class Wrapper:
     def __init__(self, inner: "Optimizer | Wrapper", /, **hyper: Any) -> None:
         self.refuse_inner(inner)
         vars(self).update(inner=inner, own_slots={}, own_step=None)
-        for name in hyper.keys() - self.own_defaults.keys():
-            hint = f"; set {name} on the inner optimizer" * (name in inner.defaults)
+        if unknown := sorted(hyper.keys() - self.own_defaults.keys()):
+            name = unknown[0]
+            hint = f"; set {name} on the inner optimizer" if name in inner.defaults else ""
             raise TypeError(unknown_hyperparameter(type(self), name, self.own_defaults) + hint)
         for name, value in (self.own_defaults | hyper).items():
             setattr(self, name, value)
@@ -157,11 +158,9 @@ class Wrapper:
             if type(held).__name__ == who:  # their states would have the same names
                 raise ValueError(f"{who}: {inner!r} holds a {who} already")
             held = held.inner
-        moves_weights = cls.after_step is not Wrapper.after_step
+        moves = cls.after_step is not Wrapper.after_step
         averages = cls.evaluation_weight is not Wrapper.evaluation_weight
-        if (moves_weights and held.has_evaluation_weights) or (
-            averages and inner.has_evaluation_weights
-        ):
+        if (moves and held.has_evaluation_weights) or (averages and inner.has_evaluation_weights):
             other = "which evaluates other weights than it trains"
             raise ValueError(f"{who} cannot hold {inner!r}, {other}: one would undo the other")
 
@@ -176,9 +175,8 @@ class Wrapper:
         elif hasattr(type(self), name):  # declared in the class
             super().__setattr__(name, value)
         elif name == "inner":
-            raise AttributeError(
-                f"{type(self).__name__}: to hold another optimizer, make a new one"
-            )
+            who = type(self).__name__
+            raise AttributeError(f"{who}: to hold another optimizer, make a new one")
         else:
             setattr(self.inner, name, value)
 
@@ -189,9 +187,9 @@ class Wrapper:
     @property
     def slots(self) -> dict[str, Slots]:
         """The slots of the inner optimizer and, under names such as "EMA.average", the own ones."""
-        who, own = type(self).__name__, self.own_slots
+        who = type(self).__name__
         return {
-            name: slots | {f"{who}.{k}": a for k, a in own.get(name, {}).items()}
+            name: slots | {f"{who}.{k}": a for k, a in self.own_slots.get(name, {}).items()}
             for name, slots in self.inner.slots.items()
         }
 
@@ -222,7 +220,8 @@ class Wrapper:
 
     def named_slots(self) -> dict[str, np.ndarray]:
         who = type(self).__name__
-        return {f"{n}/{who}.{k}": a for n, own in self.own_slots.items() for k, a in own.items()}
+        items = self.own_slots.items()
+        return {f"{n}/{who}.{k}": a for n, slots in items for k, a in slots.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the inner optimizer's state, with the own slots and hyperparameters added.
@@ -231,10 +230,10 @@ class Wrapper:
         """
         who, state = type(self).__name__, self.inner.state_dict()
         self.make_slots()
-        own = {f"{who}.{name}": to_plain(vars(self)[name]) for name in self.own_defaults}
+        own_hyper = {f"{who}.{name}": to_plain(vars(self)[name]) for name in self.own_defaults}
         return state | {
             "optimizer": f"{who}({state['optimizer']})",
-            "hyper": state["hyper"] | own,
+            "hyper": state["hyper"] | own_hyper,
             "slots": state["slots"] | {key: a.copy() for key, a in self.named_slots().items()},
         }
 
@@ -260,10 +259,9 @@ class Wrapper:
         loaded = type(self)(self.inner, **values)
         loaded.make_slots()
         expected = loaded.named_slots()
-        found, needed = (
-            {k: dtype_and_shape(x) for k, x in arrays.items()} for arrays in (own_slots, expected)
-        )
-        if wrong := sorted(k for k in found | needed if found.get(k) != needed.get(k)):
+        received = {k: dtype_and_shape(x) for k, x in own_slots.items()}
+        required = {k: dtype_and_shape(x) for k, x in expected.items()}
+        if wrong := sorted(k for k in received | required if received.get(k) != required.get(k)):
             raise ValueError(f"{who}: this state does not match in {', '.join(wrong)}")
         for key, array in own_slots.items():
             expected[key][...] = array

@@ -1,4 +1,4 @@
-"""AdaBelief: Adam that divides by how far the gradient is from its prediction, not by its size.
+"""AdaBelief: Adam, but it divides by the distance between the gradient and its prediction.
 
 Train on MNIST with it:
 

@@ -14,7 +14,7 @@ from minigrad.optimizers import Optimizer, ema, register
 class RAdam(Optimizer):
     """m ← β₁·m + (1 − β₁)·g,  v ← β₂·v + (1 − β₂)·g²,  u = r·m̂ / √v̂, or m̂ while ρ ≤ 5.
 
-    Rectified Adam. In the first steps, v averages few gradients, so 1 / √v̂ varies wildly. r makes
+    Rectified Adam. In the first steps, v averages few gradients, so 1 / √v̂ varies a lot. r makes
     these steps smaller, as a warmup of lr would.
 
     m̂ = m / (1 − β₁ᵗ),  √v̂ = (√v + ε) / √(1 − β₂ᵗ)

@@ -34,12 +34,15 @@ def is_recorded(x: Any) -> bool:
 def check_dtype(who: str, array: Any, requires_grad: bool = False) -> None:
     """Raise TypeError for complex, object and float16 data; requires_grad: for integers, too."""
     if array.dtype.char not in FLOATS + INTEGERS:  # float16 has too few digits for training
-        required = f"{who}: float32, float64 or integers are required, received {array.dtype}"
-        raise TypeError(f"{required}; convert the data first, with .astype('float32')")
+        raise TypeError(
+            f"{who}: float32, float64 or integers are required, received {array.dtype}; "
+            "convert the data first, with .astype('float32')"
+        )
     if requires_grad and array.dtype.char not in FLOATS:
-        required = f"{who}: requires_grad needs floating-point data, received {array.dtype}"
-        advice = "write 3.0 for 3, or convert the data with .astype('float32')"
-        raise TypeError(f"{required}; {advice}")
+        raise TypeError(
+            f"{who}: requires_grad needs floating-point data, received {array.dtype}; "
+            "write 3.0 for 3, or convert the data with .astype('float32')"
+        )
 
 
 def to_array(who: str, data: Any, requires_grad: bool) -> np.ndarray:
@@ -63,8 +66,7 @@ def to_float_array(who: str, data: Any, dtype: Any = np.float32) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise TypeError(f"{who}: {required}; received {data!r:.60} ({error})") from error
     if array.dtype.kind not in "biuf":  # NumPy would convert None to NaN and "3" to 3
-        problem = f"received {data!r:.60} (of dtype {array.dtype})"
-        raise TypeError(f"{who}: {required}; {problem}")
+        raise TypeError(f"{who}: {required}; received {data!r:.60} (of dtype {array.dtype})")
     return array.astype(dtype, copy=False)
 
 

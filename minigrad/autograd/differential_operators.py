@@ -72,7 +72,7 @@ def subgraph_to(keys: set, output: Tensor) -> set:
 
 
 def computed_tensors(output: Tensor) -> list[Any]:
-    """Return the result of each node, oldest first; where no vjp reads its values, the node."""
+    """Return the result of each node, oldest first; its node if the graph does not keep it."""
     found: dict[Node, Any] = {}
     waiting: list[Any] = [output]
     while waiting:

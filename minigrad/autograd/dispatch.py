@@ -86,7 +86,7 @@ def call_method(ufunc: Any, method: str, args: Sequence, options: dict) -> Any:
             "multiply, maximum, minimum, logaddexp; accumulate of add, multiply; outer. "
             "If you need its value alone, pass x.data"
         )
-    if options.get("dtype", 0) is None:
+    if "dtype" in options and options["dtype"] is None:
         del options["dtype"]  # np.max has no dtype=
     return table[ufunc](*args, **dict(axis=0) | options)
 
@@ -120,7 +120,7 @@ def bind_arguments(
         named = dict(zip(defaults, args)) | options
         operands = [named.pop(name) for name in list(defaults)[:operand_count]]
     given = {name: x for name, x in named.items() if x is not defaults.get(name)}
-    if is_ufunc and np.dtype(given.get("dtype", int)).kind == "f":
+    if is_ufunc and "dtype" in given and np.dtype(given["dtype"]).kind == "f":
         dtype = given.pop("dtype")
         operands = [x.astype(dtype) if hasattr(x, "astype") else x for x in operands]
     if unsupported := sorted(given.keys() - supported):

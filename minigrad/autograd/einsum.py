@@ -51,7 +51,7 @@ def explicit(subscripts: str, ranks: list[int]) -> str:
         raise ValueError(f"{who} needs {len(terms)} operands, received {len(ranks)}")
     if not arrow:  # NumPy's rule: the indices that occur once, in alphabetical order
         out = "..." + "".join(sorted(c for c in set(left) - set(".,") if left.count(c) == 1))
-    # '...' stands for the axes without a letter; like all broadcast axes they end at the same side
+    # '...' stands for axes without a letter; they are aligned at the right, as in broadcasting
     axes = [n - len(t.replace("...", "")) if "..." in t else 0 for t, n in zip(terms, ranks)]
     most = max(axes)
     if most > 0 and "..." not in out:

@@ -16,7 +16,7 @@ from numpy import linalg
 
 from .conversion import coerce_lists, unwrap
 from .dispatch import HANDLED_FUNCTIONS, NONDIFFERENTIABLE, REFUSAL_REASONS
-from .numpy_functions import cast, normalize_axes, root
+from .numpy_functions import convert, normalize_axes, root
 from .numpy_vjps import defvjp, implements, scatter_add
 from .tensor import Primitive
 
@@ -62,7 +62,7 @@ def diag(v, k=0):
 @implements(linalg.vector_norm)
 def vector_norm(x, axis=None, keepdims=False, ord=2):
     """(Σ|x|ᵖ)^(1/p) with p = ord. The derivative at 0 is 0."""
-    x, reduced = cast(x, None, float), dict(axis=axis, keepdims=keepdims)
+    x, reduced = convert(x, None, float), dict(axis=axis, keepdims=keepdims)
     p = 2.0 if ord is None else float(ord)
     if p == 2:
         return root(np.sum(np.square(x), **reduced))
@@ -81,7 +81,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
     of the column sums (1), of the singular values (2), of the row sums (inf); with a negative ord
     the smallest of these.
     """
-    x, axes = cast(x, None, float), normalize_axes(x, axis)
+    x, axes = convert(x, None, float), normalize_axes(x, axis)
     if ord is None or (ord in ("fro", "f") and len(axes) == 2):
         return vector_norm(x, axes, keepdims)
     if len(axes) == 1 and not isinstance(ord, str):
@@ -150,7 +150,7 @@ log_det = Primitive(
 )
 implements(linalg.slogdet)(lambda a: linalg.slogdet(unwrap(a))._replace(logabsdet=log_det(a)))
 
-# Decompositions. NumPy computes all parts at once; they go to the vjps as the option `parts`. A vjp
+# Decompositions. NumPy computes all parts at once; the vjps get them as the option `parts`. A vjp
 # that reads another part calls the primitive of that part, so that it can be differentiated again
 
 

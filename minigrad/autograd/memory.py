@@ -33,7 +33,8 @@ class Plan:
     vjps       (index, vjp) for each operand that needs a gradient
     read       the indices of the operands whose values these vjps read
     unread     the indices of the other operands
-    constants  of `read`, those that need no gradient; none if operands can be indices or conditions
+    constants  the indices in `read` of operands that need no gradient; none if the operands of this
+               primitive can be indices or conditions
     reads_out  whether a vjp reads the values of the result
     """
 

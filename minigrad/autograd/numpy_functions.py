@@ -10,13 +10,13 @@ from .conversion import coerce_lists, unwrap
 from .dispatch import HANDLED_FUNCTIONS
 from .numpy_vjps import defvjp, extreme_vjp, implements
 
-# Reductions
+# Reductions. sum, mean, … are NumPy's in this file; max and min are Python's
 
 
-def cast(a, dtype, at_least=None):
-    """Convert a to dtype; without a dtype, widen integers to at_least, as NumPy's result has it."""
-    if dtype is None and at_least and a.dtype.kind != "f":
-        dtype = np.result_type(a.dtype, at_least)
+def convert(a, dtype, integers_to=None):
+    """Convert a to dtype. Without a dtype, widen integers: NumPy's mean of integers is a float."""
+    if dtype is None and integers_to and a.dtype.kind != "f":
+        dtype = np.result_type(a.dtype, integers_to)
     same = dtype is None or a.dtype == dtype
     return a if same else HANDLED_FUNCTIONS["astype"](a, dtype=dtype)
 
@@ -61,14 +61,14 @@ cumsum_primitive = HANDLED_FUNCTIONS[np.cumsum]
 @implements(np.sum)
 def sum(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     if dtype is not None or where is not True:
-        a = fill_masked(cast(a, dtype), where, 0)
-    total = cast(sum_primitive(a, axis=axis, keepdims=keepdims), dtype)
+        a = fill_masked(convert(a, dtype), where, 0)
+    total = convert(sum_primitive(a, axis=axis, keepdims=keepdims), dtype)
     return total if initial is None else total + initial_value(initial, total)
 
 
 @implements(np.mean)
 def mean(a, axis=None, dtype=None, keepdims=False, where=True):
-    a = cast(a, dtype, float)
+    a = convert(a, dtype, float)
     if where is True:
         return mean_primitive(a, axis=axis, keepdims=keepdims)
     result = sum(a, axis, keepdims=True, where=where) / reduced_size(a, axis, where)
@@ -77,7 +77,7 @@ def mean(a, axis=None, dtype=None, keepdims=False, where=True):
 
 @implements(np.var)
 def var(a, axis=None, dtype=None, ddof=0, keepdims=False, where=True):
-    a = cast(a, dtype, float)
+    a = convert(a, dtype, float)
     squares = np.square(a - mean(a, axis, keepdims=True, where=where))
     total = sum(squares, axis, keepdims=True, where=where)
     n = reduced_size(a, axis, where) - ddof
@@ -101,7 +101,7 @@ def root(x, p=2.0):
 def average(a, axis=None, weights=None, returned=False, keepdims=False):
     """Return Σ w·a / Σ w, with weights of a's shape, or of one axis."""
     a, weights = coerce_lists("np.average", (a, weights))
-    a = cast(a, None, float)
+    a = convert(a, None, float)
     weights = np.ones((1,) * a.ndim, a.dtype) if weights is None else weights
     if np.ndim(weights) != a.ndim:
         if axis is None or np.ndim(weights) != 1:
@@ -141,7 +141,7 @@ def ptp(a, axis=None, keepdims=False):
 @implements(np.prod)
 def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
     """Multiply pairs until one number is left. The derivative is correct for elements 0, too."""
-    a = cast(a, dtype, np.uint if a.dtype.kind == "u" else int)
+    a = convert(a, dtype, np.uint if a.dtype.kind == "u" else int)
     x, axes = merge_axes(fill_masked(a, where, 1), axis)
     while len(x) > 1:
         half = len(x) // 2
@@ -155,7 +155,7 @@ def prod(a, axis=None, dtype=None, keepdims=False, initial=None, where=True):
 @implements(np.cumsum)
 def cumsum(a, axis=None, dtype=None):
     a = np.ravel(a) if axis is None else a
-    return cast(cumsum_primitive(cast(a, dtype), axis=axis or 0), dtype)
+    return convert(cumsum_primitive(convert(a, dtype), axis=axis or 0), dtype)
 
 
 def cumprod_vjp(g, out, x, axis=None, dtype=None):
@@ -280,7 +280,7 @@ def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
 
 @implements(np.diff)
 def diff(a, n=1, axis=-1, prepend=None, append=None):
-    """Subtract neighbours, n times; a number to prepend or append stands for a whole slice."""
+    """Subtract neighbours, n times. prepend, append: arrays, or a number for a whole slice."""
     if n < 0:
         raise ValueError(f"np.diff: n must be 0 or more, received {n}")
     if n == 0:
@@ -310,7 +310,7 @@ def gradient(f, *varargs, axis=None, edge_order=1):
     """Return the mean of the slopes on both sides, each weighted by the width of the other side."""
     np.gradient(unwrap(f), *map(unwrap, varargs), axis=axis, edge_order=edge_order)  # checks them
     f, *spacings = coerce_lists("np.gradient", (f, *(varargs or (1.0,))))
-    f, axes, results = cast(f, None, float), normalize_axes(f, axis), []
+    f, axes, results = convert(f, None, float), normalize_axes(f, axis), []
     for i, h in zip(axes, spacings if len(spacings) == len(axes) else spacings * len(axes)):
         h = np.diff(1.0 * h) if np.ndim(h) else np.broadcast_to(1.0 * h, f.shape[i] - 1)
         slope = np.diff(np.moveaxis(f, i, -1)) / h
@@ -319,5 +319,5 @@ def gradient(f, *varargs, axis=None, edge_order=1):
         if edge_order == 2:  # from the parabola through three points
             first, last = 2 * first - middle[..., :1], 2 * last - middle[..., -1:]
         along = np.concatenate([first, middle, last], -1)
-        results.append(cast(np.moveaxis(along, -1, i), f.dtype))
+        results.append(convert(np.moveaxis(along, -1, i), f.dtype))
     return results[0] if len(axes) == 1 else tuple(results)

@@ -376,10 +376,10 @@ concatenate_primitive = VariadicPrimitive(
 @implements(np.concatenate)
 def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     arrays = list(arrays)
-    if axis is None:  # joined as a list, a number such as 16 leaves float32 as it is
+    if axis is None:  # as a list, a number such as 16 does not widen float32
         numbers = [[x] if type(x) is int else x for x in arrays]
         arrays, axis = [np.reshape(x, -1) for x in coerce_lists("np.concatenate", numbers)], 0
-    # 0 where the axis does not exist: NumPy then raises its own error
+    # 0 if there is no such axis: NumPy then raises its own error
     lengths = [(np.shape(unwrap(x))[axis:] or (0,))[0] for x in arrays]
     return concatenate_primitive(*arrays, axis=axis, ends=list(accumulate(lengths)))
 

@@ -19,8 +19,8 @@ from .tensor import Primitive
 # The error function and the normal distribution
 
 
-def inverse_mills_ratio(x: Any, log_ndtr: Any) -> Any:
-    """Return √(π/2)·φ(x) / Φ(x), for x < 0 and x ≥ 0 by the formula that is precise there."""
+def scaled_inverse_mills_ratio(x: Any, log_ndtr: Any) -> Any:
+    """Return √(π/2)·φ(x) / Φ(x). For x < 0 and for x ≥ 0, use the formula precise there."""
     left = 1 / sp.erfcx(-np.minimum(x, 0) / sqrt(2))
     return np.where(x < 0, left, np.exp(-x * x / 2 - log_ndtr) / 2)
 
@@ -31,7 +31,7 @@ defvjp(sp.erfcx, lambda g, out, x: g * (2 * x * out - 2 / sqrt(pi)))
 defvjp(sp.erfinv, lambda g, out, _x: g * (sqrt(pi) / 2) * np.exp(out * out))
 defvjp(sp.erfcinv, lambda g, out, _x: -g * (sqrt(pi) / 2) * np.exp(out * out))
 defvjp(sp.ndtr, lambda g, _out, x: g / sqrt(2 * pi) * np.exp(-x * x / 2))
-defvjp(sp.log_ndtr, lambda g, out, x: g * sqrt(2 / pi) * inverse_mills_ratio(x, out))
+defvjp(sp.log_ndtr, lambda g, out, x: g * sqrt(2 / pi) * scaled_inverse_mills_ratio(x, out))
 defvjp(sp.ndtri, lambda g, out, _x: g * sqrt(2 * pi) * np.exp(out * out / 2))
 
 # Logarithms and entropies

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from .conversion import coerce_lists, constant_options, unwrap, unwrap_nested
-from .numpy_functions import cast, normalize_axes
+from .numpy_functions import convert, normalize_axes
 from .numpy_vjps import implements, scatter_add
 from .tensor import Primitive, Tensor
 
@@ -272,7 +272,7 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, axis=0):
     number = np.linspace(0, num, num, endpoint=False, dtype=step.dtype)  # 0, 1, 2, …
     number = np.expand_dims(number, tuple(range(1, step.ndim + 1)))
     y = np.where(number == max(steps, 1), stop, start + number * step)
-    y = cast(np.moveaxis(y, 0, axis), dtype)
+    y = convert(np.moveaxis(y, 0, axis), dtype)
     return (y, step if steps > 0 else np.nan) if retstep else y
 
 
@@ -286,7 +286,7 @@ def interp(x, xp, fp, left=None, right=None):
     if np.ndim(xp) != 1 or np.shape(xp) != np.shape(fp) or np.size(xp) == 0:
         received = f"received the shapes {np.shape(xp)} and {np.shape(fp)}"
         raise ValueError(f"np.interp: xp and fp must be vectors of equal length, {received}")
-    xp, fp = (cast(y, None, np.float32) for y in (xp, fp))  # differences of int8 would wrap
+    xp, fp = (convert(y, None, np.float32) for y in (xp, fp))  # differences of int8 would wrap
     right_of = np.searchsorted(xp, x, "right")
     i, j = np.maximum(right_of - 1, 0), np.minimum(right_of, len(xp) - 1)
     slope = (fp[j] - fp[i]) / np.where(i < j, xp[j] - xp[i], 1)  # 0 outside of the points

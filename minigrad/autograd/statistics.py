@@ -3,14 +3,14 @@
 import numpy as np
 
 from .conversion import coerce_lists, constant_options
-from .numpy_functions import cast, merge_axes, normalize_axes
+from .numpy_functions import convert, merge_axes, normalize_axes
 from .numpy_vjps import implements
 
 
 def sort_merged(a, axis):
     """Merge the axes to reduce and sort along them; where one element is NaN, all become NaN."""
     axes = normalize_axes(a, axis)
-    x = np.sort(merge_axes(cast(a, None, float), axes)[0], axis=0)
+    x = np.sort(merge_axes(convert(a, None, float), axes)[0], axis=0)
     has_nan = np.isnan(x[-1:])  # NaN is sorted last
     return (np.where(has_nan, np.nan, x) if has_nan.any() else x), axes
 
@@ -51,7 +51,7 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None, dtype=None):
         raise ValueError("np.cov: arrays of at most two axes are required")
     rows = [np.reshape(x, (1, -1)) if np.ndim(x) < 2 else x if rowvar else x.T for x in samples]
     x = np.concatenate(rows)
-    x = cast(x, np.result_type(x.dtype, float) if dtype is None else dtype)
+    x = convert(x, np.result_type(x.dtype, float) if dtype is None else dtype)
     x = x - np.mean(x, axis=1, keepdims=True)
     ddof = 1 - bias if ddof is None else ddof
     return np.squeeze(x @ x.T / float(max(x.shape[1] - ddof, 0)))

@@ -14,7 +14,7 @@ class VariadicPrimitive(Primitive):
     """A function of any number of arrays, with one vjp: `vjp(g, out, operands, i, **options)`.
 
     The vjp returns ∂(final result)/∂operands[i]. The name `_operands` means: it reads no values.
-    The operands come as one list: with *operands, each of n calls would copy n of them.
+    The vjp gets the operands as one list: with *operands, each of its n calls would copy all n.
     The plans are not cached: there would be one for every number of operands.
     """
 

@@ -46,13 +46,13 @@ from . import (
     schedules,
     utils,
 )
-from .backend import names_of
+from .backend import getattr_for
 from .layers import Input
 from .models import Model, Sequential
 
 __version__ = "3.0"  # the version of Keras whose names these are
 
-ops = config = random = backend
+ops = config = random = backend  # modules of Keras; here, backend has the names of all three
 saving = models
 # Older programs import from modules inside these; Python finds them here.
 INSIDE = {
@@ -70,4 +70,4 @@ __all__ = [
     "regularizers", "schedules", "utils",
 ]  # fmt: skip
 
-__getattr__ = names_of("keras", __all__)
+__getattr__ = getattr_for("keras", __all__)

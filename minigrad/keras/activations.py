@@ -8,7 +8,7 @@ import numpy as np
 from .. import functional, saving
 from ..layer import identity
 from ..utils import as_float, lookup
-from .backend import names_of
+from .backend import getattr_for
 
 
 def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None,
@@ -64,4 +64,4 @@ def get(identifier: str | Callable | None) -> Callable:
 
 globals().update(ACTIVATIONS)
 __all__ = [*ACTIVATIONS]
-__getattr__ = names_of("keras.activations", ACTIVATIONS)
+__getattr__ = getattr_for("keras.activations", ACTIVATIONS)

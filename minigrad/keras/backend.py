@@ -77,12 +77,12 @@ class NotThere:
         raise AttributeError(name) if name.startswith("__") else ImportError(self.message)
 
 
-def names_of(
-    module: str, table: Mapping[str, Any] | list[str], not_there: str = "", instead: str = ""
+def getattr_for(
+    module: str, table: Mapping[str, Any] | list[str], missing: str = "", instead: str = ""
 ) -> Callable[[str], Any]:
-    """Return a module's __getattr__: look a name up, or say what there is.
+    """Return a module's __getattr__: it looks a name up in the table.
 
-    not_there: names of Keras that programs import, often without use. instead: what there is.
+    missing: names that only Keras has; using one raises ImportError with the advice `instead`.
     """
 
     def look_up(name: str) -> Any:
@@ -91,14 +91,14 @@ def names_of(
         known = ", ".join(sorted(table)) if len(table) < 99 else "the functions of NumPy"
         near = difflib.get_close_matches(name, list(table), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ";"
-        if name in not_there.split():
+        if name in missing.split():
             return NotThere(f"minigrad.{module} has no {name}; {instead} It has: {known}")
         raise AttributeError(f"minigrad.{module} has no {name}{hint} It has: {known}")
 
     return look_up
 
 
-def text_of(item: Any) -> str:
+def docstring_without_example(item: Any) -> str:
     """Return a docstring without its example, which names minigrad's own arguments."""
     return (item.__doc__ or "").partition(">>>")[0].rstrip()
 
@@ -110,7 +110,7 @@ class Scalar(float):
         return float(self)
 
 
-class Remembered:
+class SavesArguments:
     """Keep the arguments of __init__, so that an object can be saved."""
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
@@ -161,4 +161,4 @@ RENAMED = {
 }  # fmt: skip
 
 FUNCTIONS = {n: f for n, f in vars(np).items() if callable(f) and not n.startswith("_")} | RENAMED
-__getattr__ = names_of("keras.backend", FUNCTIONS)
+__getattr__ = getattr_for("keras.backend", FUNCTIONS)

@@ -5,7 +5,7 @@ from typing import Any
 from .. import callbacks as native
 from ..callbacks import CSVLogger, LambdaCallback, LearningRateScheduler, TerminateOnNaN
 from ..trainer import History
-from .backend import names_of
+from .backend import getattr_for
 
 __all__ = ["CSVLogger", "Callback", "EarlyStopping", "History", "LambdaCallback",
            "LearningRateScheduler", "ModelCheckpoint", "ReduceLROnPlateau",
@@ -45,7 +45,7 @@ class ModelCheckpoint(native.ModelCheckpoint):
         super().__init__(filepath, monitor, *options)
 
 
-__getattr__ = names_of(
+__getattr__ = getattr_for(
     "keras.callbacks", __all__, "TensorBoard BackupAndRestore RemoteMonitor ProgbarLogger",
     "CSVLogger writes the numbers of each epoch, ModelCheckpoint saves all that fit needs.",
 )  # fmt: skip

@@ -23,7 +23,7 @@ class UnitNorm:
 
 @dataclass(frozen=True)
 class MinMaxNorm:
-    """Bring the norm between two bounds: with rate=1 at once, with rate=0.5 half way per step."""
+    """Bring the norm into min_value … max_value; a step goes the fraction `rate` of the way."""
 
     min_value: float = 0.0
     max_value: float = 1.0

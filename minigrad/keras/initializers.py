@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import saving
 from ..initializers import INITIALIZERS, get_initializer, new_rng
-from .backend import names_of, options_of, snake_case, text_of
+from .backend import docstring_without_example, getattr_for, options_of, snake_case
 
 
 class Initializer:
@@ -31,7 +31,7 @@ class Initializer:
 def initializer(function: Callable) -> type[Initializer]:
     """Return the class "RandomNormal" of the function random_normal."""
     name = function.__name__.title().replace("_", "")
-    body = {"function": staticmethod(function), "__doc__": text_of(function)}
+    body = {"function": staticmethod(function), "__doc__": docstring_without_example(function)}
     return type(name, (Initializer,), body)
 
 
@@ -53,4 +53,4 @@ def get(identifier: Any) -> Callable[..., np.ndarray]:
 
 globals().update(BY_NAME)
 __all__ = [*BY_NAME]
-__getattr__ = names_of("keras.initializers", BY_NAME)
+__getattr__ = getattr_for("keras.initializers", BY_NAME)

@@ -16,14 +16,12 @@ from ..layer_state import inference_mode
 from ..regularizers import kinds_of_options
 from ..utils import unknown_name
 from . import activations, backend, constraints, initializers, regularizers
-from .backend import names_of, new_name, options_of, text_of
+from .backend import docstring_without_example, getattr_for, new_name, options_of
 
-READERS = {"activation": activations.get, "initializer": initializers.get,
-           "regularizer": regularizers.get, "constraint": constraints.get}  # fmt: skip
-OLDER = {
-    "Dense": {"init": "kernel_initializer", "output_dim": "units"},
-    "LeakyReLU": {"alpha": "negative_slope"},
-}
+GET_BY_SUFFIX = {"activation": activations.get, "initializer": initializers.get,
+                 "regularizer": regularizers.get, "constraint": constraints.get}  # fmt: skip
+OLDER_NAMES = {"Dense": {"init": "kernel_initializer", "output_dim": "units"},
+               "LeakyReLU": {"alpha": "negative_slope"}}  # fmt: skip
 
 
 class Symbol:
@@ -51,24 +49,16 @@ class Layer(native.Layer):
     def __init__(self, *args: Any, name: str | None = None, input_shape: Any = None,
                  input_dim: int | None = None, batch_input_shape: Any = (), dtype: Any = None,
                  trainable: bool = True, weights: Any = None, **options: Any):  # fmt: skip
-        order = self.arguments.split()
-        if len(args) > len(order) or {*order[: len(args)]} & options.keys():
-            problem = f"{type(self).__name__}: too many arguments"
-            raise TypeError(f"{problem}; their order is {', '.join(order)}")
-        options.update(zip(order, args))
-        options = {self.older.get(key, key): value for key, value in options.items()}
-        seed = options.pop("seed", None)
+        options = self.options_by_name(args, options)
         self.name, self.dtype = name or new_name(type(self).__name__), dtype or backend.floatx()
-        known = [*order, *kinds_of_options(self.parameter_names)]
-        for key in options:
-            if key not in known:
-                raise unknown_name(f"argument of {type(self).__name__}", key, known)
-        self.axis = options.pop("axis", -1) if self.axis is not None else None  # build_once checks
+        seed = options.pop("seed", None)
+        if self.axis is not None:  # a layer that normalizes; build_once checks the axis
+            self.axis = options.pop("axis", -1)
         self.config = options | {"name": self.name}
         input_length = options.pop("input_length", None)  # of Embedding, in older Keras
         for key, value in options.items():
-            if reader := READERS.get(key.rpartition("_")[2]):
-                options[key] = reader(value)
+            if get := GET_BY_SUFFIX.get(key.rpartition("_")[2]):
+                options[key] = get(value)
         shape: Any = batch_input_shape[1:] or input_shape
         shape = shape if input_dim is None else (input_dim,)
         super().__init__(**({} if shape is None else {"input_shape": shape}), **options)
@@ -77,6 +67,19 @@ class Layer(native.Layer):
         if seed is not None:
             self.seed(seed)
         self.trainable, self.initial_weights = trainable, weights
+
+    def options_by_name(self, args: tuple, options: dict[str, Any]) -> dict[str, Any]:
+        """Return all options by their present names; raise an error for one that is unknown."""
+        who, order = type(self).__name__, self.arguments.split()
+        if len(args) > len(order) or {*order[: len(args)]} & options.keys():
+            raise TypeError(f"{who}: too many arguments; their order is {', '.join(order)}")
+        options |= zip(order, args)
+        options = {self.older.get(key, key): value for key, value in options.items()}
+        known = [*order, *kinds_of_options(self.parameter_names)]
+        for key in options:
+            if key not in known and key != "seed":  # every layer takes one
+                raise unknown_name(f"argument of {who}", key, known)
+        return options
 
     def __call__(self, x: Any, *args: Any, training: bool | None = None, **named: Any) -> Any:
         if not isinstance(x[0] if isinstance(x, list) else x, Symbol):
@@ -168,14 +171,13 @@ class Layer(native.Layer):
 
 
 CLASSES: dict[str, Any] = {"Layer": Layer}
-BIASED = "kernel_regularizer bias_regularizer activity_regularizer kernel_constraint"
 
 
 def layer(base: Any, arguments: str = "", name: str = "") -> None:
     """Make the class for one of minigrad's layers. arguments: their names, in Keras's order."""
     name = name or base.__name__
-    body: dict[str, Any] = {"__doc__": text_of(base), "__module__": __name__}
-    body |= {"arguments": arguments, "older": OLDER.get(name, {})}
+    body: dict[str, Any] = {"__doc__": docstring_without_example(base), "__module__": __name__}
+    body |= {"arguments": arguments, "older": OLDER_NAMES.get(name, {})}
     if name.endswith("Normalization"):
         body["axis"] = -1
     CLASSES[name] = saving.CLASSES[f"keras.{name}"] = type(name, (Layer, base), body)
@@ -218,10 +220,6 @@ def merge(name: str, combine: Callable[..., Any]) -> Any:
     return lambda inputs, **options: cls(**options)(inputs)
 
 
-def add_all(_: Any, xs: list[Any]) -> Any:
-    return sum(xs[1:], xs[0])
-
-
 class TrainedSlopes(native.Layer):
     """x where x > 0, else α·x, with a trained α for each feature."""
 
@@ -233,7 +231,8 @@ class TrainedSlopes(native.Layer):
 
 
 for base, arguments in {
-    native.Dense: f"units activation use_bias kernel_initializer bias_initializer {BIASED}",
+    native.Dense: "units activation use_bias kernel_initializer bias_initializer "
+    "kernel_regularizer bias_regularizer activity_regularizer kernel_constraint",
     native.Activation: "activation", native.Flatten: "", native.Reshape: "target_shape",
     native.Dropout: "rate seed", native.GaussianNoise: "stddev seed",
     native.Embedding: "input_dim output_dim embeddings_initializer embeddings_regularizer "
@@ -250,10 +249,10 @@ function_layer("LeakyReLU", activations.leaky_relu, negative_slope=0.3)
 function_layer("ELU", elu)
 function_layer("Softmax", softmax)
 function_layer("Rescaling", lambda x, scale, offset=0.0: x * scale + offset)
-add = merge("Add", add_all)
+add = merge("Add", lambda self, xs: sum(xs[1:], xs[0]))
 concatenate = merge("Concatenate", lambda self, xs: np.concatenate(xs, axis=self.axis))
 multiply = merge("Multiply", lambda self, xs: xs[0] * np.prod(np.stack(xs[1:]), axis=0))
-average = merge("Average", lambda self, xs: add_all(self, xs) / len(xs))
+average = merge("Average", lambda self, xs: sum(xs[1:], xs[0]) / len(xs))
 subtract = merge("Subtract", lambda self, xs: operator.sub(*xs))
 
 
@@ -285,4 +284,4 @@ INSTEAD = "use Dense with Flatten, SimpleRNN, or a layer of your own."
 FUNCTIONS = ["Input", "add", "average", "concatenate", "multiply", "subtract"]
 globals().update(CLASSES)
 __all__ = [*CLASSES, *FUNCTIONS]
-__getattr__ = names_of("keras.layers", CLASSES, NOT_THERE, INSTEAD)
+__getattr__ = getattr_for("keras.layers", CLASSES, NOT_THERE, INSTEAD)

@@ -12,7 +12,7 @@ from ..autograd.conversion import unwrap
 from ..functional import softplus
 from ..training_data import match_target
 from ..utils import as_dtype, as_float, lookup, weighted
-from .backend import Remembered, names_of, options_of, snake_case
+from .backend import SavesArguments, getattr_for, options_of, snake_case
 
 EPSILON = native.EPSILON
 
@@ -72,7 +72,7 @@ ALIASES = {
 }  # fmt: skip
 
 
-class Loss(Remembered, native.Loss):
+class Loss(SavesArguments, native.Loss):
     """Base of losses; a call gives a Tensor. reduction: "sum_over_batch_size", "sum", "none"."""
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size",
@@ -191,4 +191,4 @@ FUNCTIONS = {name: function_of(cls) for name, cls in BY_NAME.items()}
 FUNCTIONS |= {name.upper(): function_of(CLASSES[cls]) for name, cls in ALIASES.items()}
 globals().update(CLASSES)
 __all__ = [*CLASSES]
-__getattr__ = names_of("keras.losses", CLASSES | FUNCTIONS)
+__getattr__ = getattr_for("keras.losses", CLASSES | FUNCTIONS)

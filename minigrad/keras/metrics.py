@@ -13,11 +13,11 @@ from .. import losses as native
 from .. import saving
 from ..utils import lookup
 from . import losses
-from .backend import Remembered, Scalar, names_of, options_of, snake_case
+from .backend import SavesArguments, Scalar, getattr_for, options_of, snake_case
 from .losses import EPSILON, pair, unit
 
 
-class Metric(Remembered):
+class Metric(SavesArguments):
     """The weighted mean of `values(t, p)`: one number for each example, or several."""
 
     is_weighted = False  # compile(weighted_metrics=…) sets it
@@ -173,7 +173,7 @@ def make_class(name: str, f: Callable | None, loss: Any = None, root: bool = Fal
 
 
 class FunctionMetric(Metric):
-    """A user's function: the mean of its values, or of its numbers if it returns one a batch."""
+    """The mean of what a user's function returns: a number for each example, or one for a batch."""
 
     def __init__(self, function: Callable):
         super().__init__(getattr(function, "__name__", "metric"))
@@ -209,4 +209,4 @@ def get(identifier: Any) -> Any:
 
 globals().update(CLASSES)
 __all__ = [*CLASSES]
-__getattr__ = names_of("keras.metrics", losses.FUNCTIONS | CLASSES)
+__getattr__ = getattr_for("keras.metrics", losses.FUNCTIONS | CLASSES)

@@ -15,7 +15,7 @@ from ..models import Sequential as NativeSequential
 from ..models import load_model
 from ..training_data import is_stream
 from . import losses, optimizers
-from .backend import as_floatx, floatx, names_of
+from .backend import as_floatx, floatx, getattr_for
 from .callbacks import Callback, LearningRateScheduler, ReduceLROnPlateau
 from .layers import Input, InputLayer, Layer, Merge, Symbol
 from .metrics import get as get_metric
@@ -306,4 +306,4 @@ def clone_model(model: Any) -> Any:
     return saving.from_config(saving.to_config(model), {})
 
 
-__getattr__ = names_of("keras.models", __all__)
+__getattr__ = getattr_for("keras.models", __all__)

@@ -6,7 +6,7 @@ from .. import optimizers as native
 from ..optimizers.hyperparameters import Hyperparameter
 from ..utils import lookup
 from . import schedules
-from .backend import Scalar, names_of
+from .backend import Scalar, getattr_for
 
 NAMES = {  # Keras's → ours
     "learning_rate": "lr", "beta_1": "beta1", "beta_2": "beta2", "epsilon": "eps",
@@ -41,7 +41,7 @@ class Rate(Hyperparameter):
 class KerasArguments(type):
     """Make an optimizer from Keras's arguments; `head` lists the positional ones.
 
-    Where a list of parameters comes first, the arguments are minigrad's, as load_state_dict needs.
+    If a list of parameters comes first, all arguments are minigrad's: load_state_dict needs this.
     """
 
     def __call__(cls: Any, *args: Any, **keywords: Any) -> Any:
@@ -113,4 +113,4 @@ def get(identifier: Any) -> Any:
 globals().update(CLASSES)
 __all__ = [*CLASSES, "Optimizer", "schedules"]
 INSTEAD = "examples/optimizers shows how to write an optimizer."
-__getattr__ = names_of("keras.optimizers", CLASSES, "Adamax Ftrl Adafactor Muon Lamb", INSTEAD)
+__getattr__ = getattr_for("keras.optimizers", CLASSES, "Adamax Ftrl Adafactor Muon Lamb", INSTEAD)

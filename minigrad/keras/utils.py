@@ -9,7 +9,7 @@ import numpy as np
 from .. import initializers, saving
 from ..utils import one_hot
 from . import backend
-from .backend import names_of
+from .backend import getattr_for
 
 __all__ = ["normalize", "register_keras_serializable", "set_random_seed", "to_categorical"]
 
@@ -57,4 +57,4 @@ clear_session = backend.clear_session
 np_utils = sys.modules[__name__]  # as in older programs
 OTHERS = "plot_model model_to_dot get_file multi_gpu_model split_dataset"
 INSTEAD = "model.summary() prints the layers."
-__getattr__ = names_of("keras.utils", __all__, OTHERS, INSTEAD)
+__getattr__ = getattr_for("keras.utils", __all__, OTHERS, INSTEAD)

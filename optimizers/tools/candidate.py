@@ -49,7 +49,8 @@ class Match:
         hyper = ", ".join(f"{k}={v!r}" for k, v in self.hyper.items())
         text = f"{self.optimizer_class.__name__}({hyper}): deviation {self.deviation:.1e}"
         text += f", first mismatch at step {self.first_mismatch}" if self.first_mismatch else ""
-        return text + "; undetermined: " * bool(self.undetermined) + ", ".join(self.undetermined)
+        text += f"; undetermined: {', '.join(self.undetermined)}" if self.undetermined else ""
+        return text
 
 
 class Trajectory:
@@ -92,11 +93,13 @@ class Candidate:
         self.initial = self.numbers = numbers
         self.constants = cls.defaults | {"weight_decay": 0.0} | switches
         self.optimizer = cls()
-        if "w" in cls.required_hyperparameters["direction"]:  # direction must not write into w
+        if "w" in cls.required_hyperparameters["direction"]:
             rule = self.optimizer.direction
-            vars(self.optimizer)["direction"] = lambda g, slots, *, w, **h: rule(
-                g, slots, w=np.broadcast_to(w, w.shape), **h
-            )
+
+            def direction(g: Any, slots: Any, *, w: Any, **h: Any) -> Any:
+                return rule(g, slots, w=np.broadcast_to(w, w.shape), **h)  # it is read-only
+
+            vars(self.optimizer)["direction"] = direction
         self.first_mismatch: int | None = 1  # None: it reproduces all steps
         self.fitted_steps, self.worst = 0, np.inf  # worst: the largest |r| of these steps
 
@@ -227,8 +230,8 @@ class Candidate:
         trajectory, h = self.trajectory, self.constants | self.numbers
         undetermined: list[str] = []
         if self.first_mismatch is None:
-            own = {k: v for k, v in h.items() if k not in SHARED and type(v) is float and v}
-            numbers = own | self.numbers
+            numbers = {k: v for k, v in h.items() if k not in SHARED and type(v) is float and v}
+            numbers |= self.numbers
             undetermined = [name for name in numbers if self.is_undetermined(name, numbers)]
         error = np.abs(self.residuals(self.numbers, trajectory.steps) * trajectory.tolerance)
         deviation = float(np.max(error / np.maximum(np.abs(trajectory.target), 1e-300)))

@@ -56,8 +56,8 @@ def check_descends_on_rosenbrock(make: Make) -> Problems:
 def require_descent(make: Make, start: list[float], loss: Callable, fraction: float) -> Problems:
     """Yield a problem if no lr takes the loss below this fraction of its first value."""
     first = lowest = loss(np.array(start))[0]
-    goal, own = fraction * first, make(None).lr
-    lrs = dict.fromkeys((0.1, 1.0, 0.01, 10.0, 0.3, 0.03, 0.003, 0.001, own, 10 * own, 0.1 * own))
+    goal, lr = fraction * first, make(None).lr
+    lrs = dict.fromkeys((0.1, 1.0, 0.01, 10.0, 0.3, 0.03, 0.003, 0.001, lr, 10 * lr, 0.1 * lr))
     steps = 4000 if make(None).has_evaluation_weights else 400  # averages follow slowly
     for lr in lrs:
         p = Parameter(np.array(start))
@@ -216,11 +216,14 @@ def check_no_two_arrays_share_memory(make: Make) -> Problems:
 
 def check_zero_gradients(make: Make) -> Problems:
     """Require that gradients of 0, or the same ones again, bring no inf or NaN."""
-    cases = {"gradients of 0": (0, 0), "gradients of 0 after 3 others": (3, 0)}
-    for what, (others, scale) in (cases | {"equal gradients in two steps": (1, 1)}).items():
+    cases = [  # what, steps with random gradients before, factor of the gradients of 3 steps
+        ("gradients of 0", 0, 0), ("gradients of 0 after 3 others", 3, 0),
+        ("equal gradients in two steps", 1, 1),
+    ]  # fmt: skip
+    for what, before, factor in cases:
         optimizer = make_bound(make)
-        take_steps(others, optimizer)
-        take_steps(3, optimizer, gradient=lambda w, _, scale=scale: scale * random_gradient(w, 0))
+        take_steps(before, optimizer)
+        take_steps(3, optimizer, gradient=lambda w, _, f=factor: f * random_gradient(w, 0))
         bad = [n for n, w in weights(optimizer).items() if not np.isfinite(w).all()]
         bad += [n for n, a in flat_slots(optimizer).items() if np.isnan(a).any()]
         if bad:
@@ -235,13 +238,13 @@ def check_parameter_without_gradient(make: Make) -> Problems:
     rule = wrapper_chain(optimizer)[-1]
 
     def state() -> Arrays:  # a wrapper may move all weights
-        own = flat_slots(rule) | (weights(rule) if rule is optimizer else {})
-        return deepcopy({n: a for n, a in own.items() if n.startswith("vector")})
+        arrays = flat_slots(rule) | (weights(rule) if rule is optimizer else {})
+        return deepcopy({n: a for n, a in arrays.items() if n.startswith("vector")})
 
     before = state()
     take_steps(1, optimizer, without="vector")
     for key, a in rule.slots["vector"].items():
-        if a.ndim == 0 and all(a == own.get(key) for own in rule.slots.values()):
+        if a.ndim == 0 and all(a == slots.get(key) for slots in rule.slots.values()):
             before[f"vector/{key}"] = a  # a number that all parameters share
     if changed := difference(before, state()):
         how = "skip parameters whose grad is None; only numbers that all share may change"
@@ -300,8 +303,8 @@ def check_groups_have_their_own_values(make: Make) -> Problems:
     if [*check_same_steps_give_the_same_bits(make)]:
         return  # it would differ from itself
     rule, wrong = wrapper_chain(make(None))[-1], dict[str, Any]()
-    own = {k: v for k, v in rule.defaults.items() if k not in rule.not_overridable}
-    for name, value in own.items():
+    overridable = {k: v for k, v in rule.defaults.items() if k not in rule.not_overridable}
+    for name, value in overridable.items():
         others: list[Any] = [not value] if isinstance(value, bool) else []
         others += [0.9 * value, 1.1 * value, 0.1] if isinstance(value, float) else []
         for other in [x for x in others if x != value]:
@@ -315,10 +318,9 @@ def check_groups_have_their_own_values(make: Make) -> Problems:
                 wrong[name] = other
             break
     if wrong:
-        values = ", ".join(
-            f"{k}={x}" if x in (True, False) else f"{k}={x:.6g}" for k, x in wrong.items()
-        )
+        pairs = [f"{k}={x}" if x in (True, False) else f"{k}={x:.6g}" for k, x in wrong.items()]
         how = f"take {', '.join(wrong)} as a keyword of direction; in update, read h[name]"
+        values = ", ".join(pairs)
         yield f"a group with {values} does not take the steps of an optimizer with the same; {how}"
 
 
@@ -336,7 +338,7 @@ def check_evaluating_restores_the_weights(make: Make) -> Problems:
             yield f"after {optimizer.steps} steps evaluating() makes {bad[0]} inf or NaN; {how}"
             return
         if changed := difference(before, weights(optimizer)):
-            when = "after an exception " * bool(error)
+            when = "after an exception " if error else ""
             yield f"{when}evaluating() does not restore {changed}; {how}"
             return
         take_steps(2, optimizer, other)

@@ -75,14 +75,14 @@ def find_problems(optimizer: Any, checks: Iterable[str] | None = None) -> list[F
         needed = "a registered name, a class, or a function (params, **hyper) -> optimizer"
         raise TypeError(f"conformance needs {needed}; received {optimizer!r}")
     make = partial(get, optimizer) if isinstance(optimizer, str | type) else optimizer
-    found = []
+    findings = []
     for check in CHECKS if checks is None else checks:
         if check not in CHECKS:
             raise ValueError(f"unknown check {check!r} (there are: {', '.join(CHECKS)})")
         try:
             with warnings.catch_warnings(action="error"):
                 for sentence in CHECKS[check](make):
-                    found.append(Finding(check, sentence, sentence))
+                    findings.append(Finding(check, sentence, sentence))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped in the check {check} of {optimizer}") from None
         except (Exception, SystemExit) as error:  # an optimizer under test can raise anything
@@ -90,8 +90,8 @@ def find_problems(optimizer: Any, checks: Iterable[str] | None = None) -> list[F
             what = f"it raises {type(error).__name__}{error_location(error)}: {error}"
             if isinstance(error, KeyError):
                 what += "; make slots in init(self, w), or by slots.setdefault(…, np.zeros_like(g))"
-            found.append(Finding(check, what, (type(error), last.filename, last.lineno), error))
-    return found
+            findings.append(Finding(check, what, (type(error), last.filename, last.lineno), error))
+    return findings
 
 
 def rule_location(rule: type) -> str:

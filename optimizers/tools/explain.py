@@ -20,7 +20,7 @@ LETTERS = {
     "mean_square_step": "d",
 }  # fmt: skip
 
-# precedence levels, and for each ufunc: format, level, and the least level of each operand
+# precedence levels, and for each ufunc: format, level, and the lowest level of each operand
 SUM, PRODUCT, POWER, ATOM = range(4)
 FORMATS: dict[str, Any] = {
     "add": ("{} + {}", SUM, SUM, SUM), "subtract": ("{} − {}", SUM, SUM, PRODUCT),
@@ -33,7 +33,6 @@ FORMATS: dict[str, Any] = {
 NOT_PART_OF_A_CONVENTION = {"lr", "rho", "beta1", "beta2", "eps", "momentum", "weight_decay"}
 NOT_PART_OF_A_CONVENTION |= {"maximize", "nesterov", "centered", "amsgrad"}
 
-
 # what changes a step: a class that overrides one of them has another rule than its parent
 STEP_METHODS = {"init", "direction", "update", "step", "apply_momentum", "clip"}
 STEP_METHODS |= {"hyperparameters_at_step", "evaluation_weight"}
@@ -44,7 +43,7 @@ class NoFormula(TypeError):
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
-    """Replaces an array like log.w; text is its present value. log.lines gets each assignment."""
+    """Stands for an array like log.w; `text` is its formula. Assignments go to log.lines."""
 
     def __init__(self, log: Any, text: str, level: int = ATOM, name: str = "") -> None:
         self.log, self.text, self.level, self.name = log, text, level, name
@@ -122,8 +121,8 @@ def _format(ufunc: str, operands: list[tuple[str, int]]) -> tuple[str, int]:
     """Return the text and the level of a result; put operands in brackets where they need them."""
     if ufunc not in FORMATS:
         return f"{ufunc}({', '.join(text for text, _ in operands)})", ATOM
-    template, level, *least = FORMATS[ufunc]
-    texts = [f"({text})" if own < need else text for (text, own), need in zip(operands, least)]
+    template, level, *lowest = FORMATS[ufunc]
+    texts = [f"({text})" if x < low else text for (text, x), low in zip(operands, lowest)]
     return template.format(*texts), level
 
 
@@ -199,7 +198,7 @@ def same_rule(cls: Any, h: dict[str, Any]) -> list[str]:
     return [name for name, their in theirs.items() if all(their[n] == h[n] for n in switches)]
 
 
-def explain(self: Any) -> str:
+def explain(optimizer: Any) -> str:
     """Return the equations of the next step with its numbers, and the frameworks that share them.
 
     >>> from minigrad.optimizers import Parameter, RMSprop
@@ -213,34 +212,34 @@ def explain(self: Any) -> str:
 
     If the rule cannot be traced symbolically, the class docstring is shown instead.
     """
-    if not self.groups:
-        return copy.copy(self).bind([("no parameters yet", Parameter(np.zeros(2)))]).explain()
+    if not optimizer.groups:
+        return copy.copy(optimizer).bind([("no parameters yet", Parameter(np.zeros(2)))]).explain()
     lines = []
-    for group in self.groups:
-        found: dict[tuple[str, ...], list[str]] = {}
+    for group in optimizer.groups:
+        by_equations: dict[tuple[str, ...], list[str]] = {}
         for name in group.names:
-            found.setdefault(explain_parameter(self, group, name), []).append(name)
-        for (*body, foot), names in found.items():
-            lines.append(f"{self!r} after {self.steps} steps, for {', '.join(names)}:")
+            by_equations.setdefault(explain_parameter(optimizer, group, name), []).append(name)
+        for (*body, foot), names in by_equations.items():
+            lines.append(f"{optimizer!r} after {optimizer.steps} steps, for {', '.join(names)}:")
             lines += [*(f"    {line}" for line in body), foot]
     return "\n".join(lines)
 
 
-def explain_parameter(self: Any, group: Any, name: str) -> tuple[str, ...]:
+def explain_parameter(optimizer: Any, group: Any, name: str) -> tuple[str, ...]:
     """Return the equations of a parameter's next step, and a line about letters and frameworks."""
-    h = self.hyperparameters_at_step(group) | {"t": self.updates[name] + 1}
-    slots, w = self.slots[name], self.parameters[name].data
+    h = optimizer.hyperparameters_at_step(group) | {"t": optimizer.updates[name] + 1}
+    slots, w = optimizer.slots[name], optimizer.parameters[name].data
     try:
-        body = recurrence(self, h, slots, w)
+        body = recurrence(optimizer, h, slots, w)
     except Exception as error:  # a plug-in's code can fail on symbols in any way
-        doc = inspect.getdoc(type(self)) or ""  # by default the signature, from dataclass
-        doc = "none" if doc.startswith(f"{type(self).__name__}(params") else doc
-        known = isinstance(error, NoFormula)
-        reason = error if known else f"it raises {type(error).__name__}: {error}"
+        doc = inspect.getdoc(type(optimizer)) or ""  # by default the signature, from dataclass
+        doc = "none" if doc.startswith(f"{type(optimizer).__name__}(params") else doc
+        has_reason = isinstance(error, NoFormula)
+        reason = error if has_reason else f"it raises {type(error).__name__}: {error}"
         head = f"(its code cannot be shown as equations: {reason}; this is its docstring)"
         body = [head, *doc.splitlines()]
         with contextlib.suppress(Exception):
-            body += recurrence(self, h, slots, w, run_rule=False)
-    same = ", ".join(same_rule(type(self), h)) or "none of the frameworks known here"
+            body += recurrence(optimizer, h, slots, w, run_rule=False)
+    same = ", ".join(same_rule(type(optimizer), h)) or "none of the frameworks known here"
     used = ", ".join(f"{LETTERS[k]} = {k}" for k in slots if k in LETTERS)
     return (*body, f"{f'with {used}; ' if used else ''}the convention of {same}")

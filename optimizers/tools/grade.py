@@ -180,9 +180,8 @@ def grade(file: str | Path, task: str, variant: str | None = None, *, seconds: f
     series = {name: calls[name] for criterion in criteria for name in criterion.series}
     directions, problems = run_apart(file, task, series, seconds, megabytes)
     report = Report(str(file), task, problems=problems, variant=variant)
-    report.scores.append(
-        ("u has the shape and dtype of g; g does not change", 1 - bool(problems), 1)
-    )
+    title = "u has the shape and dtype of g; g does not change"
+    report.scores.append((title, 1 - bool(problems), 1))
     for criterion in criteria:
         is_met = {*criterion.series} <= directions.keys() and criterion.is_met(rule, directions)
         report.scores.append((criterion.name, criterion.points * is_met, criterion.points))
@@ -211,12 +210,12 @@ def explain_difference(rule: Rule, series: Series, directions: Directions) -> li
         return []
     if mistakes := diagnose(rule, [(series[name], directions[name]) for name in both]):
         return mistakes
-    right, calls, found = expected[wrong[0]], series[wrong[0]], directions[wrong[0]]
-    number, *where = map(int, np.argwhere(differs(right, found))[0])
+    calls, right, received = series[wrong[0]], expected[wrong[0]], directions[wrong[0]]
+    number, *where = map(int, np.argwhere(differs(right, received))[0])
     call, index = calls[number], tuple(where)
-    numbers = f"{found[number][index]:.6g}; {right[number][index]:.6g} is right"
+    numbers = f"{received[number][index]:.6g}; {right[number][index]:.6g} is right"
     first = f"u{where} of {call.name} in step {call.t} is {numbers}, for g = {call.g[index]:.6g}."
-    return [first, *resemblance(calls, found, number)]
+    return [first, *resemblance(calls, received, number)]
 
 
 def resemblance(calls: list[Call], directions: list[np.ndarray], number: int) -> list[str]:
@@ -247,7 +246,8 @@ def skeleton(task: str, variant: str | None = None) -> str:
     """Return the file that a student fills in."""
     check_arguments(task, variant, SECONDS, MEGABYTES)
     rule = make_rule(task, variant)
-    arguments = [*["t"] * (task == "adam"), *(f"{k}={x!r}" for k, x in TASKS[task].items())]
+    arguments = ["t"] if task == "adam" else []
+    arguments += [f"{k}={x!r}" for k, x in TASKS[task].items()]
     star = ", *, " if arguments else ""
     option, name = (f" --variant {variant}", f"{task}_{variant}") if variant else ("", task)
     equations = "\n    ".join(rule.equations)

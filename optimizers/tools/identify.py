@@ -78,9 +78,9 @@ def _search(trajectory: Trajectory, errors: Errors) -> list[Candidate]:
                 _attempt(spec[0], errors, candidate.search)
                 tried.append(candidate)
         tried = [c for c in tried if c.cls.__name__ not in errors]
-        found = [c for c in tried if c.first_mismatch is None and not c.has_degenerate_number()]
-        if found:
-            return found
+        matches = [c for c in tried if c.first_mismatch is None and not c.has_degenerate_number()]
+        if matches:
+            return matches
 
     def distance(c: Candidate) -> tuple[float, ...]:
         return -(c.first_mismatch or 0), -c.fitted_steps, c.worst
@@ -139,12 +139,12 @@ def _specs(cls: type[Optimizer], common: Hyper) -> list[Spec]:
 
 def _rule_variants(cls: type[Optimizer]) -> list[Hyper]:
     """Return settings of the rule's own hyperparameters: every framework's, then unknowns."""
-    own = {k: v for k, v in cls.defaults.items() if k not in SHARED and v is not None}
-    if not own:
+    defaults = {k: v for k, v in cls.defaults.items() if k not in SHARED and v is not None}
+    if not defaults:
         return [{}]
-    rules = [own, *(own | convention for convention in cls.conventions.values())]
-    known = [{k: h[k] for k in own if k not in inactive_switches(h)} for h in rules]
-    return known + [dict(zip(own, values)) for values in product(*map(_values, own.values()))]
+    rules = [defaults, *(defaults | convention for convention in cls.conventions.values())]
+    known = [{k: h[k] for k in defaults if k not in inactive_switches(h)} for h in rules]
+    return known + [dict(zip(defaults, x)) for x in product(*map(_values, defaults.values()))]
 
 
 def _values(default: Any) -> list[Any]:

@@ -28,7 +28,7 @@ class Mistake(NamedTuple):
 
 
 def number(text: str, name: str, f: Callable[[float], float]) -> Mistake:
-    tasks = {task for task, own in TASKS.items() if name in own}
+    tasks = {task for task, hyper in TASKS.items() if name in hyper}
     return Mistake(text, tasks, {"hyper": lambda h: h | {name: f(h[name])}})
 
 

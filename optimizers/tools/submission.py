@@ -119,7 +119,8 @@ def read_result(path: Path, series: Series) -> tuple[Directions, list[str]]:
 
 def run_here(file: str, task: str, calls: str, result: str, megabytes: str, seconds: str) -> None:
     """Run a submission in this process, which run_apart has started; save what it computes."""
-    savez, replace, exit_now, own_process = np.savez, os.replace, os._exit, os.getpid()
+    # A submission may replace these functions
+    savez, replace, exit_now, this_process = np.savez, os.replace, os._exit, os.getpid()
     series: Series = pickle.loads(Path(calls).read_bytes())
     sys.argv[:] = [file]
     limit_this_process(int(megabytes), int(seconds))
@@ -127,13 +128,13 @@ def run_here(file: str, task: str, calls: str, result: str, megabytes: str, seco
     directions: dict[str, np.ndarray] = {}
     for name, calls_of_series in series.items():
         try:
-            found = run_calls(load(file, task), calls_of_series, problems)
-            directions |= {f"{name}|{i}": u for i, u in enumerate(found)}
+            results = run_calls(load(file, task), calls_of_series, problems)
+            directions |= {f"{name}|{i}": u for i, u in enumerate(results)}
         except BaseException as error:  # a submission can raise anything, also SystemExit
             problems.append(describe(error, file))
             if isinstance(error, MemoryError):
                 break
-        if os.getpid() != own_process:  # it has forked, unseen by the audit hook
+        if os.getpid() != this_process:  # it has forked, unseen by the audit hook
             exit_now(0)
     texts = {f"problem|{i}": np.array(text) for i, text in enumerate(dict.fromkeys(problems))}
     with open(result + ".part", "wb") as out:
@@ -188,12 +189,12 @@ def run_calls(
     takes_all = any(p.kind is p.VAR_KEYWORD for p in named)
     names, directions, passed = {p.name for p in named}, [], []
     if missing := [name for name in calls[0].hyper if not (takes_all or name in names)]:
-        some = ", ".join(missing)
-        problems.append(f"It does not take {some}. Keep the arguments of the skeleton.")
+        text = f"It does not take {', '.join(missing)}. Keep the arguments of the skeleton."
+        problems.append(text)
     for call in calls:
-        known, g = {"t": call.t, **call.hyper}, call.g.copy()
+        g, numbers = call.g.copy(), {"t": call.t, **call.hyper}
         passed.append((g, call.g))
-        options = {k: x for k, x in known.items() if takes_all or k in names}
+        options = {k: x for k, x in numbers.items() if takes_all or k in names}
         u = function(g, slots.setdefault(call.name, {}), **options)
         directions.append(as_array(u, g, problems))
     if any(not np.array_equal(g, before) for g, before in passed):
@@ -233,7 +234,7 @@ def describe(error: BaseException, file: str) -> str:
     text = "".join(c if c.isprintable() else " " for c in text[:300])
     if isinstance(error, Problem):
         return text
-    return f"It raises {type(error).__name__}{where}{': ' * bool(text)}{text}."
+    return f"It raises {type(error).__name__}{where}{': ' if text else ''}{text}."
 
 
 if __name__ == "__main__":

@@ -102,8 +102,8 @@ class Rule:
         last = f"u = m̂ / {divided}"
         if self.eps_at == "hat":
             last = f"u = √(1 − β₂ᵗ)·m̂ / (√{'a' if self.amsgrad else 'v'} + ε)"
-        largest = ["a ← max(a, v)"] * self.amsgrad
-        hat = [f"v̂ = {'a' if self.amsgrad else 'v'} / (1 − β₂ᵗ)"] * (self.eps_at != "hat")
+        largest = ["a ← max(a, v)"] if self.amsgrad else []
+        hat = [] if self.eps_at == "hat" else [f"v̂ = {'a' if self.amsgrad else 'v'} / (1 − β₂ᵗ)"]
         return {
             "sgd": ["u = g"],
             "momentum": [f"b ← μ·b + {g}", f"u = {u}", "b starts at 0"],
@@ -114,7 +114,7 @@ class Rule:
             "adam": [
                 "m ← β₁·m + (1 − β₁)·g", "v ← β₂·v + (1 − β₂)·g²", *largest,
                 "m̂ = m / (1 − β₁ᵗ)", *hat, last,
-                f"m, v{', a' * self.amsgrad} start at 0, t at 1",
+                f"m, v{', a' if self.amsgrad else ''} start at 0, t at 1",
             ],
         }[self.task]  # fmt: skip
 
@@ -124,10 +124,10 @@ class Rule:
         """Yield u for each call, with the mistakes."""
         slots: dict[str, dict[str, Any]] = {}
         for number, call in enumerate(calls, start=1):
-            own = slots.setdefault("" if self.shared else call.name, {}) if self.keep else {}
+            kept = slots.setdefault("" if self.shared else call.name, {}) if self.keep else {}
             t, h = self.time(call.t, number), self.hyper(call.hyper)
             with np.errstate(all="ignore"):
-                yield self.scale * self.direction(call.g, own, t, h)
+                yield self.scale * self.direction(call.g, kept, t, h)
 
     def direction(self, g: Any, slots: dict[str, Any], t: int, h: dict[str, float]) -> Any:
         def updated(name: str, average: Any, x: Any, rho: float, start: Any = 0.0) -> Any:
@@ -217,13 +217,13 @@ def differs(
 
 
 def make_rule(task: str, variant: str | None = None) -> Rule:
-    """Return the rule of a task; variant: a student's number, which draws the switches.
+    """Return the rule of a task; variant: a student's number, which selects the switches.
 
-    Numbers that follow each other draw different switches, if the task has any.
+    Neighbouring numbers select different switches, if the task has any.
     """
     if variant is None:
         return Rule(task)
     digits = "".join(c for c in variant if c.isdecimal())
     number = int(digits) if digits else crc32(variant.encode())
-    options = VARIANTS[task]
+    options = VARIANTS[task]  # 7 has no factor in common with the number of any task's options
     return Rule(task, **options[(7 * number + crc32(task.encode())) % len(options)])

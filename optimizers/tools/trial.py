@@ -33,8 +33,8 @@ def make_bound(make: Make, dtype: Any = float, group: Any = None, **hyper: Any) 
 def legal_hyper(make: Make, **hyper: Any) -> dict[str, Any]:
     """Return those hyperparameters that do not contradict the optimizer's others."""
     optimizer = make(None)
-    own = {name: getattr(optimizer, name) for name in optimizer.defaults}
-    broken = {k: optimizer.contradictions(own | {k: v}).values() for k, v in hyper.items()}
+    present = {name: getattr(optimizer, name) for name in optimizer.defaults}
+    broken = {k: optimizer.contradictions(present | {k: v}).values() for k, v in hyper.items()}
     return {name: value for name, value in hyper.items() if not any(broken[name])}
 
 
@@ -114,6 +114,7 @@ def intercept(optimizer: Any, call: Callable[..., Any]) -> None:
 
 def error_location(error: BaseException) -> str:
     """Return the function, file and line of the rule that raised the error, if it is known."""
-    lines = extract_tb(error.__traceback__)
-    own = [line for line in lines if not line.filename.startswith(OTHER_CODE)]
-    return f" in {own[-1].name} ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    for line in reversed(extract_tb(error.__traceback__)):
+        if not line.filename.startswith(OTHER_CODE):
+            return f" in {line.name} ({line.filename}, line {line.lineno})"
+    return ""

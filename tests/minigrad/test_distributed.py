@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import suppress
 from functools import cache
+from itertools import combinations_with_replacement
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,7 +36,7 @@ from mpi_trainings import (
     variants,
 )
 
-from minigrad import checkpoint, optimizers
+from minigrad import checkpoint, distributed, optimizers
 from minigrad.distributed import DataParallel, described
 from minigrad.models import load_model
 from minigrad.optimizers import EMA, SGD, Adam, Parameter
@@ -62,9 +63,9 @@ def test_without_mpi4py_an_error_names_the_extra(monkeypatch):
 def test_a_wrapper_on_one_rank_alone_is_named():
     parallel = DataParallel(SGD(), comm=ALONE)
     other = {name: str(value) for name, value in described(SGD()).items()}
-    vars(parallel)["comm"] = SimpleNamespace(allgather=lambda facts: [facts, other])
+    parallel.comm = SimpleNamespace(allgather=lambda facts: [facts, other])
     with pytest.raises(RuntimeError, match=r"EMA.*: rank 0 has .*, rank 1 has nothing"):
-        parallel.compare(described(EMA(SGD())))
+        parallel.require_equal(described(EMA(SGD())))
 
 
 @pytest.mark.parametrize("name", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])
@@ -239,6 +240,15 @@ def assert_all_ranks_fail(words, *program):
     errors = re.findall(r"^\w*Error.*", err, re.MULTILINE)
     assert code != 0
     assert len(errors) == 1 and words in errors[0], err
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 7])
+def test_ranks_that_do_different_things_never_find_the_sum_of_equal_ones(ranks):
+    """Three ranks with 0, 1 and 2 once had the sum of three ranks with 1, and one of them hung."""
+    actions = distributed.STEP, distributed.START, distributed.STATE
+    for done in combinations_with_replacement(actions, ranks):
+        agrees = [action for action in done if sum(done) == action * ranks]
+        assert not agrees or len({*done}) == 1
 
 
 FAILURES = FAILS_ON_RANK_1 | FAILS_ON_BOTH
