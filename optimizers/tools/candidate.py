@@ -117,6 +117,7 @@ class Candidate:
     def residuals(self, numbers: Hyper, steps: int) -> np.ndarray:
         """Return (θ − target) / tolerance after each step; within ±1 both are equal."""
         optimizer, trajectory, h = self.optimizer, self.trajectory, self.constants | numbers
+        vars(optimizer)["_active"] = h  # self.k in a rule reads it
         weights = [w.copy() for w in trajectory.start]
         slots = [optimizer.init_slots(w, h) for w in weights]
         theta = np.empty((steps, trajectory.target.shape[1]))

@@ -154,7 +154,7 @@ def recurrence(
         u = rule(g, slots, **keywords) if run_rule else Symbol(log, f"direction({g.text})")
         return u.named("u")
 
-    vars(twin)["direction"] = direction
+    vars(twin).update(direction=direction, _active=h)  # in a rule, self.k is then the group's
 
     def symbol(name: str) -> Symbol:
         letter = LETTERS.get(name, name)

@@ -144,7 +144,8 @@ def _rule_variants(cls: type[Optimizer]) -> list[Hyper]:
         return [{}]
     rules = [defaults, *(defaults | convention for convention in cls.conventions.values())]
     known = [{k: h[k] for k in defaults if k not in inactive_switches(h)} for h in rules]
-    return known + [dict(zip(defaults, x)) for x in product(*map(_values, defaults.values()))]
+    variants = [dict(zip(defaults, x)) for x in product(*map(_values, defaults.values()))]
+    return [h for i, h in enumerate(known + variants) if h not in (known + variants)[:i]]
 
 
 def _values(default: Any) -> list[Any]:

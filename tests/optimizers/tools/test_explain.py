@@ -109,6 +109,23 @@ def test_every_group_has_its_own_lines():
     assert "for 1:\n    w ← w − 0.25·g\n" in text
 
 
+def test_update_of_a_rule_shows_the_value_of_its_group():
+    class Scaled(Optimizer):
+        k: float = 2.0
+
+        def direction(self, g, slots, *, k):
+            return g
+
+        def update(self, w, g, slots, h):
+            super().update(w, self.k * g, slots, h)
+
+    w = Parameter(np.zeros(3), grad=np.ones(3))
+    optimizer = Scaled([{"params": [w], "k": 5.0}], lr=0.1)
+    assert "g′ = 5·g" in optimizer.explain()
+    optimizer.step()
+    assert w.data.tolist() == [-0.5] * 3
+
+
 def test_the_docstring_replaces_lines_that_cannot_be_traced():
     class Normed(Optimizer):
         """u = g / ‖g‖."""

@@ -10,6 +10,7 @@ from minigrad.optimizers import (
     SGD,
     Adam,
     Match,
+    Optimizer,
     Parameter,
     RMSprop,
     StepDecay,
@@ -255,6 +256,39 @@ def test_a_plug_in_that_does_not_load_is_left_out(monkeypatch):
     entry = EntryPoint("broken", "no_such_module:rule", "minigrad.optimizers")
     monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
     assert identify([1.0, 0.8], [2.0], lr=0.1)[0].optimizer_class is SGD
+
+
+def test_a_rule_that_overrides_update_is_found(restrict, monkeypatch):
+    class Scaled(Optimizer):
+        k: float = 2.0
+
+        def direction(self, g, slots, *, k):
+            return g
+
+        def update(self, w, g, slots, h):
+            super().update(w, self.k * g, slots, h)
+
+    monkeypatch.setitem(registry._registry, "scaled", Scaled)
+    restrict(["scaled"])
+    gradients = np.random.default_rng(0).normal(size=(5, 4))
+    thetas = np.cumsum([np.zeros(4), *(-0.1 * 5.0 * gradients)], axis=0)
+    best = identify(thetas, gradients, lr=0.1)[0]
+    assert best.optimizer_class is Scaled and best.first_mismatch is None
+    assert best.hyper == {"k": pytest.approx(5.0)}
+
+
+def test_a_match_is_listed_once(restrict):
+    """optax and PyTorch have the same defaults of AdamW."""
+    restrict(["adamw", "adam"])
+    w = Parameter(np.ones(4))
+    optimizer, thetas = optimizers.AdamW([w], lr=0.01), [np.ones(4)]
+    gradients = np.random.default_rng(0).normal(size=(5, 4))
+    for g in gradients:
+        w.grad = g.copy()
+        optimizer.step()
+        thetas.append(w.data.copy())
+    matches = [str(match) for match in identify(thetas, gradients, lr=0.01)]
+    assert len(matches) == len({*matches})
 
 
 if __name__ == "__main__":
