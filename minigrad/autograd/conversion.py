@@ -104,10 +104,12 @@ def constant_options(who: str, options: dict) -> dict:
     """Unwrap tensors among the options; raise TypeError if one requires a gradient."""
     constants = {}
     for name, x in options.items():
-        if is_recorded(x):
-            advice = "to use it as a constant, pass its .data"
-            raise TypeError(f"{who} has no derivative with respect to {name}; {advice}")
-        constants[name] = unwrap(x)
+        if isinstance(x, (ArrayMethods, list, tuple)):
+            if is_recorded(x):
+                advice = "to use it as a constant, pass its .data"
+                raise TypeError(f"{who} has no derivative with respect to {name}; {advice}")
+            x = unwrap(x)
+        constants[name] = x
     return constants
 
 
