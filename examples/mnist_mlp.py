@@ -35,31 +35,17 @@ def flatten(images: np.ndarray) -> np.ndarray:
     return np.divide(images.reshape(len(images), 784), 255, dtype=np.float32)
 
 
-def forward_and_backward(model: Sequential, x: np.ndarray, y: np.ndarray) -> list[float]:
-    logits = model(x)
-    loss = cross_entropy(logits, y)
-    loss.backward()
-    return [loss.item(), accuracy(logits, y)]
-
-
 def train_epoch(model: Sequential, optimizer: Any, data: batches, title: str) -> list[float]:
-    """Take one step for each batch; return the mean loss and the accuracy over all images.
-
-    For an optimizer that needs one backward pass a step, the loop is the same as
-
-        loss = cross_entropy(model(x), y)
+    """Take one step for each batch; return the mean loss and the accuracy over all images."""
+    results, sizes = [], []
+    for x, y in tqdm(data, desc=title, disable=None):  # None: no bar in a file
+        logits = model(flatten(x))
+        loss = cross_entropy(logits, y)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-
-    Others, such as SAM, need several; `step` can repeat the pass if it receives a function.
-    """
-    results, sizes = [], []
-    for x, y in tqdm(data, desc=title, disable=True if data.rank else None):
-        closure = partial(forward_and_backward, model, flatten(x), y)
-        results.append(optimizer.step(closure))  # runs closure(), then changes the weights
-        optimizer.zero_grad()
-        sizes.append(data.rows)
+        results.append([loss.item(), accuracy(logits, y)])
+        sizes.append(len(x))
     return np.average(results, axis=0, weights=sizes).tolist()
 
 
@@ -75,10 +61,12 @@ def main() -> None:
     # With --distributed, each process computes its share of a batch, and the first one prints.
     share = {"rank": optimizer.rank, "ranks": optimizer.ranks} if args.distributed else {}
     is_first = share.get("rank", 0) == 0
+    takes_function = args.distributed or optimizer.needs_closure
+    train = train_epoch_by_function if takes_function else train_epoch
     for epoch in range(len(history["loss"]) + 1, args.epochs + 1):
         start, title = time.perf_counter(), f"epoch {epoch}/{args.epochs}"
         data = batches(images, labels, args.batch_size, rng, **share)
-        loss, train_accuracy = train_epoch(model, optimizer, data, title)
+        loss, train_accuracy = train(model, optimizer, data, title)
         with no_grad(), optimizer.evaluating():
             test_accuracy = accuracy(model(flatten(test_images)), test_labels)
         history["loss"].append(loss)
@@ -102,7 +90,29 @@ def main() -> None:
 
 # ---- For advanced readers ----
 
-# Options, checkpoints, the picture
+# A loop for optimizers that call a function; options, checkpoints, the picture
+
+
+def forward_and_backward(model: Sequential, x: np.ndarray, y: np.ndarray) -> list[float]:
+    logits = model(x)
+    loss = cross_entropy(logits, y)
+    loss.backward()
+    return [loss.item(), accuracy(logits, y)]
+
+
+def train_epoch_by_function(
+    model: Sequential, optimizer: Any, data: batches, title: str
+) -> list[float]:
+    """Train as train_epoch does, but let `step` call a function that does the backward pass.
+
+    SAM calls it twice in a step. DataParallel adds up its results over all processes.
+    """
+    results, sizes = [], []
+    for x, y in tqdm(data, desc=title, disable=True if data.rank else None):
+        results.append(optimizer.step(partial(forward_and_backward, model, flatten(x), y)))
+        optimizer.zero_grad()
+        sizes.append(data.rows)
+    return np.average(results, axis=0, weights=sizes).tolist()
 
 
 def parse() -> tuple[argparse.Namespace, Any]:

@@ -57,7 +57,7 @@ def himmelblau(x1: Value, x2: Value) -> Value:
 
 
 def rastrigin(x1: Value, x2: Value) -> Value:
-    """20 + Σ (xᵢ² − 10·cos 2πxᵢ): a local minimum near every pair of integers, one global."""
+    """20 + Σ (xᵢ² − 10·cos 2πxᵢ): a local minimum near every pair of integers; (0, 0) is global."""
     waves = 10 * np.cos(2 * np.pi * x1) + 10 * np.cos(2 * np.pi * x2)
     return 20 + x1**2 + x2**2 - waves
 

@@ -21,7 +21,7 @@ PyTorch:
 | `nn.BatchNorm1d(n, momentum=0.1)` | `BatchNormalization(momentum=0.9)`; ε is 1e-3, not 1e-5 |
 | `optim.RMSprop(p, alpha=0.9)` | `RMSprop(p, rho=0.9)`; `RMSprop.as_in("torch", p)` |
 | `optim.Adam(p, betas=(0.9, 0.99))` | `Adam(p, beta1=0.9, beta2=0.99)` |
-| `net.parameters()` | exist after the first batch, or where layers have an `input_shape` |
+| `net.parameters()` | the same, after the first batch or with an `input_shape` |
 | `optimizer.param_groups[0]["lr"]` | `optimizer.lr` |
 | `DataLoader(data, batch_size, shuffle)` | `batches(x, y, batch_size, rng)` |
 | `torch.manual_seed(0)` | `Sequential(…, seed=0)`, `net.seed(0)` |

@@ -1,4 +1,4 @@
-"""Functions of minigrad.functional in a file of their own: activations, normalization, dropout.
+"""More functions of minigrad.functional: activations, normalization, dropout.
 
 Each takes and returns tensors, or plain arrays, in float32 or float64.
 """

@@ -134,7 +134,8 @@ class Monitor(Callback):
         self.min_delta = abs(min_delta)
         self.patience = max(patience, 1)
         self.score = -math.inf  # the best number, negated when minimizing
-        self.wait = 0  # epochs since then
+        self.wait = 0  # epochs without improvement
+        self.cooldown_left = 0  # epochs that do not count: see ReduceLROnPlateau
 
     def on_train_begin(self, logs: Logs) -> None:
         self.logged_name = self.monitor
@@ -149,11 +150,13 @@ class Monitor(Callback):
             warn_user(f"{type(self).__name__}: {problem}")
             return False
         score = logs[self.logged_name] if self.maximize else -logs[self.logged_name]
-        self.wait += 1
+        if self.cooldown_left:
+            self.cooldown_left -= 1
+        else:
+            self.wait += 1
         if not score > self.score + self.min_delta:  # NaN is no improvement
             return False
-        self.score = score
-        self.wait = min(self.wait, 0)  # below 0: a cooldown; an improvement does not end it
+        self.score, self.wait = score, 0
         return True
 
     @property
@@ -166,7 +169,8 @@ class Monitor(Callback):
             print(f"Epoch {epoch + 1}: {type(self).__name__}: {what}")
 
     def state_dict(self) -> dict[str, Any]:
-        return {"watched": self.watched, "best": self.score, "wait": self.wait}
+        wait = self.wait - self.cooldown_left  # one of them is 0
+        return {"watched": self.watched, "best": self.score, "wait": wait}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         name, watched = type(self).__name__, state.get("watched")
@@ -175,7 +179,8 @@ class Monitor(Callback):
             raise ValueError(f"{name}: the best {self.monitor} must not be NaN")
         if best > -math.inf and watched != self.watched:
             raise ValueError(f"{name}: the checkpoint watched {watched}, now it is {self.watched}")
-        self.score, self.wait = best, int(state.get("wait", 0))
+        wait = int(state.get("wait", 0))
+        self.score, self.wait, self.cooldown_left = best, max(wait, 0), max(-wait, 0)
 
 
 class EarlyStopping(Monitor):
@@ -252,7 +257,7 @@ class ReduceLROnPlateau(Monitor):
         optimizer = self.model.optimizer
         if not self.improved(logs) and self.wait >= self.patience:
             optimizer.lr = min(optimizer.lr, max(self.factor * optimizer.lr, self.min_lr))
-            self.wait = -max(self.cooldown - 1, 0)
+            self.wait, self.cooldown_left = 0, max(self.cooldown - 1, 0)
             self.say(epoch, f"the lr is now {optimizer.lr:g}")
 
 

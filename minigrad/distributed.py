@@ -155,7 +155,7 @@ class DataParallel(Wrapper):
         if self.shard and self.inner.on_nonfinite != "ignore":
             is_finite = np.isfinite(l2_norm(self.buffer.summed_gradients))
             if self.comm.allreduce(int(is_finite)) < self.ranks:
-                # every rank must raise an error, even one whose part has no gradient
+                # A rank whose part has no gradient must raise the error, too
                 self.buffer.summed_gradients.fill(np.nan)
                 present = [1.0] * len(present)
         parameters = self.inner.parameters.values()
@@ -166,8 +166,9 @@ class DataParallel(Wrapper):
 
     def add_up_and_compare(self, weight: float, flat: np.ndarray, facts: dict[str, Any]) -> Any:
         """Return which gradients exist, and the sums of flat; raise if the ranks' facts differ."""
-        # All c are equal exactly if (Σc)² = ranks·Σc² (Cauchy-Schwarz). With c < 256, the sums of
-        # up to 258 ranks are exact in float32
+        # All c are equal exactly if (Σc)² = ranks·Σc² (their variance is 0). With c < 256, the sums
+        # of up to 258 ranks are exact in float32. Of different facts, one pair in 256 has the same
+        # c; `exchange` compares the facts themselves every COMPARE_EVERY steps.
         c = crc32(str(facts).encode()) % 256
         flat = np.array([*flat, c, c**2])
         if self.buffer is None or self.buffer.count != len(flat):

@@ -113,7 +113,7 @@ def cross_entropy_vjp_logits(g: Any, _out: Any, z: Any, t: Any) -> Any:
 
 
 def cross_entropy_vjp_labels(g: Any, _out: Any, z: Any, _t: Any) -> Any:
-    """Return −g · log softmax(z) / n, for labels that are the output of another network."""
+    """Return −g · log softmax(z) / n, if the labels are the output of another network."""
     return -g / row_count(z) * log_softmax(z)
 
 

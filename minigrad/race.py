@@ -240,7 +240,7 @@ def make_optimizer(text: str, plugin: str | None = None, **hyper: Any) -> Any:
 
 
 def configs(lrs: Sequence[float], draws: int | None, search: Mapping[str, Any]) -> list[Hyper]:
-    """Return the configurations of the grid, or random ones; n + 1 draws include those of n."""
+    """Return the configurations of the grid, or random ones: n + 1 draws begin with those of n."""
     if np.ndim(lrs) != 1 or not all(map(is_finite_number, lrs)) or not np.all(np.array(lrs) > 0):
         raise ValueError(f"race: lrs must be a list of numbers above 0, received {lrs!r}")
     if draws is None:

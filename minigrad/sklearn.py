@@ -8,8 +8,8 @@ Coming from scikit-learn, write `minigrad.sklearn` for `sklearn.neural_network`.
 | more | `solver="lion"`, `solver=AdamW`: any optimizer; its lr is learning_rate_init |
 | more | `solver=EMA(Adam(lr=CosineDecay(0.01, 500)))`: an instance; fit trains a copy of it |
 | differs | learning_rate acts on all solvers but "adam" and instances; momentum only on "sgd" |
-| differs | losses come from logits; "lbfgs" keeps float32, and sums the losses of several targets |
-| differs | batches of weight 0 are skipped; momentum=1, weights < 0, other layers: ValueError |
+| differs | losses come from logits; "lbfgs" keeps float32, and adds the losses of several targets |
+| differs | batches of weight 0 are skipped; momentum=1 and weights below 0 raise ValueError |
 """
 
 import warnings

@@ -107,7 +107,7 @@ class Stream:
 
     Where an epoch begins:
     without steps, or with restarts=True  at the first batch
-    with steps                            where the last epoch ended; after the end, at the start
+    with steps                            after the last epoch; if no batch is left, at the first
     a generator                           always where it has stopped
     """
 

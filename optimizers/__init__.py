@@ -1,4 +1,4 @@
-"""The optimizers. Read sgd.py first, then optimizer.py, then the other rules."""
+"""The optimizers. Read optimizer.py to its line for advanced readers, then sgd.py, rmsprop.py."""
 
 if __name__ == "optimizers":
     raise ImportError("import it as minigrad.optimizers; a second copy would have its own registry")

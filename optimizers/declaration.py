@@ -34,13 +34,13 @@ def declare(cls: Any, base: Any) -> None:
     named = cls.required_hyperparameters["direction"]
     switches = [switch for switch, stage in DEPENDS_ON.items() if stage in cls.own_stages]
     cls.ignored_switches = [switch for switch in switches if switch not in named]
-    if cls.step is not base.step:  # it may read self.k, which is not the value of a group
+    if cls.step is not base.step:  # in step, self.k is the optimizer's value, never a group's
         added = cls.defaults.keys() - base.__dataclass_fields__.keys()
         cls.not_overridable = added - set().union(*cls.required_hyperparameters.values())
     claimed_by = next(c for c in cls.__mro__ if "elementwise" in vars(c))
     for name in ("direction", "update", "apply_momentum", "clip"):
         if getattr(cls, name) is not getattr(claimed_by, name, None):
-            cls.elementwise = False  # a parent said it of its own methods
+            cls.elementwise = False  # the parent's True was about its own methods
     for name, default in cls.defaults.items():
         setattr(cls, name, Hyperparameter(name, default))
 

@@ -133,22 +133,13 @@ class Optimizer:
     def _update_parameter(self, name: str, g: np.ndarray, group: Group, h: dict[str, Any]) -> None:
         """Clip the gradient of one parameter, update the parameter, count the update."""
         h["t"] = self.updates[name] + 1
-        w = self.parameters[name].data
-        if h["t"] == 1:
-            self.refresh_slots(name, w, group)
-        slots = self.slots[name]
-        vars(self)["_active"] = h  # self.lr is now h["lr"]
-        evaluation.mark_as_changed(self.parameters[name])  # old graphs that read w raise an error
+        w, slots = self.parameters[name].data, self._slots_for_update(name, group, h)
         g = self.clip(g, h)
         if not (self.compiled and compiled_update(self, name, w, g, slots, h)):
             for w_block, g_block, slots_block in blocks(self, w, g, slots):
                 self.update(w_block, g_block, slots_block, h)
         self.updates[name] += 1
-        if h["t"] == 1:
-            check_slots(self, slots)
-        # keep subnormals if ε = 0: a v of 0 would give 0 / √0 = NaN
-        if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:
-            flush_subnormals(slots.values())
+        self._tidy_slots(slots, h)
 
     def update(self, w: np.ndarray, g: np.ndarray, slots: Slots, h: dict[str, Any]) -> None:
         """Update one parameter, or a block of it, stage by stage; h: hyperparameters and t."""
@@ -261,11 +252,6 @@ class Optimizer:
                 new = self.init_slots(self.parameters[name].data, group)
                 self.slots[name] = new | self.slots[name]  # those that exist stay
 
-    def refresh_slots(self, name: str, w: np.ndarray, group: Group) -> None:
-        """Make the slots again if weights were loaded after bind: a slot can start at w."""
-        if checksum(w) != self.bound_checksums.get(name):
-            self.slots[name] |= self.init_slots(w, group)
-
     def init_slots(self, w: np.ndarray, group: Any) -> Slots:
         """Return the slots that init makes, and a momentum buffer if momentum needs it."""
         h = {name: value_now(self, name, group[name]) for name in self.defaults} | {"t": 0}
@@ -302,6 +288,23 @@ class Optimizer:
     own_stages: ClassVar[set[str]] = set()  # the stages that direction does itself
     ignored_switches: ClassVar[list[str]] = []  # switches of these stages
     not_overridable: ClassVar[set[str]] = set()  # only `step` reads them: never a group's value
+
+    def _slots_for_update(self, name: str, group: Group, h: dict[str, Any]) -> Slots:
+        """Return the slots; before the first update, make them again if weights were loaded."""
+        parameter = self.parameters[name]
+        if h["t"] == 1 and checksum(parameter.data) != self.bound_checksums.get(name):
+            self.slots[name] |= self.init_slots(parameter.data, group)  # a slot can start at w
+        vars(self)["_active"] = h  # self.lr is now h["lr"]
+        evaluation.mark_as_changed(parameter)  # a graph that still reads w raises an error
+        return self.slots[name]
+
+    def _tidy_slots(self, slots: Slots, h: dict[str, Any]) -> None:
+        """Check the slots after the first update; now and then set subnormals to 0."""
+        if h["t"] == 1:
+            check_slots(self, slots)
+        # keep subnormals if ε = 0: a v of 0 would give 0 / √0 = NaN
+        if h["t"] % FLUSH_EVERY == 0 and h.get("eps") != 0:
+            flush_subnormals(slots.values())
 
     @property
     def has_evaluation_weights(self) -> bool:

@@ -168,7 +168,7 @@ class Join(Schedule):
         starts = [0, *self.boundaries]
         if len(self.schedules) != len(starts) or sorted({*starts}) != starts:
             received = f"{len(self.schedules)} schedules and boundaries {tuple(self.boundaries)}"
-            rule = "a boundary between each two schedules, in rising order from 1 on"
+            rule = "one boundary between two neighbouring schedules, in rising order from 1 on"
             raise ValueError(f"Join needs {rule}; received {received}")
 
     def __call__(self, t: int) -> float:

@@ -1,4 +1,4 @@
-"""SGD, gradient descent: the first optimizer to read."""
+"""SGD, gradient descent: the first rule to read."""
 
 from .formulas import KERAS
 from .hyperparameters import Number

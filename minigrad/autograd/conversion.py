@@ -32,7 +32,7 @@ def is_recorded(x: Any) -> bool:
 
 
 def check_dtype(who: str, array: Any, requires_grad: bool = False) -> None:
-    """Raise TypeError for complex, object and float16 data; requires_grad: for integers, too."""
+    """Raise TypeError for complex, object and float16 data, and with requires_grad for integers."""
     if array.dtype.char not in FLOATS + INTEGERS:  # float16 has too few digits for training
         raise TypeError(
             f"{who}: float32, float64 or integers are required, received {array.dtype}; "

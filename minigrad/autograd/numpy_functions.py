@@ -265,7 +265,7 @@ def kron(a, b):
 
 @implements(np.cross)
 def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
-    """Return Σ aᵢbⱼ·(eᵢ × eⱼ), where NumPy multiplies the unit vectors e."""
+    """Return Σ aᵢbⱼ·(eᵢ × eⱼ), with NumPy's table of eᵢ × eⱼ."""
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
     a, b = coerce_lists("np.cross", (a, b))
     a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)

@@ -148,10 +148,10 @@ def implements(function: Any) -> Callable:
     return register
 
 
-# More of one operand, elementwise; the derivative of a step is 0
+# More of one operand, elementwise; the derivative of a step function is 0
 
-for step in (np.floor, np.ceil, np.trunc, np.rint):
-    defvjp(step, lambda g, *_: g * 0)
+for step_function in (np.floor, np.ceil, np.trunc, np.rint):
+    defvjp(step_function, lambda g, *_: g * 0)
 defvjp(np.round, lambda g, _out, _x, decimals=0: g * 0)
 HANDLED_FUNCTIONS[np.around] = HANDLED_FUNCTIONS[np.round]
 defvjp(np.conjugate, lambda g, *_: g)
@@ -203,7 +203,7 @@ defvjp(
     lambda g, _out, y, x: -g * over_r_squared(y, y, x),
 )
 
-# Equal operands receive half of g each. In fmax and fmin a NaN receives 0: NaN == out is False
+# Equal operands receive half of g each. In fmax and fmin a NaN is never `out`: it gets 0
 
 for extreme in (np.maximum, np.minimum, np.fmax, np.fmin):
     defvjp(
@@ -376,7 +376,7 @@ concatenate_primitive = VariadicPrimitive(
 @implements(np.concatenate)
 def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     arrays = list(arrays)
-    if axis is None:  # as a list, a number such as 16 does not widen float32
+    if axis is None:  # as a list, an int such as 16 does not widen float32 to float64
         numbers = [[x] if type(x) is int else x for x in arrays]
         arrays, axis = [np.reshape(x, -1) for x in coerce_lists("np.concatenate", numbers)], 0
     # 0 if there is no such axis: NumPy then raises its own error

@@ -159,7 +159,7 @@ def backward_pass(
 
 def grad_key(x: Any) -> Any:
     """Return the key under which the gradients of x add up: its node, or x itself for a leaf."""
-    return x.node or x  # x can be a Node itself: see Node
+    return x if isinstance(x, Node) else x.node or x  # a Node: an operand without kept values
 
 
 def initial_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
@@ -226,7 +226,7 @@ class Node(ShapeDtype):
     """
 
     __slots__ = ("order", "primitive", "plan", "operands", "options", "out")
-    node = property(lambda self: self)  # so an operand has .node, as a Tensor or as a Node
+    node = property(lambda self: self)  # so that each operand has .node
 
     def __init__(self, primitive: Primitive, plan: Plan, operands: Any, options: Any, out: Any):
         self.order = next(creation_order)

@@ -106,7 +106,7 @@ class Candidate:
     def makes_superfluous(self, other: Candidate) -> bool:
         """Return whether this one matches, and the other has more numbers in the same rule.
 
-        Another rule is superfluous if it has at least three numbers more.
+        A candidate of another rule is superfluous if it has three more unknown numbers.
         """
         if self.first_mismatch is not None:
             return False

@@ -38,7 +38,7 @@ from .trial import (
 
 
 def check_descends_on_a_quadratic(make: Make) -> Problems:
-    """Require that 400 steps (4000 of an average) take the loss in a bowl below a twentieth."""
+    """Require that 400 steps (of an average, 4000) reduce the loss in a bowl to a twentieth."""
     a = np.array([0.2, 4.0])
     return require_descent(make, [-5.0, -2.0], lambda w: (a @ w**2 / 2, a * w), 0.05)
 
@@ -215,7 +215,7 @@ def check_no_two_arrays_share_memory(make: Make) -> Problems:
 
 
 def check_zero_gradients(make: Make) -> Problems:
-    """Require that gradients of 0, or the same ones again, bring no inf or NaN."""
+    """Require no inf or NaN if gradients are 0, or equal in two steps."""
     cases = [  # what, steps with random gradients before, factor of the gradients of 3 steps
         ("gradients of 0", 0, 0), ("gradients of 0 after 3 others", 3, 0),
         ("equal gradients in two steps", 1, 1),

@@ -83,8 +83,8 @@ def test_an_optimizer_uses_the_values_in_order():
         (lambda: from_plain({"value": 0.1}, None), "unknown schedule None"),
         (lambda: Constant(float("nan")), "value must be finite and not negative, received nan"),
         (lambda: LinearWarmup(-0.1, 3), "value must be finite and not negative"),
-        (lambda: Join((Constant(1.0),), (3,)), "a boundary between each two schedules"),
-        (lambda: Join((Constant(1.0),) * 3, (3, 2)), "a boundary between each two schedules"),
+        (lambda: Join((Constant(1.0),), (3,)), "one boundary between two neighbouring"),
+        (lambda: Join((Constant(1.0),) * 3, (3, 2)), "one boundary between two neighbouring"),
         (lambda: from_plain({"schedule": "Magic"}, None), "unknown schedule 'Magic'"),
     ],
 )
