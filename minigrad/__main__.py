@@ -36,7 +36,7 @@ def run_gradcheck(parser: Parser, argv: list[str]) -> int:
     parser.add_argument("--shapes", nargs="+", type=shape, help=about)
     parser.add_argument("--order", type=int, default=1, help="highest order of derivative (1)")
     parser.add_argument("--positive", action="store_true", help="draw only positive inputs")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random inputs (0)")
+    parser.add_argument("--seed", type=natural, default=0, help="seed of the random inputs (0)")
     args = parser.parse_args(argv)
 
     from .autograd import dispatch
@@ -256,6 +256,13 @@ def shape(text: str) -> tuple[int, ...]:
     """Parse a shape of at least one element, such as 3,4 or 4; a scalar is () or 0-d."""
     lengths = [int(n) for n in text.replace("0-d", "").strip("()").split(",") if n]
     return tuple(positive_int("a length", n) for n in lengths)
+
+
+def natural(text: str) -> int:
+    """Parse an integer that is 0 or more."""
+    if int(text) < 0:
+        raise ValueError("a negative number")
+    return int(text)
 
 
 def search_range(text: str) -> tuple[str, tuple[float, float]]:

@@ -167,6 +167,7 @@ class LayerState:
         for layer in self.sublayers():
             for option, f in layer.parameter_options.items():
                 name, _, its_kind = option.rpartition("_")  # kernel_regularizer
+                name = "recurrent_kernel" if name == "recurrent" else name  # as in Keras
                 if layer.trainable and its_kind == kind and getattr(layer, name, None) is not None:
                     yield layer, name, f
 

@@ -104,8 +104,9 @@ class Reshape(Layer):
         self.target_shape = tuple(np.ravel(target_shape).tolist())
 
     def forward(self, x: Tensor) -> Output:
-        example = np.empty(x.shape[1:], bool)  # reshaping x itself fails for −1 and 0 examples
-        return np.reshape(x, (len(x), *example.reshape(self.target_shape).shape))
+        sizes = [n for n in self.target_shape if n != -1]
+        rest = int(np.prod(x.shape[1:])) // max(1, int(np.prod(sizes)))
+        return np.reshape(x, (len(x), *[rest if n == -1 else n for n in self.target_shape]))
 
 
 class Dropout(Layer):

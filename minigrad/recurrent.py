@@ -30,7 +30,6 @@ class SimpleRNN(Layer):
     """
 
     parameter_names = ("kernel", "recurrent", "bias")
-    recurrent = property(lambda self: self.recurrent_kernel)  # for recurrent_regularizer
 
     def __init__(self, units: int, return_sequences: bool = False, *, activation: Any = "tanh",
                  input_shape: int | Shape | None = None, **options: Any):  # fmt: skip

@@ -37,10 +37,13 @@ def declare(cls: Any, base: Any) -> None:
     if cls.step is not base.step:  # in step, self.k is the optimizer's value, never a group's
         added = cls.defaults.keys() - base.__dataclass_fields__.keys()
         cls.not_overridable = added - set().union(*cls.required_hyperparameters.values())
-    claimed_by = next(c for c in cls.__mro__ if "elementwise" in vars(c))
-    for name in ("direction", "update", "apply_momentum", "clip"):
-        if getattr(cls, name) is not getattr(claimed_by, name, None):
-            cls.elementwise = False  # the parent's True was about its own methods
+
+    def defined_at(name: str) -> int:
+        return next(i for i, c in enumerate(cls.__mro__) if name in vars(c))
+
+    methods = ("direction", "update", "apply_momentum", "clip")
+    if min(map(defined_at, methods)) < defined_at("elementwise"):
+        cls.elementwise = False  # it was said of the methods of a parent
     for name, default in cls.defaults.items():
         setattr(cls, name, Hyperparameter(name, default))
 

@@ -138,8 +138,8 @@ class Optimizer:
         if not (self.compiled and compiled_update(self, name, w, g, slots, h)):
             for w_block, g_block, slots_block in blocks(self, w, g, slots):
                 self.update(w_block, g_block, slots_block, h)
-        self.updates[name] += 1
         self._tidy_slots(slots, h)
+        self.updates[name] += 1
 
     def update(self, w: np.ndarray, g: np.ndarray, slots: Slots, h: dict[str, Any]) -> None:
         """Update one parameter, or a block of it, stage by stage; h: hyperparameters and t."""

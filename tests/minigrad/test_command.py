@@ -168,7 +168,7 @@ def test_a_shape_may_be_written_in_five_ways(text, expected):
         ("gradcheck :f --shapes 3", "received ':f'"),
         ("gradcheck np.exp --shapes -3", "invalid shape value: '-3'"),
         ("gradcheck np.exp --shapes 0", "invalid shape value: '0'"),
-        ("gradcheck np.exp --shapes 3 --seed -1", "expected non-negative integer"),
+        ("gradcheck np.exp --shapes 3 --seed -1", "argument --seed: invalid natural value"),
         ("gradcheck functions.py:fails --shapes 3", "IndexError: "),
         ("gradcheck functions.py:fails --shapes 3", "(functions.py, line 19)"),
         ("gradcheck broken.py:f --shapes 3", "No module named 'no_such_module' (broken.py, line 2"),

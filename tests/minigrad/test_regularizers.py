@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from minigrad import optimizers
-from minigrad.layers import BatchNormalization, Dense, Embedding, SimpleRNN
+from minigrad.initializers import get_initializer
+from minigrad.layers import BatchNormalization, Dense, Embedding, Layer, SimpleRNN
 from minigrad.models import Sequential, load_model
 from minigrad.regularizers import L1L2, MaxNorm, NonNeg, l1, l2
 from tests.minigrad.helpers import assert_same_state
@@ -117,3 +118,18 @@ def test_mistyped_options_are_refused(options, error, message):
 def test_a_negative_factor_is_refused():
     with pytest.raises(ValueError, match="finite numbers ≥ 0"):
         l2(-1.0)
+
+
+def test_recurrent_options_of_a_custom_layer_act_on_its_recurrent_kernel():
+    class Custom(Layer):
+        parameter_names = ("kernel", "recurrent")
+
+        def build(self, input_shape):
+            self.recurrent_kernel = self.make_parameter(get_initializer("ones"), (2, 2))
+
+        def forward(self, x):
+            return x @ self.recurrent_kernel
+
+    layer = Custom(recurrent_regularizer=lambda w: np.sum(w))
+    layer(np.ones((1, 2)))
+    assert layer.penalty().item() == 4

@@ -406,3 +406,32 @@ def test_a_rule_does_not_see_empty_arrays():
     take_steps(optimizer, 2)
     assert optimizer.updates == {"0": 0, "1": 2}
     assert p.data.tolist() == [1.0, 3.0]
+
+
+def test_a_slot_that_is_no_array_is_refused_in_every_step():
+    class Wrong(Optimizer):
+        def direction(self, g, slots):
+            slots["k"] = [1.0]
+            return g
+
+    p = parameter(1.0)
+    optimizer = Wrong([p])
+    for _ in range(2):
+        p.grad = np.ones_like(p.data)
+        with pytest.raises(TypeError, match="slots must be arrays"):
+            optimizer.step()
+    assert optimizer.steps == 0 and optimizer.updates == {"0": 0}
+
+
+def test_elementwise_can_come_from_a_mixin_and_ends_with_another_direction():
+    class Blocks:
+        elementwise = True
+
+    class Same(Blocks, RMSprop):
+        pass
+
+    class Other(Blocks, RMSprop):
+        def direction(self, g, slots, **hyper):
+            return g
+
+    assert Same.elementwise and not Other.elementwise
