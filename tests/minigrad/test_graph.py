@@ -55,6 +55,13 @@ def test_mermaid_has_the_same_boxes_arrows_and_frames(small):
     assert text.count("-->") == 9
 
 
+def test_a_function_may_give_the_mode_of_a_layer(small):
+    model, _ = small
+    x = np.ones((2, 4), np.float32)
+    text = trace(lambda: np.sum(model(x, training=True)), model)
+    assert text.count("subgraph") == 2
+
+
 def test_a_tensor_has_names_but_no_frames(small):
     model, compute_loss = small
     text, framed = trace(compute_loss(), model), trace(compute_loss, model)
